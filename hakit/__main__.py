@@ -1,0 +1,5 @@
+"""`python -m hakit`."""
+
+from hakit.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The vocabulary of things declared on a host, one file per type."""

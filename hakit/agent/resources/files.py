@@ -1,0 +1,53 @@
+"""Files that belong together: staged, validated as a set, renamed one by one."""
+
+from __future__ import annotations
+
+from hakit.agent.declare import Declaration
+from hakit.agent.resources.base import Resource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from hakit.agent.declare import Content
+
+
+class File(Declaration):
+    """One file of a set: absolute path, content, owner, group, mode."""
+
+    path: str
+    content: Content
+    owner: str = "root"
+    group: str = "root"
+    mode: int = 0o644
+
+
+class Validator(Declaration):
+    """A command that judges staged files before they replace the running ones.
+
+    In `argv` the text `{/etc/x.conf}` stands for the staged copy of that file of the set. `swap` are (regex, replacement)
+    pairs applied line by line to the judged copy only. Accepted are exits in `ok`, unless the output matches `reject`.
+    `place` finds line and message in the output (named groups `line`, `message`).
+    A command that is not installed yet is "known after" the packages.
+    """
+
+    argv: tuple[str, ...]
+    path: str
+    ok: tuple[int, ...] = (0,)
+    swap: tuple[tuple[str, str], ...] = ()
+    reject: str = ""
+    place: str = ""
+    timeout: float = 20.0
+
+
+class Files(Resource):
+    """Files that are staged, validated and replaced as one set; a single file is a set of one."""
+
+    type: ClassVar[str] = "files"
+    label: str
+    files: tuple[File, ...]
+    validate: tuple[Validator, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.label

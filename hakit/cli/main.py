@@ -1,0 +1,84 @@
+"""The `hakit` command: finds the sub-command, shows errors as one message, owns the exit code."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hakit import __version__
+from hakit.errors import HakitError
+
+COMMANDS = {
+    "init": "hakit.cli.init:init",
+    "lint": "hakit.cli.lint:lint",
+    "schema": "hakit.cli.schema:schema",
+    "inventory": "hakit.cli.inventory:inventory",
+    "render": "hakit.cli.render:render",
+    "plan": "hakit.cli.plan:plan",
+    "apply": "hakit.cli.apply:apply",
+    "verify": "hakit.cli.verify:verify",
+    "trust": "hakit.cli.trust:trust",
+    "secret": "hakit.cli.secret:secret",
+    "lab": "hakit.cli.lab:lab",
+}
+
+
+class Lazy(click.Group):
+    """A group that imports a command's module only when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Command names in the order of the work, not of the alphabet."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None when there is no such command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click does, with a suggestion for a mistyped command."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"no such command: {args[0]}" + (f" (did you mean {near[0]}?)" if near else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with  hakit init DIR  and see what it wrote, or try  make demo  in a checkout.",
+)
+@click.version_option(__version__, prog_name="hakit")
+def cli() -> None:
+    """High availability on on-prem Linux hosts, from one inventory.
+
+    An inventory is checked (lint), rendered for review (render), compared with the hosts (plan), carried out (apply) and
+    proven (verify).
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; the only place that turns errors into text and an exit code."""
+    try:
+        result: Any = cli.main(args, prog_name="hakit", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except HakitError as error:
+        click.echo(click.style("error: ", fg="red", bold=True) + error.text(), err=True)
+        sys.exit(error.exit_code)
+    sys.exit(result if isinstance(result, int) else 0)

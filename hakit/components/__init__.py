@@ -1,0 +1,1 @@
+"""One package per technology; pure functions from settings to resources."""

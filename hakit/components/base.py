@@ -1,0 +1,179 @@
+"""What a component is: a pure function from a site's settings to the resources of each host."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from hakit.agent.resources.files import File, Files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from hakit.agent.probes import Probe
+    from hakit.agent.resources.base import Resource
+    from hakit.agent.resources.files import Validator
+    from hakit.components.content import Content
+    from hakit.components.templates import Templates
+    from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Mark, Path
+    from hakit.lint.rule import Rule
+
+M = TypeVar("M", bound="BaseModel")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a host beyond the inventory, read in the first frame of every plan.
+
+    `release` is Debian's number; `packages` maps the packages that components asked for to the version installed, or to
+    the version apt would install, or is silent. `live` is False where the facts come from a record or a default.
+    """
+
+    release: int = 12
+    packages: Mapping[str, str] = field(default_factory=dict)
+    memory: int | None = None
+    live: bool = False
+
+    def version(self, package: str) -> tuple[int, ...] | None:
+        """The upstream version of a package as numbers, (2, 6, 12); None when unknown."""
+        text = self.packages.get(package)
+        if text is None:
+            return None
+        upstream = text.split(":", 1)[-1].rsplit("-", 1)[0]
+        numbers: list[int] = []
+        for part in upstream.split("."):
+            digits = part[: len(part) - len(part.lstrip("0123456789"))]
+            if not digits:
+                break
+            numbers.append(int(digits))
+        return tuple(numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How another component can know that this one serves on its host.
+
+    `unit` is the systemd unit whose life and death matter. `url` answers 200 to a plain HTTP request from the host itself
+    exactly while the service works (it must hang or fail when the daemon hangs).
+    """
+
+    unit: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An address that a group of hosts keeps alive: who can hold it, and how long a takeover takes at worst."""
+
+    address: str
+    hosts: tuple[str, ...]
+    takeover: float
+    automatic: bool = True
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedundancyGroup:
+    """Hosts that stand in for each other: disrupted one at a time, in this order where nothing live says better.
+
+    `probes` tell, per host, whether that member serves (asked of the member's peers or clients where it matters).
+    """
+
+    name: str
+    component: str
+    hosts: tuple[str, ...]
+    probes: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """What a component sees while it declares the resources of one host."""
+
+    site: Site
+    host: Host
+    facts: Facts
+    component: str
+    templates: Templates
+    registry: Mapping[str, Component]
+
+    def settings(self, model: type[M]) -> M:
+        """This host's settings of this component."""
+        return cast("M", self.host.settings[self.component])
+
+    def template(self, name: str, **values: Any) -> Content:
+        """`templates/<component>/<name>.j2` rendered with these values; a template beside the inventory wins."""
+        return self.templates.render(self.component, name, self.host, values)
+
+    def file(
+        self,
+        path: str,
+        content: Content,
+        *,
+        owner: str = "root",
+        group: str = "root",
+        mode: int = 0o644,
+        validate: Sequence[Validator] = (),
+        after: Sequence[str] = (),
+        impact: str = "none",
+    ) -> Files:
+        """A single file as a resource."""
+        file = File(path=path, content=content, owner=owner, group=group, mode=mode)
+        return Files(
+            label=path,
+            files=(file,),
+            validate=tuple(validate),
+            after=tuple(after),
+            component=self.component,
+            impact=impact,
+        )
+
+    def health(self, component: str) -> Health | None:
+        """How another component of this host proves that it serves; None when it is not there or has no proof."""
+        other = self.registry.get(component)
+        if other is None or component not in self.host.settings:
+            return None
+        return other.health(self.site, self.host)
+
+
+class Component(ABC):
+    """One technology. Pure: no I/O, no SSH; all it knows comes through its arguments.
+
+    `packages` are those whose versions it asks as facts.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]]
+    packages: ClassVar[tuple[str, ...]] = ()
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @abstractmethod
+    def resources(self, ctx: HostContext) -> Iterable[Resource]:
+        """Everything this component declares on a host that runs it."""
+
+    def check(self, site: Site) -> Iterable[tuple[Host, Path, str]]:
+        """What is wrong with the settings across the site and can't be rendered: host, path below `hakit`, message."""
+        return ()
+
+    def health(self, site: Site, host: Host) -> Health | None:
+        """How others on the same host can know that it serves."""
+        return None
+
+    def serves(self, site: Site) -> Iterable[Serving]:
+        """The addresses it keeps alive."""
+        return ()
+
+    def addresses(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """Addresses it claims for itself on a host, with the path of the setting that says so."""
+        return ()
+
+    def groups(self, site: Site) -> Iterable[RedundancyGroup]:
+        """The redundancy groups it forms."""
+        return ()
+
+    def verify(self) -> str | None:
+        """The module with its testinfra tests, or None."""
+        return f"hakit.components.{self.name}.verify"

@@ -1,0 +1,1 @@
+"""Graph, plan, apply, rolling order, events, run records."""

@@ -1,0 +1,1 @@
+"""Reads inventory files and secrets into an immutable, typed `Site`."""

@@ -1,0 +1,94 @@
+"""The typed, immutable picture of a site that everything else works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import BaseModel
+
+    from hakit.inventory.core import Lab, Service
+    from hakit.inventory.origin import Mark, Path
+    from hakit.inventory.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in on a host, from the inventory's ansible_* variables; None means: as ssh_config or the default says."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    key_file: str | None = None
+    become: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of the inventory: its own and its descendants' hosts, in inventory order."""
+
+    name: str
+    hosts: tuple[str, ...]
+    children: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host with everything the inventory says of it.
+
+    `groups` are all its groups but `all`, ancestors included, in Ansible's merge order. `settings` holds the validated
+    settings per component, every string and integer in them remembers its origin (`origin_of`). `marks` is the side
+    table: the place of each key and value by its path below `hakit`.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    login: Login
+    address: str
+    zone: str | None
+    release: int | None
+    settings: Mapping[str, BaseModel] = field(repr=False)
+    vars: Mapping[str, Any] = field(repr=False)
+    marks: Mapping[Path, Mark] = field(repr=False)
+    ignore: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def mark(self, *path: str | int) -> Mark | None:
+        """The place of the nearest known ancestor of `path` (path below `hakit`)."""
+        while path:
+            if path in self.marks:
+                return self.marks[path]
+            path = path[:-1]
+        return self.marks.get(())
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All hosts, groups and promises of one inventory.
+
+    `source` is what the user named, `root` the folder that holds it (user templates, `.hakit`, secrets live beside it).
+    """
+
+    source: FilePath
+    root: FilePath
+    hosts: Mapping[str, Host]
+    groups: Mapping[str, Group]
+    services: Mapping[str, Service]
+    lab: Lab | None
+    secrets: Secrets
+
+    def members(self, group: str) -> tuple[Host, ...]:
+        """The hosts of a group (or the host of that name), in inventory order; empty when there is none."""
+        if group == "all":
+            return tuple(self.hosts.values())
+        if group in self.groups:
+            return tuple(self.hosts[name] for name in self.groups[group].hosts)
+        return (self.hosts[group],) if group in self.hosts else ()
+
+    def running(self, component: str) -> Iterator[Host]:
+        """The hosts that run a component."""
+        return (host for host in self.hosts.values() if component in host.settings)

@@ -1,0 +1,94 @@
+"""Where a value comes from: marks in files, values that remember them, problems with their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+Path = tuple[str | int, ...]
+Severity = Literal["error", "warning"]
+
+
+def dotted(path: Path) -> str:
+    """The path as people write it: `keepalived.instances.front.addresses[0]`."""
+    out = ""
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
+    return out
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file: 1-based line and column; `file` as the user would type it."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The inventory value that something stems from: its path below `hakit` and its place."""
+
+    path: Path
+    mark: Mark
+
+    def __str__(self) -> str:
+        return f"{self.mark.file}:{self.mark.line} {dotted(self.path)}"
+
+
+class Text(str):
+    """A string of the inventory that remembers its origin; otherwise an ordinary string."""
+
+    __slots__ = ("origin",)
+    origin: Origin
+
+    @classmethod
+    def at(cls, value: str, origin: Origin) -> Self:
+        """`value`, remembering `origin`."""
+        text = cls(value)
+        text.origin = origin
+        return text
+
+
+class Number(int):
+    """An integer of the inventory that remembers its origin; otherwise an ordinary integer."""
+
+    origin: Origin
+
+    @classmethod
+    def at(cls, value: int, origin: Origin) -> Self:
+        """`value`, remembering `origin`."""
+        number = cls(value)
+        number.origin = origin
+        return number
+
+
+def origin_of(value: object) -> Origin | None:
+    """The origin that a value remembers, or None (derived values have none)."""
+    return getattr(value, "origin", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, with its place.
+
+    `key` is the dotted path in the inventory, `message` says what is wrong and what is allowed; a finding of lint has its
+    rule's id; `write` is what to write instead.
+    """
+
+    message: str
+    mark: Mark | None = None
+    key: str = ""
+    severity: Severity = "error"
+    rule: str | None = None
+    write: str | None = None
+
+    def text(self) -> str:
+        """`file:line:column: key: message`, without the parts that are not known."""
+        place = f"{self.mark}: " if self.mark else ""
+        key = f"{self.key}: " if self.key else ""
+        return f"{place}{key}{self.message}"

@@ -1,0 +1,1 @@
+"""Hosts to practise on, made from the inventory they serve."""

@@ -1,0 +1,1 @@
+"""How events, plans and findings look: terminal and JSON."""

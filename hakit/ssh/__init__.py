@@ -1,0 +1,1 @@
+"""SSH connections: keys, host keys, jump hosts, sudo."""
