@@ -40,11 +40,12 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")
-        command = getattr(import_module(module), name)
-        assert isinstance(command, click.Command)
+        command: click.Command = getattr(import_module(module), name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As Click does, with a suggestion for a mistyped command."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
@@ -63,8 +64,8 @@ class Lazy(click.Group):
 def cli() -> None:
     """High availability on on-prem Linux hosts, from one inventory.
 
-    An inventory is checked (lint), rendered for review (render), compared with the hosts (plan), carried out (apply) and
-    proven (verify).
+    An inventory is checked (lint), rendered for review (render), compared with the hosts (plan), carried out (apply)
+    and proven (verify).
     """
 
 

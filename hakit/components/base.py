@@ -29,8 +29,8 @@ M = TypeVar("M", bound="BaseModel")
 class Facts:
     """What is known of a host beyond the inventory, read in the first frame of every plan.
 
-    `release` is Debian's number; `packages` maps the packages that components asked for to the version installed, or to
-    the version apt would install, or is silent. `live` is False where the facts come from a record or a default.
+    `release` is Debian's number; `packages` maps the packages that components asked for to the version installed, or
+    to the version apt would install, or is silent. `live` is False where the facts come from a record or a default.
     """
 
     release: int = 12

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class LineSource:
     """Where one rendered line comes from.
 
-    `template` and `line` (1-based) name the template line that wrote it (None for a literal); `origins` are the inventory
-    values printed on it, in order.
+    `template` and `line` (1-based) name the template line that wrote it (None for a literal); `origins` are the
+    inventory values printed on it, in order.
     """
 
     template: str | None
