@@ -57,8 +57,8 @@ class Facts:
 class Health:
     """How another component can know that this one serves on its host.
 
-    `unit` is the systemd unit whose life and death matter. `url` answers 200 to a plain HTTP request from the host itself
-    exactly while the service works (it must hang or fail when the daemon hangs).
+    `unit` is the systemd unit whose life and death matter. `url` answers 200 to a plain HTTP request from the host
+    itself exactly while the service works (it must hang or fail when the daemon hangs).
     """
 
     unit: str
