@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path as FilePath
 
     from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to log in on a host, from the inventory's ansible_* variables; None means: as ssh_config or the default says."""
+    """How to log in on a host, from the inventory's ansible_* variables; None: as ssh_config or the default says."""
 
     host: str
     user: str | None = None

@@ -67,6 +67,19 @@ class Number(int):
         return number
 
 
+class Real(float):
+    """A float of the inventory (a duration in seconds, say) that remembers its origin; otherwise an ordinary float."""
+
+    origin: Origin
+
+    @classmethod
+    def at(cls, value: float, origin: Origin) -> Self:
+        """`value`, remembering `origin`."""
+        real = cls(value)
+        real.origin = origin
+        return real
+
+
 def origin_of(value: object) -> Origin | None:
     """The origin that a value remembers, or None (derived values have none)."""
     return getattr(value, "origin", None)
@@ -76,8 +89,8 @@ def origin_of(value: object) -> Origin | None:
 class Problem:
     """One thing that is wrong, with its place.
 
-    `key` is the dotted path in the inventory, `message` says what is wrong and what is allowed; a finding of lint has its
-    rule's id; `write` is what to write instead.
+    `key` is the dotted path in the inventory, `message` says what is wrong and what is allowed; a finding of lint has
+    its rule's id; `write` is what to write instead.
     """
 
     message: str

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 class Secret:
@@ -39,6 +43,50 @@ class Secret:
     def __reduce__(self) -> Any:
         msg = "a secret is never pickled"
         raise TypeError(msg)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate `{secret: NAME}`; the store comes from the validation context's key `secrets`."""
+        del source, handler
+        from pydantic_core import core_schema  # noqa: PLC0415 - masking a secret needs no pydantic
+
+        return core_schema.with_info_plain_validator_function(
+            _from_settings, serialization=core_schema.to_string_ser_schema()
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """An object with the one key `secret`."""
+        del schema, handler
+        return {
+            "type": "object",
+            "properties": {"secret": {"type": "string", "pattern": SECRET_NAME}},
+            "required": ["secret"],
+            "additionalProperties": False,
+            "description": "the name of a secret: {secret: NAME}",
+        }
+
+
+SECRET_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"  # noqa: S105 - what names of secrets look like
+
+
+def _from_settings(value: Any, info: Any) -> Secret:
+    """A `Secret` from `{secret: NAME}`. Raises PydanticCustomError, which never shows the value."""
+    import re  # noqa: PLC0415 - see the imports of the class above
+
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415 - as above
+
+    if isinstance(value, Secret):
+        return value
+    name = value.get("secret") if isinstance(value, dict) and len(value) == 1 else None
+    if not isinstance(name, str):
+        text = "expects a secret by its name: {secret: NAME} (set its value with  hakit secret set NAME)"
+        raise PydanticCustomError("hakit", "{text}", {"text": text})
+    if not re.match(SECRET_NAME, name):
+        text = f"expects the name of a secret (letters, digits, '_', '.', '-'), got {name!r}"
+        raise PydanticCustomError("hakit", "{text}", {"text": text})
+    store = (info.context or {}).get("secrets")
+    return Secret(name, store if store is not None else Secrets())
 
 
 class Secrets:

@@ -1,0 +1,98 @@
+"""hakit's own settings: the keys below `hakit` that belong to no component."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from hakit.inventory.types import (
+    Cidr,
+    Duration,
+    HostName,
+    Interface,
+    Ip,
+    Line,
+    Name,
+    Network,
+    PackageName,
+    Settings,
+    expected,
+)
+
+Release = Literal[12, 13]
+"""Debian's number: 12 is bookworm, 13 is trixie."""
+
+
+def _address(value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        raise expected("an IP address or a host name", value)
+    return value
+
+
+Address = Annotated[Ip | HostName, BeforeValidator(_address)]
+"""Where peers reach a host: an IP address, or a name."""
+
+
+class Service(Settings):
+    """What the site promises for one of its services; lint holds the design to it."""
+
+    address: Ip = Field(description="The address that clients use; a component must keep it alive.")
+    survives: Literal["nothing", "any-host", "any-zone"] = Field(
+        default="any-host", description="The failure after which the service still answers, without anybody's help."
+    )
+    rto: Duration | None = Field(default=None, description="The longest interruption promised after such a failure.")
+    rpo: Duration | None = Field(default=None, description="How much of the latest data may be lost; 0s is nothing.")
+    automatic: bool = Field(default=True, description="Whether the takeover needs no human; rto demands it.")
+
+
+class Lint(Settings):
+    """Which rules of lint are waived here."""
+
+    ignore: dict[Annotated[str, Field(pattern=r"^[A-Z]{2}[0-9]{3}$")], Annotated[Line, Field(min_length=3)]] = Field(
+        default_factory=dict, description="Rule id → the reason why the rule does not apply here, in words."
+    )
+
+
+class Lab(Settings):
+    """Declares that this inventory is a lab's: its hosts are made by `hakit lab up` and reached only there."""
+
+    driver: Literal["nspawn"] = Field(default="nspawn", description="How hosts are made: systemd-nspawn containers.")
+    network: Network = Field(description="The lab's own network; its first address is the bridge's.")
+    interface: Interface = Field(default="eth0", description="The name of each host's main NIC.")
+    release: Release = Field(default=12, description="Debian's release number on the lab's hosts.")
+    packages: tuple[PackageName, ...] = Field(default=(), description="Packages in the base image, beyond its own.")
+
+
+class SecretSources(Settings):
+    """Where secrets come from, beside the environment and the encrypted store."""
+
+    command: Annotated[tuple[Line, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="A command as a list of arguments that prints a secret; `{name}` in an argument is its name.",
+    )
+    timeout: Duration = Field(default=30.0, description="How long the command may take.")
+
+
+class Core(Settings):
+    """The keys below `hakit` that are hakit's own; all others are components."""
+
+    address: Address | None = Field(
+        default=None, description="Where peers and services reach this host; by default what `ansible_host` says."
+    )
+    zone: Name | None = Field(default=None, description="The failure domain (rack, room, site) this host stands in.")
+    release: Release | None = Field(
+        default=None, description="Debian's release number, where it must be known offline."
+    )
+    nics: dict[Interface, Cidr | None] = Field(
+        default_factory=dict,
+        description="NICs beside the main one: name → address/prefix, or null for one without an address.",
+    )
+    services: dict[Name, Service] = Field(default_factory=dict, description="What this site promises, by name.")
+    lint: Lint = Field(default_factory=Lint, description="Rules of lint that are waived here, with a reason.")
+    lab: Lab | None = Field(default=None, description="Declares this inventory a lab's.")
+    secrets: SecretSources = Field(default_factory=SecretSources, description="Where secrets come from.")
+
+
+SITE_KEYS = frozenset({"services", "lab", "secrets"})
+"""Keys that speak of the whole site: they belong into the variables of `all`."""
