@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hakit.components.templates import Templates
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Mark, Path
-    from hakit.lint.rule import Rule
+    from hakit.lint.rule import Rule, Upheld
 
 M = TypeVar("M", bound="BaseModel")
 
@@ -142,13 +142,15 @@ class HostContext:
 class Component(ABC):
     """One technology. Pure: no I/O, no SSH; all it knows comes through its arguments.
 
-    `packages` are those whose versions it asks as facts.
+    `packages` are those whose versions it asks as facts. `rules` are checked by lint, `upheld` are rules of the domain
+    that its settings can't break.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
     packages: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[tuple[Rule, ...]] = ()
+    upheld: ClassVar[tuple[Upheld, ...]] = ()
 
     @abstractmethod
     def resources(self, ctx: HostContext) -> Iterable[Resource]:

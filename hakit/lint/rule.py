@@ -1,16 +1,30 @@
-"""What a rule is: an id, a severity, a reason, a source, and a check that yields findings."""
+"""What a rule is: an id, a severity, a reason, a source, and a check that yields findings.
+
+    @rule("HP003", "error", reason="A server without a check gets traffic when it is dead.", source="https://…")
+    def unchecked_server(site, components):
+        for host, settings in configured(site, "haproxy", HaproxySettings):
+            yield Finding(host, ("haproxy", "backends", "web"), "…", write="check: tcp")
+
+The decorated name is a `Rule`; a component lists its rules in `Component.rules`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pydantic import BaseModel
 
     from hakit.components.base import Component
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Path, Severity
+
+    Check = Callable[["Site", "Mapping[str, Component]"], "Iterable[Finding]"]
+
+M = TypeVar("M", bound="BaseModel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +50,30 @@ class Rule:
     severity: Severity
     reason: str
     source: str
-    check: Callable[[Site, Mapping[str, Component]], Iterable[Finding]]
+    check: Check
     waivable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Upheld:
+    """A rule that no settings can break: `how` says what upholds it (a derived value, a validator on the host)."""
+
+    id: str
+    reason: str
+    source: str
+    how: str
+
+
+def rule(id_: str, severity: Severity, *, reason: str, source: str, waivable: bool = True) -> Callable[[Check], Rule]:
+    """Turn a check into a `Rule`."""
+
+    def make(check: Check) -> Rule:
+        return Rule(id=id_, severity=severity, reason=reason, source=source, check=check, waivable=waivable)
+
+    return make
+
+
+def configured(site: Site, component: str, model: type[M]) -> Iterator[tuple[Host, M]]:  # noqa: ARG001 - types the result
+    """The hosts that run a component, with their settings of it, in inventory order."""
+    for host in site.running(component):
+        yield host, cast("M", host.settings[component])
