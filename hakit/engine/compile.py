@@ -1,0 +1,146 @@
+"""From components to the ordered resources of one host: duplicates joined, edges derived, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from hakit.agent.resources.account import Group, User
+from hakit.agent.resources.command import Command
+from hakit.agent.resources.files import Files
+from hakit.agent.resources.package import Package
+from hakit.agent.resources.paths import Directory, Symlink
+from hakit.agent.resources.unit import Unit
+from hakit.components.base import HostContext
+from hakit.errors import InventoryError
+from hakit.inventory.origin import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hakit.agent.declare import Content
+    from hakit.agent.resources.base import Resource
+    from hakit.components.base import Component, Facts
+    from hakit.components.templates import Templates
+    from hakit.inventory.model import Host, Site
+
+UNIT_FOLDER = "/etc/systemd/system/"
+
+
+@dataclass(frozen=True, slots=True)
+class HostResources:
+    """What one host shall be: its resources by key, each after everything it needs."""
+
+    host: Host
+    resources: Mapping[str, Resource]
+
+    def contents(self) -> Mapping[str, Content]:
+        """The content of every declared file by its path."""
+        sets = (resource for resource in self.resources.values() if isinstance(resource, Files))
+        return {file.path: file.content for one in sets for file in one.files}
+
+
+def declare(
+    site: Site, components: Mapping[str, Component], host: Host, facts: Facts, templates: Templates
+) -> HostResources:
+    """All resources of a host in an order that works. Raises InventoryError, TemplateError, SecretError."""
+    found: dict[str, Resource] = {}
+    for name, component in components.items():
+        if name not in host.settings:
+            continue
+        ctx = HostContext(site, host, facts, name, templates, components)
+        for resource in component.resources(ctx):
+            _add(found, resource if resource.component else resource.replace(component=name), host)
+    _one_owner_per_path(found.values(), host)
+    return HostResources(host, _ordered(_with_drop_ins(found), host))
+
+
+def _add(found: dict[str, Resource], resource: Resource, host: Host) -> None:
+    other = found.get(resource.key)
+    if other is None:
+        found[resource.key] = resource
+    elif other == resource.replace(component=other.component, after=other.after):
+        found[resource.key] = other.replace(after=tuple(dict.fromkeys((*other.after, *resource.after))))
+    else:
+        raise InventoryError([_twice(resource.key, other, resource, host)])
+
+
+def _twice(what: str, first: Resource, second: Resource, host: Host) -> Problem:
+    by = first.component if first.component == second.component else f"{first.component} and {second.component}"
+    return Problem(
+        f"{what} is declared twice on {host.name}, differently, by {by}; keep one of the two",
+        host.mark(second.component),
+        second.component,
+    )
+
+
+def _one_owner_per_path(resources: Iterable[Resource], host: Host) -> None:
+    owners: dict[str, Resource] = {}
+    for resource in resources:
+        for path in _paths(resource):
+            if path in owners:
+                raise InventoryError([_twice(path, owners[path], resource, host)])
+            owners[path] = resource
+
+
+def _paths(resource: Resource) -> tuple[str, ...]:
+    if isinstance(resource, Files):
+        return tuple(file.path for file in resource.files)
+    return (resource.path,) if isinstance(resource, Directory | Symlink) else ()
+
+
+def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:
+    """A unit restarts when its unit file or a drop-in changes, whichever component brought that."""
+    paths = [path for resource in found.values() for path in _paths(resource) if path.startswith(UNIT_FOLDER)]
+    result = dict(found)
+    for key, unit in found.items():
+        if isinstance(unit, Unit):
+            base = UNIT_FOLDER + unit.unit
+            own = [path for path in paths if path == base or path.startswith(base + ".d/")]
+            result[key] = unit.replace(restart_on=tuple(dict.fromkeys((*unit.restart_on, *own))))
+    return result
+
+
+def _ordered(found: Mapping[str, Resource], host: Host) -> dict[str, Resource]:
+    holders = {path: key for key, resource in found.items() for path in _paths(resource)}
+    needs = {key: _needs(resource, found, holders) for key, resource in found.items()}
+    try:
+        order = tuple(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise InventoryError([Problem(f"resources on {host.name} wait for each other: {circle}")]) from error
+    return {key: found[key].replace(after=tuple(sorted(needs[key]))) for key in order}
+
+
+def _needs(resource: Resource, found: Mapping[str, Resource], holders: Mapping[str, str]) -> set[str]:
+    """Keys of this host's resources that must be in place before this one."""
+    needs = {key for key in resource.after if key in found}
+    mates = [one for one in found.values() if one.component == resource.component and one.key != resource.key]
+    if isinstance(resource, Files | Directory | Symlink):
+        needs |= {one.key for one in mates if isinstance(one, Package)}
+        needs |= {holders[folder] for path in _paths(resource) for folder in _folders(path) if folder in holders}
+        needs |= {key for key in _owners(resource) if key in found}
+    elif isinstance(resource, User):
+        needs |= {key for name in (resource.group, *resource.groups) if name and (key := f"group:{name}") in found}
+        needs |= {one.key for one in mates if isinstance(one, Package)}
+    elif isinstance(resource, Command):
+        needs |= {one.key for one in mates if isinstance(one, Package | User | Group | Directory)}
+    elif isinstance(resource, Unit):
+        needs |= {one.key for one in mates if not isinstance(one, Unit | Command)}
+        for trigger in (*resource.reload_on, *resource.restart_on):
+            if (key := holders.get(trigger, trigger)) in found:
+                needs.add(key)
+    return needs - {resource.key}
+
+
+def _folders(path: str) -> Iterable[str]:
+    while (path := path.rpartition("/")[0]) != "":
+        yield path
+
+
+def _owners(resource: Files | Directory | Symlink) -> set[str]:
+    if isinstance(resource, Symlink):
+        return set()
+    owned = resource.files if isinstance(resource, Files) else (resource,)
+    return {f"user:{one.owner}" for one in owned} | {f"group:{one.group}" for one in owned}

@@ -1,0 +1,102 @@
+"""Everything that happens during a run, as values. Only `cli` and `present` turn them into output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hakit.engine.plan import Rejection
+    from hakit.errors import HakitError
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened on or to a host."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached(Event):
+    """The agent on the host answered; `taken_over` tells whose dead run's lock was taken over."""
+
+    seconds: float
+    taken_over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """The host said what differs."""
+
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable(Event):
+    """The host can't be worked with; the others go on."""
+
+    error: HakitError
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """Work on the host begins: so many resources are to change."""
+
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun(Event):
+    """A resource is being worked on."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Event):
+    """Something worth knowing while it lasts, such as a wait."""
+
+    text: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Event):
+    """A resource is as declared now."""
+
+    key: str
+    changed: bool
+    summary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """A resource could not be made as declared."""
+
+    key: str
+    rejection: Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Event):
+    """A resource was left alone because one that it needs failed."""
+
+    key: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """Work on the host has ended."""
+
+    changed: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted(Event):
+    """The host was left alone, and why."""
+
+    why: str

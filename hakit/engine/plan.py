@@ -1,0 +1,132 @@
+"""What would change, as values: per host, per resource, with diffs that never hold a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from typing import TYPE_CHECKING, Literal
+
+from hakit.components.content import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hakit.agent.client import FileState, Item
+    from hakit.components.base import Facts
+    from hakit.components.content import LineSource
+    from hakit.engine.compile import HostResources
+    from hakit.errors import HakitError
+
+Kind = Literal["add", "change", "remove", "refused", "unknown"]
+IMPACTS = ("none", "reload", "disruptive", "group-atomic")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why something can't be made as declared.
+
+    `path` and `line` (1-based) name the place in the rendered file that the daemon objects to, `source` its template
+    line and inventory values. `output` is the tail of what the command said.
+    """
+
+    message: str
+    output: str = ""
+    path: str | None = None
+    line: int | None = None
+    source: LineSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileDiff:
+    """How one file changes: lines of a unified diff without its head; `note` where it can't be shown."""
+
+    path: str
+    lines: tuple[str, ...]
+    new: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource that differs."""
+
+    key: str
+    kind: Kind
+    summary: tuple[str, ...] = ()
+    impact: str = "none"
+    after: str | None = None
+    diffs: tuple[FileDiff, ...] = ()
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What differs on one host, in the order in which it will be done; `same` counts what is as declared."""
+
+    host: str
+    facts: Facts
+    changes: tuple[Change, ...]
+    same: int
+    seconds: float = 0.0
+
+    @property
+    def refused(self) -> tuple[Change, ...]:
+        """Changes that the host refuses: nothing on it will be touched."""
+        return tuple(change for change in self.changes if change.kind == "refused")
+
+    @property
+    def impact(self) -> str:
+        """The worst that the changes do to the service."""
+        return max((change.impact for change in self.changes), key=IMPACTS.index, default="none")
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """What differs on all hosts asked, and which could not be asked."""
+
+    hosts: Mapping[str, HostPlan]
+    failed: Mapping[str, HakitError] = field(default_factory=dict)
+
+    @property
+    def changing(self) -> tuple[HostPlan, ...]:
+        """The hosts on which something differs."""
+        return tuple(plan for plan in self.hosts.values() if plan.changes)
+
+
+def changes_of(items: tuple[Item, ...], declared: HostResources) -> tuple[Change, ...]:
+    """What an agent answered, with diffs and sources added; resources that are as declared are left out."""
+    contents = declared.contents()
+    return tuple(_change(item, contents) for item in items if item.status != "same")
+
+
+def _change(item: Item, contents: Mapping[str, object]) -> Change:
+    diffs = tuple(_diff(state, contents.get(state.path)) for state in item.files)
+    if item.status == "remove":
+        kind: Kind = "remove"
+    elif item.status == "refused":
+        kind = "refused"
+    elif item.status == "unknown":
+        kind = "unknown"
+    else:
+        kind = "add" if item.new else "change"
+    rejection = None
+    if item.error is not None:
+        rejection = reject(item.error.message, item.error.output, item.error.path, item.error.line, contents)
+    shown = tuple(diff for diff in diffs if diff.lines or diff.note or diff.new)
+    return Change(item.key, kind, item.summary, item.impact, item.after, shown, rejection)
+
+
+def reject(message: str, output: str, path: str | None, line: int | None, contents: Mapping[str, object]) -> Rejection:
+    """A rejection with the source of the line it points at."""
+    content = contents.get(path) if path else None
+    source = content.source(line) if isinstance(content, Content) and line else None
+    return Rejection(message, output, path, line, source)
+
+
+def _diff(state: FileState, content: object) -> FileDiff:
+    if state.why_hidden:
+        return FileDiff(state.path, (), note=state.why_hidden)
+    new = content.masked() if isinstance(content, Content) else ""
+    old = state.old or ""
+    lines = list(unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2))[2:]
+    return FileDiff(state.path, tuple(lines), new=state.old is None and content is not None)

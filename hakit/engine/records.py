@@ -1,0 +1,95 @@
+"""Run records: what a run was, what it planned, every event, a log per host; under `.hakit/runs/<id>/`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from hakit.errors import HakitError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hakit.engine.events import Event
+    from hakit.inventory.model import Site
+
+STATE = ".hakit"
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder, and its missing parents, that only its owner can read."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of one run; text in it is masked already, for events never hold a secret."""
+
+    id: str
+    folder: Path
+
+    @classmethod
+    def create(cls, site: Site, command: str) -> Record:
+        """Begin a record. Raises HakitError when the folder beside the inventory can't be written."""
+        started = datetime.now().astimezone()
+        base = started.strftime("%Y-%m-%dT%H-%M-%S")
+        try:
+            runs = private_folder(site.root / STATE / "runs")
+            run_id = _claim(runs, base)
+            record = cls(run_id, runs / run_id)
+            record.write("run.json", {"id": run_id, "command": command, "started": started.isoformat()})
+        except OSError as error:
+            raise HakitError(
+                f"can't write the run's record under {site.root / STATE}: {error.strerror}",
+                hint="make the inventory's folder writable for you",
+            ) from error
+        return record
+
+    def write(self, name: str, value: Any) -> None:
+        """Write one JSON file of the record."""
+        text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n"
+        write_private(self.folder / name, text)
+
+    def event(self, event: Event) -> None:
+        """Append one event to the run's and the host's log."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        entry = {"at": now, "event": type(event).__name__, **_plain(event)}
+        line = json.dumps(entry, default=_plain, ensure_ascii=False)
+        write_private(self.folder / "events.jsonl", line + "\n", os.O_APPEND)
+        write_private(self.log(event.host), line + "\n", os.O_APPEND)
+
+    def log(self, host: str) -> Path:
+        """The log of one host."""
+        return self.folder / f"{host}.log"
+
+
+def _claim(runs: Path, base: str) -> str:
+    for attempt in range(1, 1000):
+        run_id = base if attempt == 1 else f"{base}-{attempt}"
+        try:
+            (runs / run_id).mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return run_id
+    raise FileExistsError(17, "a thousand runs began in this second", str(runs))
+
+
+def write_private(path: Path, text: str, flag: int = os.O_TRUNC) -> None:
+    """Write or append to a file that only its owner can read, from its first moment on."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, HakitError):
+        return value.text()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: item for key, item in asdict(value).items() if item not in (None, "", ())}
+    return str(value)

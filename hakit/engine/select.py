@@ -1,0 +1,57 @@
+"""Which hosts a command means: names, groups and globs; a pattern that matches nothing is an error."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from hakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from hakit.inventory.model import Site
+
+
+def select(site: Site, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Host names in inventory order. No pattern means all hosts; `!pattern` excludes. Raises UsageError."""
+    wanted = [part.strip() for pattern in patterns for part in pattern.split(",") if part.strip()]
+    if patterns and not wanted:
+        raise UsageError("--limit is empty", hint="name hosts, groups or globs, or leave --limit out")
+    chosen = set(site.hosts) if all(pattern.startswith("!") for pattern in wanted) else set()
+    for pattern in wanted:
+        if not pattern.startswith("!"):
+            chosen |= _matching(site, pattern)
+    for pattern in wanted:
+        if pattern.startswith("!"):
+            chosen -= _matching(site, pattern[1:])
+    if not chosen:
+        raise UsageError(f"--limit {','.join(wanted)} leaves no host")
+    return tuple(name for name in site.hosts if name in chosen)
+
+
+def select_components(known: Collection[str], wanted: Sequence[str]) -> frozenset[str] | None:
+    """The components a command is limited to, None for all. Raises UsageError for an unknown one."""
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"no such component: {name}{_near(name, known)}", hint=f"there are: {', '.join(known)}")
+    return frozenset(wanted) or None
+
+
+def _matching(site: Site, pattern: str) -> set[str]:
+    hosts = {name for name in site.hosts if fnmatchcase(name, pattern)}
+    for group in site.groups:
+        if fnmatchcase(group, pattern):
+            hosts.update(site.groups[group].hosts)
+    if pattern == "all":
+        hosts = set(site.hosts)
+    if not hosts:
+        known = [*site.hosts, *site.groups]
+        raise UsageError(f"--limit {pattern} matches no host and no group{_near(pattern, known)}")
+    return hosts
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
