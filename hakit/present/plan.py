@@ -1,0 +1,160 @@
+"""How a plan looks: identical changes of several hosts once, diffs, one line of what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hakit.present.terminal import COLOURS, SIGNS, count, duration, names, paint, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakit.engine.plan import Change, FileDiff, HostPlan, Rejection, SitePlan
+    from hakit.inventory.model import Site
+
+
+def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True) -> str:
+    """The whole plan for a terminal."""
+    blocks: list[str] = []
+    shown: dict[object, str] = {}
+    for host in plan.changing:
+        same_as = shown.setdefault(host.changes, host.host)
+        blocks.append(f"{_head(host, site)}  as {same_as}" if same_as != host.host else _block(host, site, diffs=diffs))
+    quiet = [host.host for host in plan.hosts.values() if not host.changes]
+    if quiet:
+        blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
+    blocks += [f"{paint(host, bold=True)}  {failure(error.text())}" for host, error in plan.failed.items()]
+    return "\n".join([*blocks, "", total(plan, seconds)])
+
+
+def total(plan: SitePlan, seconds: float) -> str:
+    """One line: `2 hosts change: 2 reloads, no service interrupted. 6 hosts are as declared.`."""
+    changing = plan.changing
+    parts = []
+    if changing:
+        parts.append(f"{count(len(changing), 'host')} change{'s' if len(changing) == 1 else ''}: {_effects(changing)}.")
+    quiet = len(plan.hosts) - len(changing)
+    if quiet:
+        parts.append(f"{count(quiet, 'host')} {'is' if quiet == 1 else 'are'} as declared.")
+    if plan.failed:
+        parts.append(paint(f"{count(len(plan.failed), 'host')} could not be asked.", "red"))
+    return f"{' '.join(parts)}  {duration(seconds)}"
+
+
+def failure(text: str) -> str:
+    """A failure's text, its first line marked."""
+    return paint("✗ ", "red") + printable(text).replace("\n", "\n    ")
+
+
+def rejection_lines(rejection: Rejection) -> Iterator[str]:
+    """Why something is refused: message, the line it points at, where that line comes from."""
+    place = f"{rejection.path}:{rejection.line}: " if rejection.path and rejection.line else ""
+    yield place + printable(rejection.message)
+    source = rejection.source
+    if source is not None:
+        origin = [f"{source.template}:{source.line}"] if source.template else []
+        yield f"from {', '.join([*origin, *(str(value) for value in source.origins)])}"
+    if rejection.output and not place:
+        yield from printable(rejection.output).splitlines()
+
+
+def plan_json(plan: SitePlan) -> dict[str, Any]:
+    """The plan for programs."""
+    return {
+        "hosts": {
+            host.host: {
+                "changes": [_change_json(change) for change in host.changes],
+                "same": host.same,
+                "impact": host.impact,
+                "release": host.facts.release,
+            }
+            for host in plan.hosts.values()
+        },
+        "failed": {host: error.text() for host, error in plan.failed.items()},
+        "differs": bool(plan.changing),
+    }
+
+
+def _head(host: HostPlan, site: Site) -> str:
+    known = site.hosts[host.host]
+    zone = f"  zone {known.zone}" if known.zone else ""
+    return f"{paint(host.host, bold=True)}  {' '.join(known.groups)}{zone}"
+
+
+def _block(host: HostPlan, site: Site, *, diffs: bool) -> str:
+    lines = [_head(host, site)]
+    for change in host.changes:
+        lines.append(_line(change))
+        if change.rejection is not None:
+            lines += [f"      {text}" for text in rejection_lines(change.rejection)]
+        if diffs:
+            for diff in change.diffs:
+                lines += _diff(diff, alone=len(change.diffs) == 1)
+    return "\n".join(lines)
+
+
+def _line(change: Change) -> str:
+    sign = paint(SIGNS[change.kind], COLOURS[change.kind], bold=True)
+    effect = "; ".join(change.summary)
+    known = f"({change.after})" if change.after else ""
+    right = " ".join(part for part in (effect, known) if part)
+    label = _label(change)
+    return f"  {sign} {label}" + (f"{' ' * max(2, 46 - len(label))}{right}" if right else "")
+
+
+def _label(change: Change) -> str:
+    kind, name = change.key.split(":", 1)
+    return name if kind in ("files", "directory", "symlink") else f"{kind} {name}"
+
+
+def _diff(diff: FileDiff, *, alone: bool) -> list[str]:
+    lines = [] if alone else [f"      {diff.path}"]
+    if diff.note:
+        return [*lines, paint(f"      {diff.note}", dim=True)]
+    if diff.new:
+        return [*lines, paint(f"      new, {count(len(diff.lines) - 1, 'line')}", dim=True)] if not alone else []
+    for text in diff.lines:
+        colour = {"+": "green", "-": "red", "@": "cyan"}.get(text[:1])
+        lines.append(f"    {paint(printable(text[:1]) + ' ' + printable(text[1:]), colour)}")
+    return lines
+
+
+def _effects(changing: tuple[HostPlan, ...]) -> str:
+    changes = [change for host in changing for change in host.changes]
+    words = [
+        count(number, noun)
+        for noun, number in (
+            ("new resource", sum(change.kind == "add" for change in changes)),
+            ("change", sum(change.kind == "change" for change in changes)),
+            ("removal", sum(change.kind == "remove" for change in changes)),
+            ("reload", sum(change.impact == "reload" for change in changes)),
+            ("restart", sum(change.impact == "disruptive" for change in changes)),
+        )
+        if number
+    ]
+    refused = sum(change.kind == "refused" for change in changes)
+    if refused:
+        words.append(paint(f"{refused} refused", "red"))
+    if not any(change.impact == "disruptive" for change in changes):
+        words.append("no service interrupted")
+    return ", ".join(words)
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    kind, name = change.key.split(":", 1)
+    out: dict[str, Any] = {
+        "type": kind,
+        "name": name,
+        "action": change.kind,
+        "summary": list(change.summary),
+        "impact": change.impact,
+    }
+    if change.after:
+        out["after"] = change.after
+    if change.diffs:
+        out["files"] = [
+            {"path": diff.path, "new": diff.new, "diff": list(diff.lines), "note": diff.note} for diff in change.diffs
+        ]
+    if change.rejection:
+        out["refused"] = list(rejection_lines(change.rejection))
+    return out

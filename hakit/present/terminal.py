@@ -1,0 +1,78 @@
+"""Colours, signs and small words that all output shares; colour is never the only sign."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TextIO
+
+import click
+
+SIGNS = {"add": "+", "change": "~", "remove": "−", "refused": "!", "unknown": "?"}
+COLOURS = {"add": "green", "change": "yellow", "remove": "red", "refused": "red", "unknown": "cyan"}
+
+
+def colourful(stream: TextIO | None = None) -> bool:
+    """Whether to colour: a terminal that did not say NO_COLOR (https://no-color.org), or FORCE_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
+    """`text`, coloured where that makes sense for standard output."""
+    if not colourful():
+        return text
+    return click.style(text, fg=colour, bold=bold or None, dim=dim or None)
+
+
+def width() -> int:
+    """Columns to fill: the terminal's, 80 in a pipe."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+
+
+def duration(seconds: float) -> str:
+    """A duration rounded to what matters: 0.3 s, 12 s, 4 min 5 s."""
+    if seconds < 10:  # noqa: PLR2004  tenths matter below ten seconds
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 host`, `2 hosts`."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
+def printable(text: str) -> str:
+    """Text from a host with control characters made visible, so that it can't drive the terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+
+
+def names(hosts: tuple[str, ...] | list[str]) -> str:
+    """Host names in a list, runs of numbered names shortened: web1–web3."""
+    out: list[str] = []
+    run: list[str] = []
+    for host in [*hosts, ""]:
+        if run and _follows(run[-1], host):
+            run.append(host)
+            continue
+        out += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else run  # noqa: PLR2004  two names are short enough
+        run = [host]
+    return ", ".join(out)
+
+
+def _follows(first: str, second: str) -> bool:
+    stem, number = _split(first)
+    other, following = _split(second)
+    same_width = len(first) == len(second) or not first[len(stem) :].startswith("0")
+    return stem == other and number is not None and following == number + 1 and same_width
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :]) if stem != name else None
