@@ -81,12 +81,14 @@ class RedundancyGroup:
     """Hosts that stand in for each other: disrupted one at a time, in this order where nothing live says better.
 
     `probes` tell, per host, whether that member serves (asked of the member's peers or clients where it matters).
+    `holder`, asked of each member itself, says whether it holds the group's role (a VIP, say) right now: holders go last.
     """
 
     name: str
     component: str
     hosts: tuple[str, ...]
     probes: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
+    holder: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
