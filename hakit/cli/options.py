@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,22 +30,51 @@ inventory = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
 assume_yes = click.option("-y", "--yes", "assume_yes", is_flag=True, help="Do not ask before changing hosts.")
-limit = click.option(
-    "--limit",
-    multiple=True,
-    metavar="PATTERN",
-    help="Only these hosts or groups: names, globs (web*), '!' excludes. Repeatable, or separated by commas.",
-)
-component = click.option(
-    "--component", "component", multiple=True, metavar="NAME", help="Only what this component declares. Repeatable."
-)
 no_lab = click.option(
     "--no-lab", is_flag=True, help="Reach the hosts over this machine's network although the inventory declares a lab."
 )
-forks = click.option(
-    "--forks", type=click.IntRange(1, 512), default=10, show_default=True, help="Hosts in motion at the same time."
-)
 verbose = click.option("-v", "--verbose", count=True, help="Explain decisions; twice: show commands and frames.")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which hosts and components of which inventory a command is to work on, and how."""
+
+    inventory: Path
+    limit: tuple[str, ...]
+    component: tuple[str, ...]
+    forks: int
+    no_lab: bool
+
+
+def asked(command: Command) -> Command:
+    """The options of commands that work on hosts, handed over as one `asked: Asked`."""
+
+    @wraps(command)
+    def wrapper(**values: Any) -> Any:
+        names = Asked.__slots__
+        return command(asked=Asked(**{name: values.pop(name) for name in names}), **values)
+
+    for option in reversed(
+        (
+            inventory,
+            click.option(
+                "--limit",
+                multiple=True,
+                metavar="PATTERN",
+                help="Only these hosts or groups: names, globs (web*), '!' excludes. Repeatable, or with commas.",
+            ),
+            click.option(
+                "--component", multiple=True, metavar="NAME", help="Only what this component declares. Repeatable."
+            ),
+            click.option(
+                "--forks", type=click.IntRange(1, 512), default=10, show_default=True, help="Hosts in motion at once."
+            ),
+            no_lab,
+        )
+    ):
+        wrapper = option(wrapper)
+    return wrapper
 
 
 def components() -> dict[str, Component]:
@@ -59,3 +90,17 @@ def load(path: Path) -> tuple[Site, dict[str, Component]]:
 
     found = components()
     return load_site(path, {name: one.Settings for name, one in found.items()}), found
+
+
+def checked(site: Site, components: dict[str, Component]) -> None:
+    """Refuse to go on with an inventory that lint finds errors in; warnings are counted on stderr."""
+    from hakit.errors import InventoryError
+    from hakit.lint import findings
+
+    found = findings(site, components)
+    errors = [problem for problem in found if problem.severity == "error"]
+    if errors:
+        raise InventoryError(errors, hint="see all findings with  hakit lint")
+    if found:
+        number = len(found)
+        click.echo(f"{number} warning{'s' if number > 1 else ''} of lint; see them with  hakit lint", err=True)

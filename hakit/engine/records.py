@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.errors import HakitError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hakit.engine.events import Event
@@ -63,6 +64,15 @@ class Record:
         line = json.dumps(entry, default=_plain, ensure_ascii=False)
         write_private(self.folder / "events.jsonl", line + "\n", os.O_APPEND)
         write_private(self.log(event.host), line + "\n", os.O_APPEND)
+
+    def recording(self, sink: Callable[[Event], None]) -> Callable[[Event], None]:
+        """`sink`, with every event recorded first."""
+
+        def both(event: Event) -> None:
+            self.event(event)
+            sink(event)
+
+        return both
 
     def log(self, host: str) -> Path:
         """The log of one host."""

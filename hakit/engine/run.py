@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from hakit.components.templates import Templates
 from hakit.engine import facts as facts_of
@@ -73,7 +73,7 @@ class Run:
         self.lock = lock
         self.sessions: dict[str, HostSession] = {}
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

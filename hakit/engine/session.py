@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ RELEASES = {12: "bookworm", 13: "trixie"}
 
 
 class HostSession:
-    """The open session with one host; used by one thread at a time."""
+    """The open session with one host; a thread that asks while another one works on it waits."""
 
     def __init__(self, scope: Scope, host: Host) -> None:
         self.scope = scope
@@ -37,11 +38,12 @@ class HostSession:
         self.taken_over: str | None = None
         self._connection: Connection | None = None
         self._client: Client | None = None
+        self._turn = threading.Lock()
 
     def open(self, *, lock: bool) -> Facts:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
         self._connection = self.scope.connect(self.host)
-        with self._errors():
+        with self._talking():
             self._client = Client.start(self._connection.exec, sudo=self._connection.user != "root")
             hello = self._client.hello(
                 run=self.scope.run_id, who=self.scope.who, lock=lock, packages=wanted(self.host, self.scope.components)
@@ -55,19 +57,19 @@ class HostSession:
         started = time.monotonic()
         with self.scope.rendering:
             self.declared = declare(self.scope.site, self.scope.components, self.host, facts, self.scope.templates)
-        with self._errors():
+        with self._talking():
             items = self.client.plan(self.scope.narrowed(self.declared), self.scope.owned)
         changes = changes_of(items, self.declared)
         return HostPlan(self.host.name, facts, changes, len(items) - len(changes), time.monotonic() - started)
 
     def apply(self, keys: Sequence[str], remove: Sequence[str], on_event: Callable[[AgentEvent], None]) -> BatchResult:
         """Carry out a batch; events come as they happen. Raises AgentError, ConnectError."""
-        with self._errors():
+        with self._talking():
             return self.client.apply(keys, remove, on_event)
 
     def probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
         """Ask this host's agent whether others, or itself, serve."""
-        with self._errors():
+        with self._talking():
             return self.client.probe(probes)
 
     def close(self) -> None:
@@ -85,9 +87,10 @@ class HostSession:
         return self._client
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _talking(self) -> Iterator[None]:
         try:
-            yield
+            with self._turn:
+                yield
         except (AgentGone, FrameError) as error:
             raise AgentError(f"{self.host.name}: {error}", hint=getattr(error, "hint", None)) from error
 

@@ -1,0 +1,60 @@
+"""`hakit plan`: what differs between the inventory and the hosts."""
+
+from __future__ import annotations
+
+import click
+
+from hakit.cli import options
+
+DIFFERENT = 3
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  hakit plan -i inventories/lab
+  hakit plan -i inventories/lab --limit balancers --component haproxy
+  hakit plan -i inventories/lab --exit-code     # 3 when something differs, for a nightly job
+""",
+)
+@options.asked
+@options.as_json
+@click.option("--exit-code", is_flag=True, help="Exit 3 when something differs (0: nothing does).")
+@click.option("--no-diff", is_flag=True, help="Name what changes without showing diffs.")
+@options.verbose
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    *,
+    asked: options.Asked,
+    verbose: int,
+    as_json: bool,
+    exit_code: bool,
+    no_diff: bool,
+) -> None:
+    """Compare the inventory with the hosts and show what apply would change.
+
+    Every host computes its part with the code that apply uses. Nothing is changed. Exit codes: 0 done, 1 a host
+    could not be asked or refuses, 2 the inventory or the command line is wrong, 3 (with --exit-code) something differs.
+    """
+    import json
+    import time
+
+    from hakit.cli.work import begin
+    from hakit.engine.run import Run
+    from hakit.present.plan import plan_json, plan_text
+    from hakit.present.progress import Asking
+
+    started = time.monotonic()
+    scope = begin(asked)
+    with Asking(len(scope.hosts), quiet=as_json, verbose=verbose) as asking, Run(scope, asking.sink, lock=False) as run:
+        found = run.plan()
+    if as_json:
+        click.echo(json.dumps(plan_json(found), indent=2))
+    else:
+        click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started, diffs=not no_diff))
+        if found.changing:
+            click.echo(f"Apply with  hakit apply -i {asked.inventory}")
+    if found.failed or any(host.refused for host in found.hosts.values()):
+        ctx.exit(1)
+    ctx.exit(DIFFERENT if exit_code and found.changing else 0)

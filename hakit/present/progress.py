@@ -1,0 +1,183 @@
+"""Progress of planning and applying: a line per host at work and a bar on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from hakit.engine import events
+from hakit.present.plan import rejection_lines
+from hakit.present.terminal import colourful, count, duration, paint, printable, width
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hakit.engine.plan import SitePlan
+
+SHOWN = 8
+"""Hosts at work that get a line of their own; of more, only the count is shown."""
+TICK = 0.1
+
+
+class Live:
+    """A few lines at the bottom of a terminal that are drawn anew while other lines scroll above them."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.live = not quiet and sys.stderr.isatty() and colourful(sys.stderr)
+        self._drawn = 0
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def lines(self) -> list[str]:
+        """What to draw now."""
+        return []
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self._thread = threading.Thread(target=self._tick, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            self._erase()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        if self.quiet:
+            return
+        with self._lock:
+            self._erase()
+            click.echo(text, err=True)
+            self._draw()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(TICK):
+            with self._lock:
+                self._erase()
+                self._draw()
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
+            sys.stderr.flush()
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        if not self.live or self._stop.is_set():
+            return
+        lines = [line[: width() - 1] for line in self.lines()]
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
+        self._drawn = len(lines)
+
+
+class Asking(Live):
+    """Shows that hosts are being asked."""
+
+    def __init__(self, hosts: int, *, quiet: bool = False, verbose: int = 0) -> None:
+        super().__init__(quiet=quiet)
+        self._hosts = hosts
+        self._answered = 0
+        self._verbose = verbose
+        self._began = time.monotonic()
+
+    def lines(self) -> list[str]:
+        """How many hosts have answered; nothing during the first half second."""
+        waited = time.monotonic() - self._began
+        if waited < 0.5:  # noqa: PLR2004  a quick answer needs no progress
+            return []
+        return [f"asking hosts  {bar(self._answered, self._hosts)}  {self._answered}/{self._hosts}  {duration(waited)}"]
+
+    def sink(self, event: events.Event) -> None:
+        """Take an event of planning."""
+        match event:
+            case events.Planned() | events.Unreachable():
+                self._answered += 1
+            case events.Reached(host=host, seconds=seconds, taken_over=taken):
+                if taken:
+                    self.say(f"{host}  took over the lock of a run that is dead: {printable(taken)}")
+                if self._verbose:
+                    self.say(paint(f"{host}  answers, {duration(seconds)}", dim=True))
+
+
+class Working(Live):
+    """Shows work on hosts: what each does now, what has been done, how far all are."""
+
+    def __init__(self, plan: SitePlan, *, quiet: bool = False, verbose: int = 0) -> None:
+        super().__init__(quiet=quiet)
+        self._total = sum(len(host.changes) for host in plan.changing)
+        self._hosts = len(plan.changing)
+        self._ended = 0
+        self._done = 0
+        self._doing: dict[str, str] = {}
+        self._verbose = verbose
+
+    def lines(self) -> list[str]:
+        """The hosts at work, then the whole."""
+        doing = list(self._doing.items())
+        lines = [f"{host}  {paint(printable(text), dim=True)}" for host, text in doing[:SHOWN]]
+        if len(doing) > SHOWN:
+            lines.append(paint(f"and {count(len(doing) - SHOWN, 'more host')}", dim=True))
+        whole = f"{bar(self._done, self._total)}  {self._done}/{self._total} changes, {self._ended}/{self._hosts} hosts"
+        return [*lines, whole] if self._total else []
+
+    def sink(self, event: events.Event) -> None:
+        """Take an event of applying."""
+        with self._lock:
+            self._take(event)
+
+    def _take(self, event: events.Event) -> None:
+        match event:
+            case events.Started(host=host):
+                self._doing[host] = "begins"
+            case events.Begun(host=host, key=key):
+                self._doing[host] = key
+            case events.Noted(host=host, text=text) if host in self._doing:
+                self._doing[host] = text
+            case events.Done() | events.Failed() | events.Skipped():
+                self._done += 1
+            case events.Finished(host=host) | events.Unreachable(host=host):
+                self._doing.pop(host, None)
+                self._ended += 1
+        text = told(event, everything=self._verbose > 0)
+        if text:
+            self.say(f"{paint(event.host, bold=True)}  {text}")
+
+
+def told(event: events.Event, *, everything: bool) -> str | None:
+    """The line that an event leaves on the screen, without its host; None for what only shows while it lasts."""
+    match event:
+        case events.Noted(text=text):
+            return printable(text)
+        case events.Done(key=key, changed=changed, summary=summary) if changed or everything:
+            return f"{paint('✓', 'green')} {key}  {printable('; '.join(summary))}".rstrip()
+        case events.Failed(key=key, rejection=rejection):
+            reasons = "\n      ".join(rejection_lines(rejection))
+            return f"{paint('✗', 'red')} {key}  {reasons}"
+        case events.Skipped(key=key, because=because):
+            return f"{paint('-', 'yellow')} {key}  left alone: it needs {because}"
+        case events.NotStarted(why=why):
+            return f"{paint('-', 'yellow')} not started: {printable(why)}"
+        case events.Unreachable(error=error):
+            return f"{paint('✗', 'red')} {printable(error.text())}"
+        case events.Finished(changed=changed, seconds=seconds):
+            return f"{count(changed, 'change')}, {duration(seconds)}"
+    return None
+
+
+def bar(done: int, total: int, cells: int = 20) -> str:
+    """A bar of `cells` columns."""
+    full = cells * done // total if total else cells
+    return "█" * full + "░" * (cells - full)
