@@ -151,30 +151,31 @@ class Working(Live):
             case events.Finished(host=host) | events.Unreachable(host=host):
                 self._doing.pop(host, None)
                 self._ended += 1
-        text = told(event, everything=self._verbose > 0)
-        if text:
-            self.say(f"{paint(event.host, bold=True)}  {text}")
+        line = told(event, everything=self._verbose > 0)
+        if line:
+            self.say(f"{paint(event.host, bold=True)}  {line}")
 
 
 def told(event: events.Event, *, everything: bool) -> str | None:
     """The line that an event leaves on the screen, without its host; None for what only shows while it lasts."""
+    sign, text = "", ""
     match event:
-        case events.Noted(text=text):
-            return printable(text)
-        case events.Done(key=key, changed=changed, summary=summary) if changed or everything:
-            return f"{paint('✓', 'green')} {key}  {printable('; '.join(summary))}".rstrip()
-        case events.Failed(key=key, rejection=rejection):
-            reasons = "\n      ".join(rejection_lines(rejection))
-            return f"{paint('✗', 'red')} {key}  {reasons}"
-        case events.Skipped(key=key, because=because):
-            return f"{paint('-', 'yellow')} {key}  left alone: it needs {because}"
-        case events.NotStarted(why=why):
-            return f"{paint('-', 'yellow')} not started: {printable(why)}"
-        case events.Unreachable(error=error):
-            return f"{paint('✗', 'red')} {printable(error.text())}"
-        case events.Finished(changed=changed, seconds=seconds):
-            return f"{count(changed, 'change')}, {duration(seconds)}"
-    return None
+        case events.Noted():
+            text = printable(event.text)
+        case events.Done() if event.changed or everything:
+            sign, text = paint("✓", "green"), f"{event.key}  {printable('; '.join(event.summary))}".rstrip()
+        case events.Failed():
+            reasons = "\n      ".join(rejection_lines(event.rejection))
+            sign, text = paint("✗", "red"), f"{event.key}  {reasons}"
+        case events.Skipped():
+            sign, text = paint("-", "yellow"), f"{event.key}  left alone: it needs {event.because}"
+        case events.NotStarted():
+            sign, text = paint("-", "yellow"), f"not started: {printable(event.why)}"
+        case events.Unreachable():
+            sign, text = paint("✗", "red"), printable(event.error.text())
+        case events.Finished():
+            text = f"{count(event.changed, 'change')}, {duration(event.seconds)}"
+    return f"{sign} {text}".strip() or None
 
 
 def bar(done: int, total: int, cells: int = 20) -> str:

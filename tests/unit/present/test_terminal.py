@@ -1,0 +1,44 @@
+"""Small words and signs."""
+
+from __future__ import annotations
+
+import pytest
+
+from hakit.present.terminal import count, duration, names, paint, printable
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (0.31, "0.3 s"), (9.96, "10.0 s"), (12.4, "12 s"), (245, "4 min 5 s")]
+)
+def test_a_duration_is_rounded_to_what_matters(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("hosts", "text"),
+    [
+        ([], ""),
+        (["db1"], "db1"),
+        (["web1", "web2"], "web1, web2"),
+        (["db1", "web1", "web2", "web3"], "db1, web1–web3"),
+        (["web08", "web09", "web10"], "web08–web10"),
+        (["web9", "web10", "web11"], "web9–web11"),
+    ],
+)
+def test_runs_of_names_are_shortened(hosts: list[str], text: str) -> None:
+    assert names(hosts) == text
+
+
+def test_counting_words() -> None:
+    assert [count(1, "host"), count(2, "host"), count(0, "copy")] == ["1 host", "2 hosts", "0 copies"]
+
+
+def test_a_hosts_text_cannot_drive_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\rc\x07\td\n") == "a\\x1b[2Jb\\x0dc\\x07\td\n"
+
+
+def test_colour_obeys_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert paint("x", "red") != "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert paint("x", "red") == "x"
