@@ -1,0 +1,81 @@
+"""What a connection needs to know: whom to reach, and with which files, keys and limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+Dialer = Callable[[str, int, float], "socket.socket"]
+"""Opens a connected TCP socket to (address, port) within a timeout in seconds; raises OSError when it can't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host to log in on.
+
+    `name` is what messages call it, `host` the address or name to dial (or an alias of ssh_config). What is None is
+    taken from ssh_config, else from OpenSSH's defaults; what is set here wins over ssh_config. `become` says whether a
+    user other than root has password-less sudo.
+    """
+
+    name: str
+    host: str
+    user: str | None = None
+    port: int | None = None
+    key_file: str | None = None
+    become: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What all connections of a run share.
+
+    `user` logs in where neither the target nor ssh_config names one (None: the local user). `pinned` is hakit's own
+    known_hosts file, read before `known_hosts`: the first file that knows a host's key of a type decides. `config` and
+    `system_config` are ssh_config files (None: not read). `identity_files` are offered before those of ssh_config,
+    `agent` is the socket of an SSH agent. `dial` opens the sockets (None: this machine's own network).
+
+    `connect_timeout` (seconds) bounds everything from the name lookup to the login. After `keepalive` quiet seconds the
+    host is asked for a sign of life; after `keepalive_count` unanswered questions the connection counts as lost.
+    """
+
+    user: str | None = None
+    known_hosts: tuple[Path, ...] = ()
+    pinned: Path | None = None
+    config: Path | None = None
+    system_config: Path | None = None
+    identity_files: tuple[Path, ...] = ()
+    agent: str | None = None
+    dial: Dialer | None = None
+    connect_timeout: float = 10.0
+    keepalive: float = 4.0
+    keepalive_count: int = 3
+
+    @classmethod
+    def default(cls, pinned: Path | None = None) -> Options:
+        """As `ssh` does on this machine, with the keys in `pinned` (hakit's own known_hosts) before all others."""
+        home = Path.home()
+        users = (home / ".ssh/known_hosts", home / ".ssh/known_hosts2", Path("/etc/ssh/ssh_known_hosts"))
+        return cls(
+            known_hosts=users,
+            pinned=pinned,
+            config=home / ".ssh/config",
+            system_config=Path("/etc/ssh/ssh_config"),
+            agent=os.environ.get("SSH_AUTH_SOCK") or None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended: its exit status (-1 when a signal ended it) and output, each cut at the limit asked for."""
+
+    exit: int
+    stdout: bytes
+    stderr: bytes
+    truncated: bool = False
