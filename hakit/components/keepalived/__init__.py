@@ -1,0 +1,59 @@
+"""keepalived: addresses that survive their host."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, ClassVar
+
+from hakit.agent.probes import Probe
+from hakit.components.base import Component, RedundancyGroup, Serving
+from hakit.components.keepalived import check, resources
+from hakit.components.keepalived.routers import virtual_routers
+from hakit.components.keepalived.settings import KeepalivedSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic import BaseModel
+
+    from hakit.agent.resources.base import Resource
+    from hakit.components.base import HostContext
+    from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
+
+__all__ = ["Keepalived"]
+
+
+class Keepalived(Component):
+    """VRRP by keepalived; each instance is a redundancy group."""
+
+    name = "keepalived"
+    Settings: ClassVar[type[BaseModel]] = KeepalivedSettings
+    packages = ("keepalived",)
+
+    def resources(self, ctx: HostContext) -> Iterable[Resource]:
+        """Everything keepalived needs on a host."""
+        return resources.resources(ctx)
+
+    def check(self, site: Site) -> Iterable[tuple[Host, Path, str]]:
+        """Names that lead nowhere, addresses that can't go together."""
+        return check.problems(site)
+
+    def serves(self, site: Site) -> Iterable[Serving]:
+        """Every address of every instance."""
+        for router in virtual_routers(site).values():
+            for address in router.members[0].settings.addresses:
+                first = router.members[0].host
+                yield Serving(
+                    address=str(ipaddress.ip_interface(address).ip),
+                    hosts=tuple(member.host.name for member in router.members),
+                    takeover=router.takeover,
+                    mark=first.mark(self.name, "instances", router.name, "addresses"),
+                )
+
+    def groups(self, site: Site) -> Iterable[RedundancyGroup]:
+        """The members of each instance, the backups first: disrupting them moves nothing."""
+        for router in virtual_routers(site).values():
+            hosts = tuple(member.host.name for member in reversed(router.members))
+            probes = {name: (Probe(kind="unit", target=resources.UNIT),) for name in hosts}
+            yield RedundancyGroup(f"{self.name} {router.name}", self.name, hosts, probes)

@@ -1,0 +1,74 @@
+"""What can't be rendered although each value is fine by itself: names that lead nowhere, addresses of two families."""
+
+from __future__ import annotations
+
+import ipaddress
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from hakit.components.keepalived.routers import virtual_routers
+from hakit.components.keepalived.settings import KeepalivedSettings
+from hakit.lint.rule import configured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hakit.components.keepalived.routers import Member, VirtualRouter
+    from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
+
+    Wrong = tuple[Host, Path, str]
+
+
+def problems(site: Site) -> Iterator[Wrong]:
+    """Host, path below `hakit`, message."""
+    for router in virtual_routers(site).values():
+        for member in router.members:
+            yield from _member(router, member)
+    for host, settings in configured(site, "keepalived", KeepalivedSettings):
+        for name, group in settings.sync_groups.items():
+            path: Path = ("keepalived", "sync_groups", name, "instances")
+            yield from _unknown(host, path, group.instances, settings.instances, "instance")
+        for name, instance in settings.instances.items():
+            base: Path = ("keepalived", "instances", name)
+            yield from _unknown(host, (*base, "track_scripts"), instance.track_scripts, settings.scripts, "script")
+            yield from _unknown(host, (*base, "track_files"), instance.track_files, settings.files, "file")
+
+
+def _unknown(host: Host, path: Path, names: Iterable[str], known: Iterable[str], what: str) -> Iterator[Wrong]:
+    choices = list(known)
+    for place, name in enumerate(names):
+        if name not in choices:
+            near = get_close_matches(name, choices, n=1)
+            allowed = f"known are {', '.join(choices)}" if choices else f"no {what} is defined on this host"
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            yield host, (*path, place), f"no such {what}: {name} — {allowed}{hint}"
+
+
+def _member(router: VirtualRouter, member: Member) -> Iterator[Wrong]:
+    base: Path = ("keepalived", "instances", router.name)
+    settings, host = member.settings, member.host
+    names = [one.host.name for one in router.members]
+    if settings.prefer is not None and settings.prefer not in names:
+        near = get_close_matches(settings.prefer, names, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        message = f"{settings.prefer} has no instance {router.name} — its members are {', '.join(names)}{hint}"
+        yield host, (*base, "prefer"), message
+    try:
+        source = ipaddress.ip_address(member.source)
+    except ValueError:
+        message = (
+            f"adverts need an IP address to come from, but {host.name} is known as {member.source!r} — "
+            "write hakit.address for the host, or source for the instance"
+        )
+        yield host, base, message
+        return
+    families = {ipaddress.ip_interface(address).version for address in settings.addresses}
+    if settings.version == 2 and families != {4}:  # noqa: PLR2004 - VRRP version
+        yield host, (*base, "version"), "VRRPv2 knows no IPv6 — write version: 3, or leave it out"
+    if settings.unicast and source.version not in families:
+        message = (
+            f"adverts from {member.source} carry IPv{source.version} addresses, but the instance has none — "
+            f"add one, or set source to an IPv{families.pop()} address of the host"
+        )
+        yield host, (*base, "addresses"), message
