@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from hakit.agent.resources.account import Group, User
+from hakit.agent.resources.base import RELOAD
 from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Files
 from hakit.agent.resources.package import Package
@@ -91,14 +92,21 @@ def _paths(resource: Resource) -> tuple[str, ...]:
 
 
 def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:
-    """A unit restarts when its unit file or a drop-in changes, whichever component brought that."""
-    paths = [path for resource in found.values() for path in _paths(resource) if path.startswith(UNIT_FOLDER)]
+    """A unit restarts when its unit file or a drop-in changes, whichever component brought that.
+
+    A reload is enough where the file's impact or the unit says so: hooks around start and stop are read when they run.
+    """
+    impacts = {path: resource.impact for resource in found.values() for path in _paths(resource)}
     result = dict(found)
     for key, unit in found.items():
         if isinstance(unit, Unit):
             base = UNIT_FOLDER + unit.unit
-            own = [path for path in paths if path == base or path.startswith(base + ".d/")]
-            result[key] = unit.replace(restart_on=tuple(dict.fromkeys((*unit.restart_on, *own))))
+            own = [path for path in impacts if path == base or path.startswith(base + ".d/")]
+            gentle = [path for path in own if impacts[path] == RELOAD or path in unit.reload_on]
+            result[key] = unit.replace(
+                reload_on=tuple(dict.fromkeys((*unit.reload_on, *gentle))),
+                restart_on=tuple(dict.fromkeys((*unit.restart_on, *(path for path in own if path not in gentle)))),
+            )
     return result
 
 
