@@ -165,8 +165,8 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         yield ctx.file(TRACK, ctx.template("track", units=units), mode=0o755)
         yield ctx.file(CHECK_HTTP, ctx.template("check-http"), mode=0o755)
         for unit, path in unit_drop_ins.items():
-            yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK))
-    yield ctx.file(drop_in, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE))
+            yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK), impact=RELOAD)
+    yield ctx.file(drop_in, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE), impact=RELOAD)
     yield ctx.file(
         CONFIG,
         ctx.template(
