@@ -1,0 +1,1 @@
+"""Load, faults and measurement: how long a failover really takes."""
