@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import hmac
 import os
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from hakit.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
 Standing = Literal["known", "unknown", "changed", "revoked"]
@@ -79,13 +80,11 @@ class Entry:
         """Whether the line speaks of this name; a negated pattern that matches overrules all others."""
         found = False
         for pattern in self.names:
-            if pattern.startswith("|1|"):
-                found = found or _hashed(pattern, name)
-            elif pattern.startswith("!"):
+            if pattern.startswith("!"):
                 if _wildcard(pattern[1:].lower()).fullmatch(name):
                     return False
-            elif _wildcard(pattern.lower()).fullmatch(name):
-                found = True
+            elif not found:
+                found = _hashed(pattern, name) or bool(_wildcard(pattern.lower()).fullmatch(name))
         return found
 
 
@@ -161,22 +160,42 @@ def lookup_names(host: str, port: int, alias: str | None = None) -> tuple[str, .
     return (bare,) if port == SSH_PORT else (f"[{bare}]:{port}", bare)
 
 
-def pin(file: Path, lines: Iterable[str], drop: Iterable[Entry] = ()) -> None:
-    """Add lines to a known_hosts file and take out the lines of `drop`, in one atomic step.
+def pin(file: Path, lines: Sequence[str], forget: Collection[str] = ()) -> None:
+    """Add lines to a known_hosts file, after taking out the names in `forget`, in one atomic step.
 
-    The file is created with mode 0600 in a folder of mode 0700 when there is none. Raises OSError.
+    A line that loses its last name goes. The file gets mode 0600, a folder made for it 0700; parallel calls wait for
+    each other. Raises OSError.
     """
-    gone = {entry.line for entry in drop if entry.file == file}
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    old = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if file.exists() else []
-    kept = [line for number, line in enumerate(old, 1) if number not in gone]
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as out:
-        out.write("".join(f"{line}\n" for line in (*kept, *lines)))
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        text = file.read_text(encoding="utf-8", errors="surrogateescape") if file.exists() else ""
+        kept = [line for line in (_without(line, forget) for line in text.splitlines()) if line is not None]
+        temporary = file.with_name(f".{file.name}.new")
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as out:
+            out.writelines(f"{line}\n" for line in (*kept, *lines))
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(file)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _without(line: str, forget: Collection[str]) -> str | None:
+    """The line without these names; None when it names no one else. Revocations stay."""
+    fields = line.split(None, 1)
+    if len(fields) < 2 or line.startswith(("#", "@")):  # noqa: PLR2004 - names and the rest
+        return line
+    names = [
+        name for name in fields[0].split(",") if not any(_hashed(name, gone) or name.lower() == gone for gone in forget)
+    ]
+    if len(names) == len(fields[0].split(",")):
+        return line
+    return f"{','.join(names)} {fields[1]}" if any(not name.startswith("!") for name in names) else None
 
 
 def _read(path: Path) -> _File:
@@ -213,6 +232,8 @@ def _parse(path: Path, number: int, line: str) -> Entry | None:
 
 def _hashed(pattern: str, name: str) -> bool:
     """Whether `|1|salt|hash` is this name: HMAC-SHA1 over the name with the salt as key."""
+    if not pattern.startswith("|1|"):
+        return False
     try:
         salt, digest = (base64.b64decode(part) for part in pattern[3:].split("|"))
     except (binascii.Error, ValueError):

@@ -1,0 +1,255 @@
+"""`hakit trust`: see the host keys, compare them, pin them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hakit.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from hakit.errors import ConnectError
+    from hakit.inventory.model import Site
+    from hakit.ssh.scan import HostScan, Scanned
+
+STATES = {"known": "known", "unknown": "new", "changed": "CHANGED", "revoked": "REVOKED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at the hosts brought: their keys, and the hosts that showed none."""
+
+    scans: Sequence[HostScan]
+    failures: Mapping[str, ConnectError]
+    replace: frozenset[str] = field(default_factory=frozenset)
+
+    def pins(self, one: HostScan) -> tuple[Scanned, ...]:
+        """The keys of a host to pin: new ones, and changed ones where the user said so."""
+        wanted = {"unknown", "changed"} if one.host in self.replace else {"unknown"}
+        return () if self.refused(one) else tuple(key for key in one.keys if key.verdict.standing in wanted)
+
+    def refused(self, one: HostScan) -> bool:
+        """Whether nothing of this host may be pinned: a key that changed or was revoked spoils the others."""
+        standings = {key.verdict.standing for key in one.keys}
+        return "revoked" in standings or ("changed" in standings and one.host not in self.replace)
+
+    @property
+    def pinned(self) -> tuple[HostScan, ...]:
+        """The hosts that have something to pin."""
+        return tuple(one for one in self.scans if self.pins(one))
+
+    @property
+    def clean(self) -> bool:
+        """Whether every host answered and none was refused."""
+        return not self.failures and not any(map(self.refused, self.scans))
+
+    def twins(self) -> dict[str, str]:
+        """Hosts that show a key of an earlier host too: clones, which can stand in for each other unnoticed."""
+        first: dict[bytes, str] = {}
+        found: dict[str, str] = {}
+        for one in self.scans:
+            for scanned in one.keys:
+                other = first.setdefault(scanned.key.blob, one.host)
+                if other != one.host:
+                    found.setdefault(one.host, other)
+        return found
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  hakit trust -i inventories/site                    # look, compare, answer
+  hakit trust -i inventories/site --limit 'web*'
+  hakit trust -i inventories/site --replace db2      # db2 was reinstalled: forget its old keys
+  hakit trust -i inventories/site --yes              # on a network that you trust at this moment
+
+\b
+To compare, on the host's own console:
+  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+""",
+)
+@options.inventory
+@click.option(
+    "--limit", multiple=True, metavar="PATTERN", help="Only these hosts or groups: names, globs, '!' excludes."
+)
+@click.option("--replace", multiple=True, metavar="HOST", help="Forget the pinned keys of this host. Repeatable.")
+@click.option("-y", "--yes", "assume_yes", is_flag=True, help="Pin new keys without a question.")
+@options.as_json
+@options.no_lab
+@click.option("--forks", type=click.IntRange(1, 512), default=10, show_default=True, help="Hosts asked at once.")
+@click.pass_context
+def trust(
+    ctx: click.Context,
+    *,
+    inventory: Path,
+    limit: tuple[str, ...],
+    replace: tuple[str, ...],
+    assume_yes: bool,
+    as_json: bool,
+    no_lab: bool,
+    forks: int,
+) -> None:
+    """Show the hosts' SSH keys and pin the new ones.
+
+    hakit talks to no host whose key it does not know. Keys are pinned in .hakit/known_hosts beside the inventory, which is
+    read before ~/.ssh/known_hosts. A key that changed is refused unless --replace names the host. Exit codes: 0 every host
+    is known now, 1 a host could not be asked, was refused or left out, 2 the inventory or the command line is wrong.
+    """
+    import json
+
+    from hakit.cli.reach import pinned
+    from hakit.engine.select import select
+
+    site, _ = options.load(inventory)
+    hosts = select(site, (*limit, *replace) if limit else ())
+    _known(site, replace)
+    seen = look(site, hosts, frozenset(replace), no_lab=no_lab, forks=forks)
+    file = pinned(site)
+    if as_json:
+        pin_all(seen, file if assume_yes else None)
+        click.echo(json.dumps(as_data(seen, pinned=assume_yes), indent=2))
+        ctx.exit(0 if seen.clean and (assume_yes or not seen.pinned) else 1)
+    click.echo(table(seen))
+    if seen.pinned:
+        if not assume_yes and not _agreed(seen, file):
+            click.echo("Nothing was pinned.")
+            ctx.exit(1)
+        pin_all(seen, file)
+        click.echo(f"Pinned the keys of {_hosts(seen.pinned)} in {file}. Next:  hakit plan -i {inventory}")
+    elif seen.clean:
+        click.echo(f"All keys are known. Next:  hakit plan -i {inventory}")
+    ctx.exit(0 if seen.clean else 1)
+
+
+def look(site: Site, hosts: Sequence[str], replace: frozenset[str], *, no_lab: bool, forks: int) -> Seen:
+    """Ask the hosts, several at once. Raises LabError."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from hakit.cli.reach import connector, target
+    from hakit.errors import ConnectError
+    from hakit.ssh.scan import scan
+
+    with connector(site, no_lab=no_lab) as reach:
+
+        def ask(name: str) -> HostScan | ConnectError:
+            try:
+                return scan(reach, target(site.hosts[name]), everything=name in replace)
+            except ConnectError as error:
+                return error
+
+        with ThreadPoolExecutor(min(forks, len(hosts))) as pool:
+            answers = dict(zip(hosts, pool.map(ask, hosts), strict=True))
+    return Seen(
+        [answer for answer in answers.values() if not isinstance(answer, ConnectError)],
+        {name: answer for name, answer in answers.items() if isinstance(answer, ConnectError)},
+        replace,
+    )
+
+
+def pin_all(seen: Seen, file: Path | None) -> None:
+    """Write what is to be pinned, all at once; nothing without a file. Raises HakitError when it can't be written."""
+    from hakit.errors import HakitError
+    from hakit.ssh.known_hosts import pin
+
+    if file is None or not seen.pinned:
+        return
+    lines = [scanned.key.line(one.names[0]) for one in seen.pinned for scanned in _kept(one, seen)]
+    forget = [name for one in seen.pinned if one.host in seen.replace for name in one.names]
+    try:
+        pin(file, lines, forget)
+    except OSError as error:
+        raise HakitError(f"{file}: can't be written: {error.strerror}") from error
+
+
+def table(seen: Seen) -> str:
+    """host, type, fingerprint and state of every key, then what is wrong."""
+    from hakit.present.terminal import paint, printable
+
+    rows = [
+        (one.host if first else "", scanned.key.kind, scanned.key.fingerprint, STATES[scanned.verdict.standing])
+        for one in seen.scans
+        for first, scanned in ((scanned is one.keys[0], scanned) for scanned in one.keys)
+    ]
+    wide = max((len(row[0]) for row in rows), default=0)
+    colours = {"new": "yellow", "CHANGED": "red", "REVOKED": "red"}
+    lines = [
+        f"{host:{wide}}  {kind:7}  {print_:50}  {paint(state, colours.get(state))}"
+        for host, kind, print_, state in rows
+    ]
+    lines += list(_warnings(seen))
+    lines += [printable(error.text()) for error in seen.failures.values()]
+    return "\n".join(lines)
+
+
+def as_data(seen: Seen, *, pinned: bool) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "hosts": {
+            one.host: [
+                {
+                    "type": scanned.key.type,
+                    "fingerprint": scanned.key.fingerprint,
+                    "state": STATES[scanned.verdict.standing].lower(),
+                    "pinned": pinned and scanned in seen.pins(one),
+                }
+                for scanned in one.keys
+            ]
+            for one in seen.scans
+        },
+        "unreachable": {name: error.message for name, error in seen.failures.items()},
+        "same_key": seen.twins(),
+    }
+
+
+def _kept(one: HostScan, seen: Seen) -> Iterable[Scanned]:
+    """What is written for a host: with --replace all it shows, because its old lines go."""
+    return one.keys if one.host in seen.replace else seen.pins(one)
+
+
+def _warnings(seen: Seen) -> Iterable[str]:
+    from hakit.present.terminal import paint
+
+    for one in seen.scans:
+        for scanned in one.keys:
+            if scanned.verdict.standing in ("changed", "revoked") and one.host not in seen.replace:
+                places = ", ".join(f"{entry.place} says {entry.key.fingerprint}" for entry in scanned.verdict.entries)
+                yield paint(f"{one.host}: {STATES[scanned.verdict.standing]}: {places}", "red")
+        if seen.refused(one):
+            yield f"  {one.host} is left out. If it was reinstalled:  --replace {one.host}"
+    for host, other in seen.twins().items():
+        yield paint(f"{host} shows the key of {other}: is it a clone? Each could pass for the other.", "yellow")
+
+
+def _agreed(seen: Seen, file: Path) -> bool:
+    import sys
+
+    from hakit.errors import RefusedError
+
+    if not sys.stdin.isatty():
+        raise RefusedError(
+            f"{_hosts(seen.pinned)}: new keys, and no terminal to ask on",
+            hint="Compare the fingerprints, then run it again with  --yes",
+        )
+    return click.confirm(f"Pin the keys of {_hosts(seen.pinned)} in {file}?", default=False)
+
+
+def _hosts(scans: Sequence[HostScan]) -> str:
+    from hakit.present.terminal import names
+
+    return names([one.host for one in scans])
+
+
+def _known(site: Site, names: Sequence[str]) -> None:
+    from difflib import get_close_matches
+
+    from hakit.errors import UsageError
+
+    for name in names:
+        if name not in site.hosts:
+            near = get_close_matches(name, site.hosts, n=1)
+            raise UsageError(f"--replace {name}: no such host" + (f" (did you mean {near[0]}?)" if near else ""))
