@@ -74,9 +74,7 @@ To compare, on the host's own console:
 """,
 )
 @options.inventory
-@click.option(
-    "--limit", multiple=True, metavar="PATTERN", help="Only these hosts or groups: names, globs, '!' excludes."
-)
+@click.option("--limit", multiple=True, metavar="PATTERN", help="Only these hosts or groups: names, globs (web*).")
 @click.option("--replace", multiple=True, metavar="HOST", help="Forget the pinned keys of this host. Repeatable.")
 @click.option("-y", "--yes", "assume_yes", is_flag=True, help="Pin new keys without a question.")
 @options.as_json
@@ -96,9 +94,9 @@ def trust(
 ) -> None:
     """Show the hosts' SSH keys and pin the new ones.
 
-    hakit talks to no host whose key it does not know. Keys are pinned in .hakit/known_hosts beside the inventory, which is
-    read before ~/.ssh/known_hosts. A key that changed is refused unless --replace names the host. Exit codes: 0 every host
-    is known now, 1 a host could not be asked, was refused or left out, 2 the inventory or the command line is wrong.
+    hakit talks to no host whose key it does not know. Keys are pinned in .hakit/known_hosts beside the inventory, which
+    is read before ~/.ssh/known_hosts. A key that changed is refused unless --replace names the host. Exit codes: 0 every
+    host is known now, 1 a host could not be asked, was refused or left out, 2 the inventory or command line is wrong.
     """
     import json
 
@@ -106,8 +104,8 @@ def trust(
     from hakit.engine.select import select
 
     site, _ = options.load(inventory)
-    hosts = select(site, (*limit, *replace) if limit else ())
     _known(site, replace)
+    hosts = select(site, (*limit, *replace))
     seen = look(site, hosts, frozenset(replace), no_lab=no_lab, forks=forks)
     file = pinned(site)
     if as_json:
@@ -158,10 +156,10 @@ def pin_all(seen: Seen, file: Path | None) -> None:
 
     if file is None or not seen.pinned:
         return
-    lines = [scanned.key.line(one.names[0]) for one in seen.pinned for scanned in _kept(one, seen)]
+    lines = dict.fromkeys(scanned.key.line(one.names[0]) for one in seen.pinned for scanned in _kept(one, seen))
     forget = [name for one in seen.pinned if one.host in seen.replace for name in one.names]
     try:
-        pin(file, lines, forget)
+        pin(file, tuple(lines), forget)
     except OSError as error:
         raise HakitError(f"{file}: can't be written: {error.strerror}") from error
 
@@ -170,17 +168,15 @@ def table(seen: Seen) -> str:
     """host, type, fingerprint and state of every key, then what is wrong."""
     from hakit.present.terminal import paint, printable
 
-    rows = [
-        (one.host if first else "", scanned.key.kind, scanned.key.fingerprint, STATES[scanned.verdict.standing])
-        for one in seen.scans
-        for first, scanned in ((scanned is one.keys[0], scanned) for scanned in one.keys)
-    ]
-    wide = max((len(row[0]) for row in rows), default=0)
+    wide = max((len(one.host) for one in seen.scans), default=0)
     colours = {"new": "yellow", "CHANGED": "red", "REVOKED": "red"}
-    lines = [
-        f"{host:{wide}}  {kind:7}  {print_:50}  {paint(state, colours.get(state))}"
-        for host, kind, print_, state in rows
-    ]
+    lines: list[str] = []
+    for one in seen.scans:
+        for scanned in one.keys:
+            host = one.host if scanned is one.keys[0] else ""
+            state = STATES[scanned.verdict.standing]
+            about = f"{host:{wide}}  {scanned.key.kind:7}  {scanned.key.fingerprint:50}"
+            lines.append(f"{about}  {paint(state, colours.get(state))}")
     lines += list(_warnings(seen))
     lines += [printable(error.text()) for error in seen.failures.values()]
     return "\n".join(lines)
