@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from hakit.inventory.core import Lab, Service
-    from hakit.inventory.origin import Mark, Path
+    from hakit.inventory.groups import Layer
+    from hakit.inventory.origin import Mark, Path, Problem
     from hakit.inventory.secrets import Secrets
+    from hakit.inventory.settings import SecretUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,16 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of the inventory: its own and its descendants' hosts, in inventory order."""
+    """A group of the inventory: its own and its descendants' hosts, in inventory order.
+
+    `own` are the hosts that it lists itself; `all` and `ungrouped` are groups too.
+    """
 
     name: str
     hosts: tuple[str, ...]
     children: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,9 @@ class Host:
     """A host with everything the inventory says of it.
 
     `groups` are all its groups but `all`, ancestors included, in Ansible's merge order. `settings` holds the validated
-    settings per component, every string and integer in them remembers its origin (`origin_of`). `marks` is the side
-    table: the place of each key and value by its path below `hakit`.
+    settings per component, every string and number in them remembers its origin (`origin_of`). `marks` is the side
+    table: the place of each key and value by its path below `hakit`. `nics` are the NICs beside the main one (name →
+    address/prefix). `vars` are all other variables, as in Ansible; `layers` is what gave them, weakest first.
     """
 
     name: str
@@ -56,6 +63,8 @@ class Host:
     vars: Mapping[str, Any] = field(repr=False)
     marks: Mapping[Path, Mark] = field(repr=False)
     ignore: Mapping[str, str] = field(default_factory=dict, repr=False)
+    nics: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    layers: tuple[Layer, ...] = field(default=(), repr=False)
 
     def mark(self, *path: str | int) -> Mark | None:
         """The place of the nearest known ancestor of `path` (path below `hakit`)."""
@@ -71,6 +80,7 @@ class Site:
     """All hosts, groups and promises of one inventory.
 
     `source` is what the user named, `root` the folder that holds it (user templates, `.hakit`, secrets live beside it).
+    `uses` are the settings that name a secret, `warnings` what the loader passed over.
     """
 
     source: FilePath
@@ -80,6 +90,8 @@ class Site:
     services: Mapping[str, Service]
     lab: Lab | None
     secrets: Secrets
+    uses: tuple[SecretUse, ...] = field(default=(), repr=False)
+    warnings: tuple[Problem, ...] = field(default=(), repr=False)
 
     def members(self, group: str) -> tuple[Host, ...]:
         """The hosts of a group (or the host of that name), in inventory order; empty when there is none."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
@@ -91,6 +94,11 @@ def _from_settings(value: Any, info: Any) -> Secret:
 
 class Secrets:
     """The secrets of one inventory: from the environment, from a command, or from the age-encrypted store beside it."""
+
+    def __init__(self, root: Path | None = None, command: Sequence[str] | None = None, timeout: float = 30.0) -> None:
+        self.root = root
+        self.command = tuple(command) if command else None
+        self.timeout = timeout
 
     def get(self, name: str) -> str:
         """The value of a secret. Raises SecretError."""

@@ -142,8 +142,9 @@ _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 
 
 def _host_name(value: str) -> str:
-    if not _HOST_NAME.fullmatch(value):
-        raise expected("a host name (letters, digits, '-', '.') or an IP address", value)
+    # A name whose last label is a number would be taken for an address: 10.77.0.1000 is a typing error, not a name.
+    if not _HOST_NAME.fullmatch(value) or value.rpartition(".")[2].isdecimal():
+        raise expected("a host name (letters, digits, '-', '.')", value)
     return value
 
 
@@ -170,14 +171,12 @@ def _endpoint(value: str) -> str:
         raise expected(what, value) from None
     if ":" in host:
         return f"[{host}]:{port}"
-    # An all-numeric name would be taken for an address by the resolver: 10.77.0.1000 is a typing error, not a name.
-    if host not in ("", "*") and not _HOST_NAME.fullmatch(host):
-        raise expected(what, value)
-    if re.fullmatch(r"[0-9.]+", host):
+    if host not in ("", "*"):
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            raise expected(what, value) from None
+            if not _HOST_NAME.fullmatch(host) or host.rpartition(".")[2].isdecimal():
+                raise expected(what, value) from None
     return value
 
 
@@ -270,8 +269,8 @@ Cidr = Annotated[
 Network = Annotated[str, AfterValidator(_network), _string(r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$", "a network")]
 """A network: `10.77.0.0/24`, canonical, no host bits."""
 
-HostName = Annotated[str, AfterValidator(_host_name), _string(r"^[A-Za-z0-9_.-]+$", "a host name or an IPv4 address")]
-"""A name of the DNS or of /etc/hosts, or an IPv4 address."""
+HostName = Annotated[str, AfterValidator(_host_name), _string(r"^[A-Za-z0-9_.-]+$", "a host name")]
+"""A name of the DNS or of /etc/hosts."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 """A TCP or UDP port."""
