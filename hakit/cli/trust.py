@@ -95,8 +95,8 @@ def trust(
     """Show the hosts' SSH keys and pin the new ones.
 
     hakit talks to no host whose key it does not know. Keys are pinned in .hakit/known_hosts beside the inventory, which
-    is read before ~/.ssh/known_hosts. A key that changed is refused unless --replace names the host. Exit codes: 0 every
-    host is known now, 1 a host could not be asked, was refused or left out, 2 the inventory or command line is wrong.
+    is read before ~/.ssh/known_hosts. A key that changed is refused unless --replace names the host. Exit codes: 0 all
+    hosts are known now, 1 a host could not be asked, was refused or left out, 2 the inventory or command line is wrong.
     """
     import json
 
