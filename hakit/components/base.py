@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hakit.components.content import Content
     from hakit.components.templates import Templates
     from hakit.inventory.model import Host, Site
-    from hakit.inventory.origin import Mark, Path
+    from hakit.inventory.origin import Path
     from hakit.lint.rule import Rule, Upheld
 
 M = TypeVar("M", bound="BaseModel")
@@ -67,13 +67,31 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """An address that a group of hosts keeps alive: who can hold it, and how long a takeover takes at worst."""
+    """An address that a group of hosts keeps alive: who can hold it, and how long a takeover takes at worst.
+
+    `path` is the setting (below `hakit`, on each of the hosts) that says so, `network` the subnet the address claims to
+    be in (`10.77.0.0/24`), empty where unknown.
+    """
 
     address: str
     hosts: tuple[str, ...]
     takeover: float
+    path: Path
     automatic: bool = True
-    mark: Mark | None = None
+    network: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Hosts behind an address, any one of which suffices: a pool of servers.
+
+    `path` is the setting on `host` that names them.
+    """
+
+    address: str
+    hosts: tuple[str, ...]
+    host: Host
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +99,7 @@ class RedundancyGroup:
     """Hosts that stand in for each other: disrupted one at a time, in this order where nothing live says better.
 
     `probes` tell, per host, whether that member serves (asked of the member's peers or clients where it matters).
-    `holder`, asked of each member itself, says whether it holds the group's role (a VIP, say) right now: holders go last.
+    `holder`, asked of each member itself, says whether it holds the group's role (a VIP, say) now: holders go last.
     """
 
     name: str
@@ -166,8 +184,16 @@ class Component(ABC):
         """How others on the same host can know that it serves."""
         return None
 
+    def needs(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """Components that must run on the same host, with the path of the setting that says so."""
+        return ()
+
     def serves(self, site: Site) -> Iterable[Serving]:
         """The addresses it keeps alive."""
+        return ()
+
+    def tiers(self, site: Site) -> Iterable[Tier]:
+        """The hosts behind the addresses it answers on."""
         return ()
 
     def addresses(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from hakit.agent.probes import Probe
 from hakit.components.base import Component, RedundancyGroup, Serving
@@ -42,18 +42,29 @@ class Keepalived(Component):
     def serves(self, site: Site) -> Iterable[Serving]:
         """Every address of every instance."""
         for router in virtual_routers(site).values():
-            for address in router.members[0].settings.addresses:
-                first = router.members[0].host
+            for place, address in enumerate(router.members[0].settings.addresses):
+                interface = ipaddress.ip_interface(address)
                 yield Serving(
-                    address=str(ipaddress.ip_interface(address).ip),
+                    address=str(interface.ip),
                     hosts=tuple(member.host.name for member in router.members),
                     takeover=router.takeover,
-                    mark=first.mark(self.name, "instances", router.name, "addresses"),
+                    path=(self.name, "instances", router.name, "addresses", place),
+                    network=str(interface.network),
                 )
+
+    def needs(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """What its instances track."""
+        del site
+        settings = cast("KeepalivedSettings", host.settings[self.name])
+        for name, instance in settings.instances.items():
+            for place, component in enumerate(instance.track):
+                yield component, (self.name, "instances", name, "track", place)
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The members of each instance, the backups first: disrupting them moves nothing."""
         for router in virtual_routers(site).values():
             hosts = tuple(member.host.name for member in reversed(router.members))
             probes = {name: (Probe(kind="unit", target=resources.UNIT),) for name in hosts}
-            yield RedundancyGroup(f"{self.name} {router.name}", self.name, hosts, probes)
+            address = str(ipaddress.ip_interface(router.members[0].settings.addresses[0]).ip)
+            holder = Probe(kind="address", target=address)
+            yield RedundancyGroup(f"{self.name} {router.name}", self.name, hosts, probes, holder)

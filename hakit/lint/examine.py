@@ -1,0 +1,95 @@
+"""Holds a site to the rules: waivers taken, the same finding on several hosts told once, sorted for reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from hakit.inventory.origin import Mark, Problem, dotted
+from hakit.lint.registry import rules, upheld
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from hakit.components.base import Component
+    from hakit.inventory.model import Site
+    from hakit.lint.rule import Finding, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """A rule that the inventory waives where it would have spoken, with the reason given there."""
+
+    rule: str
+    reason: str
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What lint found: problems by file and line, warnings before errors; and what was waived."""
+
+    problems: tuple[Problem, ...]
+    waived: tuple[Waived, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """Those that refuse the inventory."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Those that only warn."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+def examine(site: Site, components: Mapping[str, Component]) -> Report:
+    """Check every component's settings and every rule."""
+    known = rules(components)
+    problems = [*_component_problems(site, components), *_bad_waivers(site, known, upheld(components))]
+    waived: list[Waived] = []
+    for rule in known.values():
+        for finding in rule.check(site, components):
+            reason = finding.host.ignore.get(rule.id)
+            if rule.waivable and reason is not None:
+                waived.append(Waived(rule.id, reason, finding.host.mark("lint", "ignore", rule.id)))
+            else:
+                problems.append(_problem(rule, finding))
+    return Report(tuple(sorted(dict.fromkeys(problems), key=_reading_order)), tuple(dict.fromkeys(waived)))
+
+
+def _problem(rule: Rule, finding: Finding) -> Problem:
+    return Problem(
+        message=finding.message,
+        mark=finding.host.mark(*finding.path),
+        key=dotted(finding.path),
+        severity=finding.severity or rule.severity,
+        rule=rule.id,
+        write=finding.write,
+    )
+
+
+def _component_problems(site: Site, components: Mapping[str, Component]) -> Iterator[Problem]:
+    for component in components.values():
+        for host, path, message in component.check(site):
+            yield Problem(message, host.mark(*path), dotted(path))
+
+
+def _bad_waivers(site: Site, known: Mapping[str, Rule], given: Collection[str]) -> Iterator[Problem]:
+    """Waivers of rules that do not exist, or that nobody may waive."""
+    for host in site.hosts.values():
+        for rule in host.ignore:
+            if rule in given or (rule in known and known[rule].waivable):
+                continue
+            if rule in known:
+                message = f"{rule} protects data and can't be waived: {known[rule].reason}"
+            else:
+                near = get_close_matches(rule, known, n=1)
+                message = f"no such rule: {rule}" + (f" (did you mean {near[0]}?)" if near else "")
+            yield Problem(message, host.mark("lint", "ignore", rule), f"lint.ignore.{rule}")
+
+
+def _reading_order(problem: Problem) -> tuple[bool, Mark, str, str]:
+    """Warnings first, so that errors stand last on the screen; then by place."""
+    return problem.severity == "error", problem.mark or Mark("", 0), problem.rule or "", problem.message
