@@ -1,0 +1,309 @@
+"""The privileged half of the lab: brings it up, takes it down, breaks it. Everything here needs root.
+
+Each step first looks at what is there, so that `up` and `down` recover from whatever a killed command, a crash or a
+restart of the machine has left behind.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from hakit.errors import LabError
+from hakit.lab import image as base
+from hakit.lab import namespace, packages, requirements, sources
+from hakit.lab.disk import KeyPair, host_files, known_hosts
+from hakit.lab.machine import Machine, kill, lab_cgroup, remove_cgroup
+from hakit.lab.plan import HostStatus
+from hakit.lab.state import CACHE, Place, Record, boot_id, locked, need_root, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hakit.lab.plan import HostPlan, LabPlan, Power
+
+PROXY_PORT: Final = 3142
+"""Where hosts find the package proxy: the port that Debian's own caching proxies use."""
+BOOT_TIMEOUT: Final = 90.0
+"""Seconds until sshd must answer; 2 s are usual, a machine that is busy with something else takes longer."""
+SHUTDOWN_TIMEOUT: Final = 90.0
+"""Seconds for an orderly shutdown: systemd's own DefaultTimeoutStopSec."""
+PACKAGES_CGROUP: Final = ".packages"
+"""The package proxy's cgroup, beside those of the hosts; no host name begins with a dot."""
+
+
+class Control:
+    """The lab of a plan, in the hands of root."""
+
+    def __init__(self, plan: LabPlan) -> None:
+        need_root()
+        self.plan = plan
+        self.place = Place(plan.id)
+
+    def up(self, owner: tuple[int, int], progress: Callable[[str], None]) -> None:
+        """Make what is missing of the lab and power every host on; returns when sshd answers on all. Raises LabError.
+
+        `owner` is the user and group who may use the lab's key.
+        """
+        requirements.check()
+        with self._locked(progress):
+            image = base.Image(self.plan.release, self.plan.packages, sources.read(self.plan.release))
+            self._check_unchanged()
+            Record(self.plan, boot_id(), owner, complete=False).write(self.place)
+            namespace.create(self.place, self.plan)
+            self._start_packages(image)
+            base.ensure(image, self.place, self._proxy, progress)
+            self._keys(owner)
+            self._remove_strangers(progress)
+            self._make_disks(image)
+            started = self._power_on_all()
+            self._await(self.plan.hosts)
+            Record(self.plan, boot_id(), owner, complete=True).write(self.place)
+        names = ", ".join(started)
+        progress(f"powered on {names}" if started else "already up: every host is on and answers")
+
+    def down(self, progress: Callable[[str], None]) -> None:
+        """Remove everything of the lab, whatever state it is in. Raises LabError."""
+        if not self.place.folder.exists() and not self.place.namespace_file.exists():
+            progress("nothing to remove: the lab is down")
+            return
+        with self._locked(progress):
+            with suppress(FileNotFoundError):
+                self.place.record.unlink()
+            group = lab_cgroup(self.place)
+            kill(group)
+            remove_cgroup(group)
+            namespace.delete(self.place)
+            shutil.rmtree(self.place.folder)
+        progress("removed: hosts, their disks, the network")
+
+    def status(self) -> tuple[HostStatus, ...]:
+        """How every host of the inventory stands."""
+        plugged = namespace.cables(self.place)
+        return tuple(self._status(host, plugged) for host in self.plan.hosts)
+
+    def power(self, name: str, action: Power, progress: Callable[[str], None]) -> None:
+        """Switch a host on (and wait for its sshd), off in order, or pull its power. Raises LabError."""
+        machine = self._machine(name)
+        with self._locked(progress):
+            self._up()
+            if action == "on":
+                if not machine.running:
+                    machine.start()
+                self._await((machine.host,))
+            elif action == "pull":
+                machine.pull()
+            elif machine.running:
+                machine.power_off(SHUTDOWN_TIMEOUT)
+
+    def link(self, name: str, nic: str | None, *, up: bool) -> tuple[str, ...]:
+        """Plug a host's cable in or pull it (all its cables when `nic` is None); returns the NICs. Raises LabError."""
+        machine = self._machine(name)
+        names = tuple(one.name for one in machine.host.nics)
+        if nic is not None and nic not in names:
+            raise LabError(f"{name} has no NIC {nic}", hint=f"It has {', '.join(names)}.")
+        self._up()
+        chosen = names if nic is None else (nic,)
+        present = namespace.cables(self.place)
+        for one in chosen:
+            cable = namespace.cable(name, one)
+            mark = machine.folder / "unplugged" / cable
+            if up:
+                mark.unlink(missing_ok=True)
+            else:
+                mark.touch()
+            if cable in present:
+                namespace.plug(self.place, name, one, up=up)
+        return chosen
+
+    def enter(self, name: str) -> list[str]:
+        """The words before a command that make it run inside a host. Raises LabError when the host is off."""
+        leader = self._machine(name).leader()
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+        return ["nsenter", f"--target={leader}", *spaces, "--"]
+
+    def _machine(self, name: str) -> Machine:
+        return Machine(self.place, self.plan.host(name))
+
+    def _machines(self) -> tuple[Machine, ...]:
+        return tuple(Machine(self.place, host) for host in self.plan.hosts)
+
+    def _locked(self, progress: Callable[[str], None]) -> Any:
+        return locked(self.place.folder, "another command works on this lab", progress)
+
+    def _up(self) -> None:
+        record = read_record(self.place)
+        if record is None or record.boot != boot_id() or not self.place.namespace_file.exists():
+            raise LabError("the lab is down", hint=f"Bring it up with  hakit lab up -i {self.plan.inventory}")
+
+    def _check_unchanged(self) -> None:
+        """Refuse to go on with hosts whose disks were made for another address, login or image."""
+        record = read_record(self.place)
+        if record is None:
+            return
+        before = {host.name: host for host in record.plan.hosts}
+        changed = [
+            host.name
+            for host in self.plan.hosts
+            if host.name in before and before[host.name] != host and self._machine(host.name).exists
+        ]
+        if changed:
+            raise LabError(
+                f"the inventory has changed the address, login or NICs of {', '.join(changed)} since the lab was made",
+                why="A lab host's disk is made once, as a machine is installed once.",
+                hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
+            )
+        if (record.plan.network, record.plan.bridge) != (self.plan.network, self.plan.bridge):
+            raise LabError(
+                f"the inventory has changed the lab's network from {record.plan.network} to {self.plan.network}",
+                hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
+            )
+
+    @property
+    def _bridge_address(self) -> str:
+        return self.plan.bridge.split("/")[0]
+
+    @property
+    def _proxy(self) -> str:
+        address = self._bridge_address
+        return f"http://[{address}]:{PROXY_PORT}" if ":" in address else f"http://{address}:{PROXY_PORT}"
+
+    def _start_packages(self, image: base.Image) -> None:
+        cgroup = lab_cgroup(self.place) / PACKAGES_CGROUP
+        cgroup.mkdir(parents=True, exist_ok=True)
+        if "populated 1" in (cgroup / "cgroup.events").read_text(encoding="ascii"):
+            return
+        version = ipaddress.ip_address(self._bridge_address).version
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
+        settings = {
+            "schemes": image.upstream.schemes(),
+            "proxies": dict(image.upstream.proxies),
+            "ca_file": image.upstream.ca_file,
+            "folder": str(CACHE / "packages"),
+        }
+        with (
+            namespace.open_socket(self.place.namespace_file, family) as listening,
+            (self.place.folder / "packages.log").open("ab") as log,
+        ):
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self._bridge_address, PROXY_PORT))
+            listening.listen(64)
+            # The process is the lab's, not this command's: `setsid --fork` gives it a session and a parent of its own.
+            enter = 'echo 0 >"$0/cgroup.procs"; exec "$@"'
+            program = [sys.executable, "-I", packages.__file__, str(listening.fileno())]
+            subprocess.run(
+                ["setsid", "--fork", "sh", "-c", enter, str(cgroup), *program],
+                input=json.dumps(settings).encode(),
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                pass_fds=(listening.fileno(),),
+                check=True,
+            )
+
+    def _keys(self, owner: tuple[int, int]) -> None:
+        if self.place.identity_file.exists():
+            os.chown(self.place.identity_file, *owner)
+            return
+        pair = KeyPair.new()
+        self.place.identity_file.with_suffix(".pub").write_text(f"{pair.public} hakit-lab\n", encoding="ascii")
+        new = self.place.folder / "key.new"
+        new.unlink(missing_ok=True)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(pair.private)
+            os.fchown(file.fileno(), *owner)
+        new.replace(self.place.identity_file)
+
+    def _remove_strangers(self, progress: Callable[[str], None]) -> None:
+        """Hosts that have left the inventory."""
+        known = {host.name for host in self.plan.hosts}
+        folder = self.place.folder / "hosts"
+        for path in sorted(folder.iterdir()) if folder.exists() else ():
+            if path.name not in known:
+                group = lab_cgroup(self.place) / path.name
+                kill(group)
+                remove_cgroup(group)
+                shutil.rmtree(path)
+                if not path.name.startswith("."):
+                    progress(f"removed {path.name}, which has left the inventory")
+
+    def _make_disks(self, image: base.Image) -> None:
+        client_key = self.place.identity_file.with_suffix(".pub").read_text(encoding="ascii").split(" hakit-lab")[0]
+        keys: dict[str, str] = {}
+        for machine in self._machines():
+            if not machine.exists:
+                files = host_files(
+                    self.plan.id,
+                    machine.host,
+                    host_key=KeyPair.new(),
+                    client_key=client_key,
+                    proxy=self._proxy,
+                    accounts=image.accounts(),
+                )
+                machine.make_disk(image.folder, files)
+            public = machine.folder / "upper/etc/ssh/ssh_host_ed25519_key.pub"
+            keys[machine.host.name] = " ".join(public.read_text(encoding="ascii").split()[:2])
+        self.place.known_hosts.write_text(known_hosts(keys, self.plan.hosts), encoding="ascii")
+
+    def _power_on_all(self) -> list[str]:
+        started = []
+        for machine in self._machines():
+            if not machine.running:
+                machine.start()
+                started.append(machine.host.name)
+        return started
+
+    def _await(self, hosts: Sequence[HostPlan]) -> None:
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        waiting = [host for host in hosts if self._main_plugged(host)]
+        while waiting:
+            for host in tuple(waiting):
+                machine = self._machine(host.name)
+                if self._answers(host):
+                    waiting.remove(host)
+                elif not machine.running or time.monotonic() > deadline:
+                    state = "does not answer on ssh" if machine.running else "went off while it booted"
+                    raise LabError(
+                        f"{host.name} {state}",
+                        why=machine.console_tail() or None,
+                        hint=f"Its console: {machine.console}",
+                    )
+            time.sleep(0.05 if waiting else 0)
+
+    def _answers(self, host: HostPlan) -> bool:
+        """Whether sshd greets, as seen from the lab's switch."""
+        family = socket.AF_INET6 if ":" in host.address else socket.AF_INET
+        try:
+            with namespace.open_socket(self.place.namespace_file, family) as probe:
+                probe.settimeout(0.3)
+                probe.connect((host.address, host.port))
+                return probe.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def _main_plugged(self, host: HostPlan) -> bool:
+        return not (
+            self._machine(host.name).folder / "unplugged" / namespace.cable(host.name, host.nics[0].name)
+        ).exists()
+
+    def _status(self, host: HostPlan, plugged: dict[str, bool]) -> HostStatus:
+        machine = self._machine(host.name)
+        power: Literal["on", "off", "absent"] = "absent"
+        if machine.exists:
+            power = "on" if machine.running else "off"
+        nics = tuple((nic.name, self._plugged(machine, nic.name, plugged)) for nic in host.nics)
+        return HostStatus(host.name, host.address, power, power == "on" and self._answers(host), nics)
+
+    @staticmethod
+    def _plugged(machine: Machine, nic: str, plugged: dict[str, bool]) -> bool:
+        cable = namespace.cable(machine.host.name, nic)
+        return plugged.get(cable, not (machine.folder / "unplugged" / cable).exists())

@@ -1,0 +1,155 @@
+"""The base image of a lab's hosts: a small Debian with sshd, made once by mmdebstrap and shared read-only."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hakit.errors import LabError
+from hakit.lab.disk import Accounts
+from hakit.lab.sources import CODENAMES
+from hakit.lab.state import CACHE, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hakit.lab.sources import Upstream
+    from hakit.lab.state import Place
+
+PACKAGES: Final = (
+    "ca-certificates",
+    "ifupdown",
+    "iproute2",
+    "iputils-ping",
+    "netbase",
+    "openssh-server",
+    "procps",
+    "python3",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+)
+"""What lab hosts hold beyond Debian's essential packages and apt; hakit installs all else, as on hardware."""
+NOT_UNPACKED: Final = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
+"""Left out of every package, for speed; copyright files stay."""
+MASKED: Final = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty.target",
+    "systemd-networkd-wait-online.service",
+)
+"""Units without a purpose on a host that has no console and no block device, or that take apt's lock at odd times."""
+FILES: Final = {
+    "etc/systemd/journald.conf.d/hakit-lab.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=64M\n",
+    "etc/dpkg/dpkg.cfg.d/hakit-lab": "# A lab's disk need not survive the machine's own power cut.\nforce-unsafe-io\n",
+    "etc/resolv.conf": "# The lab has no name server.\n",
+    "etc/hostname": "localhost\n",
+    "etc/machine-id": "",
+}
+RECIPE: Final = 1
+"""Part of the image's key: raise it whenever this module makes another image of the same packages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A base image: Debian's release, extra packages, the sources it is made from."""
+
+    release: int
+    packages: tuple[str, ...]
+    upstream: Upstream
+
+    @property
+    def included(self) -> tuple[str, ...]:
+        """All packages asked for, sorted."""
+        return tuple(sorted({*PACKAGES, *self.packages}))
+
+    @property
+    def key(self) -> str:
+        """Names the image: Debian's release and a hash of all that goes into it."""
+        parts = (str(RECIPE), *self.included, *NOT_UNPACKED, *MASKED, *FILES.values())
+        parts = (*parts, self.upstream.deb822(), *self.upstream.options)
+        return f"{CODENAMES[self.release]}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
+
+    @property
+    def folder(self) -> Path:
+        """The image's root file system; it exists only when it is whole."""
+        return CACHE / "images" / self.key
+
+    def accounts(self) -> Accounts:
+        """The account files in the image."""
+        names = ("passwd", "shadow", "group")
+        return Accounts(*((self.folder / "etc" / name).read_text(encoding="utf-8") for name in names))
+
+
+def ensure(image: Image, place: Place, proxy: str, progress: Callable[[str], None]) -> None:
+    """Make the image unless it is there; packages come through the lab's package proxy. Raises LabError."""
+    if image.folder.is_dir():
+        return
+    with locked(image.folder.parent, "another lab is making a base image", progress):
+        if image.folder.is_dir():
+            return
+        progress(
+            f"making the base image, once: Debian {image.release} with {', '.join(image.included)} (about a minute)"
+        )
+        building = image.folder.with_name(f".new-{image.key}")
+        shutil.rmtree(building, ignore_errors=True)
+        log = building.with_name(f"{image.key}.log")
+        _bootstrap(image, place, proxy, building, log)
+        _finish(building)
+        building.replace(image.folder)
+
+
+def _bootstrap(image: Image, place: Place, proxy: str, target: Path, log: Path) -> None:
+    options = (f'Acquire::http::Proxy "{proxy}";', *image.upstream.options)
+    command = [
+        *("nsenter", f"--net={place.namespace_file}"),
+        *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--skip=cleanup/apt/lists"),
+        f"--include={','.join(image.included)}",
+        *(f"--aptopt={option}" for option in options),
+        "--dpkgopt=force-unsafe-io",
+        *(f"--dpkgopt=path-exclude={path}" for path in NOT_UNPACKED),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        # The hosts' own proxy setting is written per host: the bridge's address is part of the lab, not of the image.
+        '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
+        *(_option_hook(option) for option in image.upstream.options),
+        '--customize-hook=chroot "$1" apt-cache gencaches',
+        CODENAMES[image.release],
+        str(target),
+        "-",
+    ]
+    with log.open("wb") as out:
+        done = subprocess.run(
+            command, input=image.upstream.deb822().encode(), stdout=out, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        shutil.rmtree(target, ignore_errors=True)
+        tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-6:]
+        raise LabError("the base image could not be made", why="\n  ".join(tail), hint=f"The whole log: {log}")
+
+
+def _option_hook(option: str) -> str:
+    return f"--customize-hook=echo '{option}' >>\"$1/etc/apt/apt.conf.d/90hakit-lab\""
+
+
+def _finish(root: Path) -> None:
+    """What turns a bootstrapped Debian into a base image: no identity of its own, quiet, nothing needless started."""
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    for name, content in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(content, encoding="utf-8")
+    for unit in MASKED:
+        link = root / "etc/systemd/system" / unit
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/null")

@@ -1,0 +1,182 @@
+"""What a lab consists of: a pure function of the site. Everything below it knows no Site.
+
+The plan is also what an unprivileged command hands to its privileged half, as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from hakit.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hakit.inventory.model import Host, Site
+
+SSH_PORT = 22
+Power = Literal["on", "off", "pull"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network card of a host: its name inside the host and its address/prefix, or None for one without address."""
+
+    name: str
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """A host of the lab; the first of `nics` is the main one, `user` is whom the inventory logs in as."""
+
+    name: str
+    address: str
+    user: str
+    port: int
+    nics: tuple[Nic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """A whole lab: where its inventory lies (absolute), its network and bridge address, its hosts, its base image."""
+
+    inventory: str
+    network: str
+    bridge: str
+    release: int
+    packages: tuple[str, ...]
+    hosts: tuple[HostPlan, ...]
+
+    @property
+    def id(self) -> str:
+        """Names this lab on this machine: eight hex digits of the hash of the inventory's path."""
+        return hashlib.sha256(self.inventory.encode()).hexdigest()[:8]
+
+    def host(self, name: str) -> HostPlan:
+        """The host of that name. Raises LabError."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        known = ", ".join(host.name for host in self.hosts)
+        raise LabError(f"{name}: no such host in {self.inventory}", hint=f"The lab has {known}.")
+
+    def resolve(self, name: str) -> str:
+        """The address of a host by its name; anything else is returned as it is."""
+        return next((host.address for host in self.hosts if host.name == name), name)
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The plan that `as_json` wrote. Raises KeyError or TypeError when it is none."""
+        hosts = tuple(
+            HostPlan(**{**host, "nics": tuple(Nic(**nic) for nic in host["nics"])}) for host in value["hosts"]
+        )
+        return cls(**{**value, "packages": tuple(value["packages"]), "hosts": hosts})
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """A host as it stands: powered `on`, `off` or not made (`absent`); whether sshd answers; NIC → plugged in."""
+
+    name: str
+    address: str
+    power: Literal["on", "off", "absent"]
+    ssh: bool
+    nics: tuple[tuple[str, bool], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as JSON values."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "power": self.power,
+            "ssh": self.ssh,
+            "nics": dict(self.nics),
+        }
+
+
+def lab_plan(site: Site) -> LabPlan:
+    """The lab that a site declares. Raises LabError when it declares none, or one that can't be made."""
+    lab = site.lab
+    if lab is None:
+        raise LabError(
+            f"{site.source}: this inventory declares no lab",
+            why="A lab is made only for an inventory that says it is one, so that no lab stands in for real hosts.",
+            hint="Write below all: vars:  hakit: {lab: {driver: nspawn, network: 10.77.0.0/24}}",
+        )
+    network = ipaddress.ip_network(lab.network)
+    if network.num_addresses < 4:  # noqa: PLR2004 - network, bridge, one host, broadcast
+        raise LabError(f"{site.source}: hakit.lab.network: {network} has no room for a bridge and a host")
+    bridge = network[1]
+    hosts = tuple(_host(site, host, network, lab.interface) for host in site.hosts.values())
+    _unique(site, hosts, str(bridge))
+    return LabPlan(
+        inventory=str(canonical(site.source)),
+        network=str(network),
+        bridge=f"{bridge}/{network.prefixlen}",
+        release=lab.release,
+        packages=tuple(str(name) for name in lab.packages),
+        hosts=hosts,
+    )
+
+
+def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv6Network, interface: str) -> HostPlan:
+    where = f"{site.source}: {host.name}"
+    try:
+        address = ipaddress.ip_address(host.address)
+    except ValueError:
+        raise LabError(
+            f"{where}: the lab needs an IP address for each host, got {host.address}",
+            hint=f"Set ansible_host or hakit.address to an address of {network}.",
+        ) from None
+    if address not in network or address in (network[0], network[-1]):
+        raise LabError(
+            f"{where}: {address} is no host address of the lab's network {network}",
+            hint="Change the host's address or hakit.lab.network.",
+        )
+    if interface in host.nics:
+        raise LabError(f"{where}: hakit.nics.{interface}: this is the main NIC, which carries {address} already")
+    extra = tuple(Nic(str(name), str(cidr) if cidr else None) for name, cidr in host.nics.items())
+    if host.login.host not in (host.name, str(address)) and not any(
+        nic.address and nic.address.split("/")[0] == host.login.host for nic in extra
+    ):
+        raise LabError(
+            f"{where}: ansible_host is {host.login.host}, but no NIC of the host carries it",
+            why=f"The main NIC carries {address} (hakit.address).",
+            hint="Give both the same address, or name the other one under hakit.nics.",
+        )
+    return HostPlan(
+        name=host.name,
+        address=str(address),
+        user=str(host.login.user or "root"),
+        port=int(host.login.port or SSH_PORT),
+        nics=(Nic(str(interface), f"{address}/{network.prefixlen}"), *extra),
+    )
+
+
+def _unique(site: Site, hosts: tuple[HostPlan, ...], bridge: str) -> None:
+    owner = {bridge: "the lab's bridge (the first address of hakit.lab.network)"}
+    for host in hosts:
+        for nic in host.nics:
+            address = nic.address.split("/")[0] if nic.address else None
+            if address in owner:
+                raise LabError(f"{site.source}: {host.name}: {address} belongs to {owner[address]}")
+            if address:
+                owner[address] = host.name
+
+
+def canonical(source: Path) -> Path:
+    """The one path by which a lab knows its inventory: a folder and the hosts.yml in it are the same lab."""
+    source = source.resolve()
+    for name in ("hosts.yml", "hosts.yaml"):
+        if (source / name).is_file():
+            return source / name
+    return source

@@ -1,0 +1,39 @@
+"""What the lab needs on this machine, and how to get it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from hakit.errors import LabError
+
+PROGRAMS: Final = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "ssh": "openssh-client",
+}
+"""Program → the Debian package that brings it. The Makefile installs the same packages."""
+KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def missing() -> tuple[str, ...]:
+    """The Debian packages that are not installed on this machine."""
+    # A user's PATH often lacks the folders of root's programs.
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    packages = {package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None}
+    if not KEYRING.exists():
+        packages.add("debian-archive-keyring")
+    return tuple(sorted(packages))
+
+
+def check() -> None:
+    """Raises LabError, with the command that installs what is missing."""
+    packages = missing()
+    if packages:
+        raise LabError(
+            f"the lab needs Debian packages that this machine lacks: {', '.join(packages)}",
+            hint=f"apt-get install --no-install-recommends {' '.join(packages)}",
+        )
