@@ -1,0 +1,141 @@
+"""The main job on the embedded lab, with the commands that a user would type.
+
+Brings the lab up, goes from lint to verify, applies again, pulls the power of the host that holds the first virtual
+address while a client asks through both of them, and says how long they paused. Leaves the lab up.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hakit.cli.options import load
+from hakit.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakit.inventory.model import Site
+
+INVENTORY = Path("inventories/lab")
+REVIEW = Path("build/review")
+PROMISE = 1.0
+"""Seconds: the demo fails when a virtual address pauses longer."""
+
+
+def heading(text: str) -> None:
+    """Say what comes next."""
+    click.echo("\n" + click.style(f"── {text} ", bold=True) + click.style("─" * max(0, 76 - len(text)), dim=True))
+
+
+def hakit(*words: str, show: bool = True) -> str:
+    """Run a hakit command as a user would; its output is shown, or returned with `show=False`. Exits when it fails."""
+    if show:
+        click.echo(click.style(f"$ hakit {' '.join(words)}", fg="cyan"))
+    command = [sys.executable, "-m", "hakit", *words]
+    done = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)
+    if done.returncode:
+        click.echo(f"hakit {' '.join(words)} ended with {done.returncode}; the lab is left as it is", err=True)
+        sys.exit(1)
+    return done.stdout or ""
+
+
+@contextmanager
+def client(lab: Lab, urls: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
+    """A client in the lab's network that asks every URL 50 times a second; the result is there afterwards."""
+    seen: dict[str, dict[str, Any]] = {}
+    command = [*lab.enter(), sys.executable, "-m", "hakit.drill.prober", *urls]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as prober:
+        yield seen
+        out, _ = prober.communicate(timeout=30)
+    seen.update(json.loads(out))
+
+
+def holder(lab: Lab, site: Site, address: str) -> str | None:
+    """The balancer that has an address now."""
+    for host in site.members("balancers"):
+        shown = lab.exec(host.name, ["ip", "-o", "-4", "address", "show"], capture_output=True)
+        if f" {address}/" in shown.stdout:
+            return host.name
+    return None
+
+
+def wait_for_holder(lab: Lab, site: Site, address: str, wanted: str | None = None) -> str:
+    """Wait until some host (or the wanted one) has an address."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = holder(lab, site, address)
+        if found is not None and wanted in (None, found):
+            return found
+        time.sleep(0.2)
+    click.echo(f"{wanted or 'no host'} does not hold {address} after 30 s", err=True)
+    sys.exit(1)
+
+
+def fail_over(lab: Lab, site: Site) -> None:
+    """Pull the power of a holder under load, and say what the client saw."""
+    addresses = [service.address for service in site.services.values()]
+    urls = [f"http://{address}/" for address in addresses]
+    first = wait_for_holder(lab, site, addresses[0])
+    click.echo(f"{addresses[0]} is on {first}. A client asks {' and '.join(urls)} 50 times a second.")
+    with client(lab, urls) as seen:
+        time.sleep(1.0)
+        hakit("lab", "power", "pull", first, "-i", str(INVENTORY))
+        other = next(host.name for host in site.members("balancers") if host.name != first)
+        wait_for_holder(lab, site, addresses[0], other)
+        time.sleep(2.0)
+    for url, result in seen.items():
+        click.echo(
+            f"{url}  {result['requests']} requests, {result['failed']} failed, "
+            + click.style(f"longest pause {result['longest_gap']:.2f} s", bold=True)
+        )
+    worst = max(result["longest_gap"] for result in seen.values())
+    if worst > PROMISE or not all(result["ended_well"] for result in seen.values()):
+        click.echo(f"an address paused for more than {PROMISE:.0f} s", err=True)
+        sys.exit(1)
+    hakit("lab", "power", "on", first, "-i", str(INVENTORY))
+    wait_for_holder(lab, site, addresses[0], first)
+    click.echo(f"{first} is back and holds {addresses[0]} again.")
+
+
+def main() -> None:
+    """Run the demo."""
+    began = time.monotonic()
+    where = ("-i", str(INVENTORY))
+    heading("Five hosts to practise on, made from the inventory")
+    hakit("lab", "up", *where)
+    started = time.monotonic()
+    heading("Is the design sound?")
+    hakit("lint", *where)
+    heading("What would land on the hosts?")
+    hakit("render", *where, "-o", str(REVIEW))
+    heading("What differs now?")
+    hakit("plan", *where, "--no-diff")
+    heading("Make it so")
+    hakit("apply", *where, "--yes")
+    heading("Does it work?")
+    hakit("verify", *where)
+    heading("Apply again: nothing is left to do")
+    hakit("apply", *where, "--yes")
+    site, _ = load(INVENTORY)
+    heading("Pull the power of the host that holds the address")
+    fail_over(Lab.of(site), site)
+    ended = time.monotonic()
+    heading("Done")
+    click.echo(f"From lint to recovery: {ended - started:.0f} s; with the lab's start: {ended - began:.0f} s.")
+    click.echo("The lab is still up. Try:")
+    click.echo("  .venv/bin/hakit lab status -i inventories/lab")
+    click.echo("  .venv/bin/hakit lab ssh -i inventories/lab lb1")
+    click.echo("  edit inventories/lab/group_vars/balancers.yml, then  .venv/bin/hakit plan -i inventories/lab")
+    click.echo("Remove it with  make lab-down")
+
+
+if __name__ == "__main__":
+    main()
