@@ -9,6 +9,7 @@ from hakit.agent.probes import Probe
 from hakit.components.base import Component, RedundancyGroup, Serving
 from hakit.components.keepalived import check, resources
 from hakit.components.keepalived.routers import virtual_routers
+from hakit.components.keepalived.rules import RULES, UPHELD
 from hakit.components.keepalived.settings import KeepalivedSettings
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Keepalived(Component):
     name = "keepalived"
     Settings: ClassVar[type[BaseModel]] = KeepalivedSettings
     packages = ("keepalived",)
+    rules = RULES
+    upheld = UPHELD
 
     def resources(self, ctx: HostContext) -> Iterable[Resource]:
         """Everything keepalived needs on a host."""
