@@ -1,0 +1,89 @@
+"""What is wrong with HAProxy's settings so that nothing can be rendered from them."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from hakit.components.haproxy import view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hakit.components.haproxy.settings import Frontend, HaproxySettings, Pool
+    from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
+
+    Problems = Iterator[tuple[Path, str]]
+
+OWN = ("hakit-health", "hakit-stats")
+"""Sections that hakit makes itself."""
+
+
+def problems(site: Site) -> Iterator[tuple[Host, Path, str]]:
+    """Host, path below `hakit`, message; settings that hosts share are looked at once."""
+    seen: set[int] = set()
+    for host in site.running("haproxy"):
+        settings = view.settings_of(host)
+        if id(settings) not in seen:
+            seen.add(id(settings))
+            for path, message in _problems(site, settings):
+                yield host, ("haproxy", *path), message
+
+
+def _problems(site: Site, settings: HaproxySettings) -> Problems:
+    yield from _names(settings)
+    for name, frontend in settings.frontends.items():
+        yield from _frontend(settings, name, frontend)
+    for kind, name, pool in view.pools(settings):
+        yield from _pool(site, (kind, name), pool)
+    stats = settings.stats
+    if stats is not None and (stats.user is None) != (stats.password is None):
+        yield ("stats",), "user and password go together: set both or neither"
+
+
+def _names(settings: HaproxySettings) -> Problems:
+    for name in settings.listens:
+        for kind, others in (("frontends", settings.frontends), ("backends", settings.backends)):
+            if name in others:
+                yield ("listens", name), f"the name is taken by haproxy.{kind}.{name}; sections need names of their own"
+    for kind, names in (
+        ("frontends", settings.frontends),
+        ("backends", settings.backends),
+        ("listens", settings.listens),
+    ):
+        for name in names:
+            if name in OWN:
+                yield (kind, name), "the name is one of hakit's own sections; choose another"
+
+
+def _frontend(settings: HaproxySettings, name: str, frontend: Frontend) -> Problems:
+    path = ("frontends", name)
+    targets: list[tuple[Path, str]] = [((*path, "backend"), frontend.backend)]
+    for index, route in enumerate(frontend.routes):
+        here: Path = (*path, "routes", index)
+        targets.append(((*here, "backend"), route.backend))
+        if frontend.mode == "tcp":
+            yield here, "a TCP proxy sees neither Host nor path: routes need mode http"
+        if route.host is None and route.path is None:
+            yield here, "a route needs a host, a path or both; what fits everything is the frontend's backend"
+    for where, target in targets:
+        if target not in settings.backends:
+            yield where, f"no such backend: {target}{_near(target, settings.backends)}"
+        elif view.pool_mode(settings, target, settings.backends[target]) != frontend.mode:
+            yield where, f"frontend {name} is {frontend.mode}, backend {target} is not: they need the same mode"
+
+
+def _pool(site: Site, path: tuple[str, str], pool: Pool) -> Problems:
+    for server in view.servers(site, pool):
+        where: Path = (*path, "servers", server.name) if server.name in pool.servers else path
+        if server.port is None:
+            yield where, f"server {server.name} has no port: set port for all servers, or for this one"
+        if server.name in pool.servers and server.own.address is None and server.name not in site.hosts:
+            near = _near(server.name, site.hosts)
+            yield where, f"server {server.name} is no host of the inventory and has no address{near}"
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

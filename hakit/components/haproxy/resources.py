@@ -1,0 +1,100 @@
+"""What HAProxy needs on a host: its configuration, a reload that tells the truth, foreign binds, its unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hakit.agent.resources.base import RELOAD
+from hakit.agent.resources.files import Validator
+from hakit.agent.resources.package import Package
+from hakit.agent.resources.paths import Directory
+from hakit.agent.resources.sysctl import Sysctl
+from hakit.agent.resources.unit import Unit
+from hakit.components.haproxy import view
+from hakit.components.haproxy.settings import HaproxySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakit.agent.resources.base import Resource
+    from hakit.components.base import HostContext
+
+UNIT = "haproxy.service"
+CONFIG = "/etc/haproxy/haproxy.cfg"
+LIBRARY = "/usr/local/lib/hakit"
+RELOAD_SCRIPT = f"{LIBRARY}/haproxy-reload"
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-hakit.conf"
+ADMIN_SOCKET = "/run/haproxy/admin.sock"
+MASTER_SOCKET = "/run/haproxy-master.sock"
+"""Where Debian's unit lets the master listen (EXTRAOPTS of haproxy.service)."""
+STATE_FOLDER = "hakit-haproxy"
+STATE_FILE = f"/run/{STATE_FOLDER}/server-state"
+HEALTH_PATH = "/hakit-alive"
+NONLOCAL = {4: "net.ipv4.ip_nonlocal_bind", 6: "net.ipv6.ip_nonlocal_bind"}
+
+VALIDATOR = Validator(
+    argv=("/usr/sbin/haproxy", "-c", "-f", f"{{{CONFIG}}}"),
+    path=CONFIG,
+    place=r"^\[ALERT\] .*?: (?:parsing \[(?P<path>[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
+)
+
+
+def resources(ctx: HostContext) -> Iterator[Resource]:
+    """Everything HAProxy needs on a host."""
+    settings = ctx.settings(HaproxySettings)
+    paths = {
+        "admin_socket": ADMIN_SOCKET,
+        "master_socket": MASTER_SOCKET,
+        "state_file": STATE_FILE,
+        "state_folder": STATE_FOLDER,
+    }
+    yield Package(package="haproxy", component=ctx.component)
+    yield Directory(path=LIBRARY, component=ctx.component)
+    yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
+    yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths), impact=RELOAD)
+    nonlocal_binds = tuple((NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))
+    if nonlocal_binds:
+        yield Sysctl(label=ctx.component, values=nonlocal_binds, component=ctx.component)
+    content = ctx.template("haproxy.cfg", **_values(ctx, settings), **paths)
+    yield ctx.file(
+        CONFIG,
+        content,
+        mode=0o600 if content.secret else 0o644,
+        validate=(VALIDATOR,),
+        after=("package:haproxy",),
+        impact=RELOAD,
+    )
+    yield Unit(
+        unit=UNIT,
+        reload_on=(CONFIG, DROP_IN),
+        after=("package:haproxy", f"files:{RELOAD_SCRIPT}", f"sysctl:{ctx.component}"),
+        component=ctx.component,
+    )
+
+
+def _values(ctx: HostContext, settings: HaproxySettings) -> dict[str, object]:
+    """What the template prints."""
+    sticky = any(pool.sticky == "source" for _, _, pool in view.pools(settings))
+    partners = view.partners(ctx.site, ctx.host, ctx.registry) if sticky else ()
+    peers = len(partners) > 1
+    fronts = [view.frontend_view(settings, name, front) for name, front in settings.frontends.items()]
+    pools = [view.pool_view(ctx.site, settings, name, pool, peers=peers) for name, pool in settings.backends.items()]
+    listens = [
+        view.ListenView(
+            view.frontend_view(settings, name, listen),
+            view.pool_view(ctx.site, settings, name, listen, peers=peers),
+        )
+        for name, listen in settings.listens.items()
+    ]
+    stop = view.stop_after(settings)
+    return {
+        "settings": settings,
+        "frontends": fronts,
+        "backends": pools,
+        "listens": listens,
+        "partners": partners if peers else (),
+        "maxconn": view.total_maxconn(settings),
+        "hard_stop_after": None if stop is None else view.clock(stop),
+        "health_path": HEALTH_PATH,
+        "clock": view.clock,
+    }

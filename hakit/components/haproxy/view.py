@@ -1,0 +1,249 @@
+"""What is derived from HAProxy's settings: servers, modes, partners, limits. Pure; templates only print it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from hakit.components.haproxy.settings import HaproxySettings, Listen, Server, bind_address
+from hakit.inventory.origin import Text, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hakit.components.base import Component
+    from hakit.components.haproxy.settings import Frontend, Mode, OwnTimeouts, Pool
+    from hakit.inventory.model import Host, Site
+
+RESERVE = 100
+"""Connections kept free for the health check and the statistics, so that a rush of clients never looks like a fault."""
+STOP_TCP, STOP_HTTP = 30.0, 900.0
+"""Seconds until an old worker must end: it runs no checks, so a TCP session in it can outlive its server's role."""
+
+
+def clock(value: float) -> str:
+    """A duration in seconds as HAProxy writes it; it keeps its origin."""
+    milliseconds = round(value * 1000)
+    text = f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+    origin = origin_of(value)
+    return Text.at(text, origin) if origin else text
+
+
+def is_ip(address: str) -> bool:
+    """Whether it is an address and no name."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def is_specific(address: str) -> bool:
+    """Whether a bind's address is one that some host has: not all addresses, not the loopback, no name."""
+    if not is_ip(address):
+        return False
+    ip = ipaddress.ip_address(address)
+    return not (ip.is_unspecified or ip.is_loopback)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """A server line. `port` is None where the settings name none."""
+
+    name: str
+    address: str
+    port: int | None
+    own: Server = field(default_factory=Server)
+
+    @property
+    def bracketed(self) -> bool:
+        """Whether the address needs brackets before a port."""
+        return ":" in self.address
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A backend, or the back of a listen, with everything derived."""
+
+    name: str
+    settings: Pool
+    mode: Mode
+    balance: str
+    cookie: str | None
+    shutdown_sessions: bool
+    servers: tuple[ServerView, ...]
+    timeouts: tuple[tuple[str, str], ...]
+    peers: bool
+
+    @property
+    def named_servers(self) -> bool:
+        """Whether an address is a name that HAProxy must resolve."""
+        return any(not is_ip(server.address) for server in self.servers)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendView:
+    """A frontend, or the front of a listen."""
+
+    name: str
+    settings: Frontend | Listen
+    mode: Mode
+    maxconn: int
+    timeouts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenView:
+    """Both in one section."""
+
+    front: FrontendView
+    pool: PoolView
+
+
+def settings_of(host: Host) -> HaproxySettings:
+    """The settings of a host that runs HAProxy."""
+    return cast("HaproxySettings", host.settings["haproxy"])
+
+
+def fronts(settings: HaproxySettings) -> Iterator[tuple[str, str, Frontend | Listen]]:
+    """Everything that binds: kind (`frontends` or `listens`), name, settings."""
+    for name, frontend in settings.frontends.items():
+        yield "frontends", name, frontend
+    for name, listen in settings.listens.items():
+        yield "listens", name, listen
+
+
+def pools(settings: HaproxySettings) -> Iterator[tuple[str, str, Pool]]:
+    """Everything that has servers: kind (`backends` or `listens`), name, settings."""
+    for name, backend in settings.backends.items():
+        yield "backends", name, backend
+    for name, listen in settings.listens.items():
+        yield "listens", name, listen
+
+
+def pool_mode(settings: HaproxySettings, name: str, pool: Pool) -> Mode:
+    """What the pool says, or the mode of the first frontend that leads to it, or http."""
+    if pool.mode is not None:
+        return pool.mode
+    for frontend in settings.frontends.values():
+        if frontend.backend == name or any(route.backend == name for route in frontend.routes):
+            return frontend.mode
+    return "http"
+
+
+def front_mode(front: Frontend | Listen) -> Mode:
+    """The mode of what binds."""
+    return front.mode or "http"
+
+
+def has_tcp(settings: HaproxySettings) -> bool:
+    """Whether any proxy is a TCP proxy."""
+    return any(front_mode(front) == "tcp" for _, _, front in fronts(settings))
+
+
+def stop_after(settings: HaproxySettings) -> float | None:
+    """Seconds after which an old worker must end; None: never."""
+    if settings.hard_stop_after == "never":
+        return None
+    if settings.hard_stop_after is None:
+        return STOP_TCP if has_tcp(settings) else STOP_HTTP
+    return settings.hard_stop_after
+
+
+def servers(site: Site, pool: Pool) -> tuple[ServerView, ...]:
+    """The group's hosts in the order of the inventory, then the servers that only the pool names."""
+    hosts = {host.name: host for host in site.members(pool.group)} if pool.group else {}
+    names = dict.fromkeys([*hosts, *pool.servers])
+    found = []
+    for name in names:
+        own = pool.servers.get(name, Server())
+        host = hosts.get(name) or site.hosts.get(name)
+        address = own.address or (host.address if host else name)
+        found.append(ServerView(name, address, own.port or pool.port, own))
+    return tuple(found)
+
+
+def frontend_view(settings: HaproxySettings, name: str, frontend: Frontend | Listen) -> FrontendView:
+    """A frontend with its limits."""
+    own = frontend.frontend_maxconn if isinstance(frontend, Listen) else frontend.maxconn
+    mode = front_mode(frontend)
+    client = frontend.timeouts.client
+    if client is None and mode == "tcp":
+        client = settings.defaults.timeouts.idle
+    own_times = frontend.timeouts
+    times = (
+        ("client", client),
+        ("http-request", own_times.http_request),
+        ("http-keep-alive", own_times.http_keep_alive),
+    )
+    return FrontendView(name, frontend, mode, own or settings.defaults.maxconn, _present(times))
+
+
+def pool_view(site: Site, settings: HaproxySettings, name: str, pool: Pool, *, peers: bool) -> PoolView:
+    """A pool with everything derived; `peers` says whether another balancer shares its table."""
+    mode = pool_mode(settings, name, pool)
+    return PoolView(
+        name=name,
+        settings=pool,
+        mode=mode,
+        balance=pool.balance or ("leastconn" if mode == "tcp" else "roundrobin"),
+        cookie=(pool.cookie or f"SRV_{name}") if pool.sticky == "cookie" else None,
+        shutdown_sessions=mode == "tcp" if pool.shutdown_sessions is None else pool.shutdown_sessions,
+        servers=servers(site, pool),
+        timeouts=_pool_timeouts(settings, pool.timeouts, mode),
+        peers=peers and pool.sticky == "source",
+    )
+
+
+def _pool_timeouts(settings: HaproxySettings, own: OwnTimeouts, mode: Mode) -> tuple[tuple[str, str], ...]:
+    server = own.server
+    if server is None and mode == "tcp":
+        server = settings.defaults.timeouts.idle
+    times = (("connect", own.connect), ("server", server), ("queue", own.queue), ("tunnel", own.tunnel))
+    return _present(times)
+
+
+def _present(times: tuple[tuple[str, float | None], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, clock(value)) for name, value in times if value is not None)
+
+
+def total_maxconn(settings: HaproxySettings) -> int:
+    """The process's limit: what all frontends may have together, and the reserve."""
+    if settings.maxconn is not None:
+        return settings.maxconn
+    return sum(frontend_view(settings, name, front).maxconn for _, name, front in fronts(settings)) + RESERVE
+
+
+def foreign_binds(host: Host, settings: HaproxySettings) -> frozenset[int]:
+    """The IP versions in which something binds to an address that the host may not have: a VIP, most of all."""
+    addresses = [bind_address(bind)[0] for _, _, front in fronts(settings) for bind in front.bind]
+    if settings.stats is not None:
+        addresses.append(bind_address(settings.stats.bind)[0])
+    return frozenset(
+        ipaddress.ip_address(address).version
+        for address in addresses
+        if is_specific(address) and address != host.address
+    )
+
+
+def partners(site: Site, host: Host, registry: Mapping[str, Component]) -> tuple[Host, ...]:
+    """The hosts that balance in this one's place, itself included, in the order of the inventory.
+
+    They run HAProxy and share an address with it: one that a component keeps alive, or one that both bind.
+    """
+    names = {host.name}
+    for component in registry.values():
+        for serving in component.serves(site):
+            if host.name in serving.hosts:
+                names |= set(serving.hosts)
+    own = _shared_binds(host)
+    return tuple(
+        other for other in site.running("haproxy") if other.name in names or (own and own & _shared_binds(other))
+    )
+
+
+def _shared_binds(host: Host) -> frozenset[tuple[str, int]]:
+    settings = settings_of(host)
+    binds = (bind_address(bind) for _, _, front in fronts(settings) for bind in front.bind)
+    return frozenset((address, port) for address, port in binds if is_specific(address))
