@@ -14,7 +14,7 @@ from hakit.inventory.explain import unknown
 from hakit.inventory.files import VAULTED, UnreadableError, read, sources, variable_files
 from hakit.inventory.groups import Graph, Layer, shape
 from hakit.inventory.model import Group, Host, Site
-from hakit.inventory.origin import Mark, Problem
+from hakit.inventory.origin import Mark, Problem, dotted
 from hakit.inventory.secrets import Secrets
 from hakit.inventory.settings import Part, Validated, Validator
 
@@ -145,6 +145,8 @@ class _Loader:
         self.problems += self.validator.problems
         managed = {name for name, found in parts.items() if found.keys}
         self.problems += checks.all_problems(site, self.graph, managed)
+        if not self.problems:
+            self.problems += _missing_secrets(site)
         return site
 
     def check_layers(self) -> None:
@@ -277,6 +279,15 @@ class _Loader:
             name: Group(name, tuple(hosts[name]), tuple(group.children), tuple(group.parents), tuple(group.hosts))
             for name, group in self.graph.groups.items()
         }
+
+
+def _missing_secrets(site: Site) -> Iterable[Problem]:
+    """Secrets that are named and known not to be set; what can't be known without asking anyone is left for later."""
+    missing = site.secrets.surely_missing(use.name for use in site.uses)
+    for use in site.uses:
+        if use.name in missing:
+            message = f"the secret {use.name} is not set; set it with  hakit secret set {use.name}"
+            yield Problem(message, use.mark, f"{HAKIT}.{dotted(use.path)}")
 
 
 def _values(layers: list[Layer]) -> dict[str, Any]:
