@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from hakit.agent.declare import Content
+    from hakit.agent.work import Handler
 
 
 class Group(Resource):
@@ -22,6 +23,13 @@ class Group(Resource):
     @property
     def name(self) -> str:
         return self.group
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and made."""
+        from hakit.agent.accounts import Groups
+
+        return Groups()
 
 
 class User(Resource):
@@ -45,3 +53,10 @@ class User(Resource):
     @property
     def name(self) -> str:
         return self.user
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and made."""
+        from hakit.agent.accounts import Users
+
+        return Users()

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from hakit.agent.work import Handler
+
 
 class Command(Resource):
     """A command that runs only while its guard says so.
@@ -26,3 +28,10 @@ class Command(Resource):
     @property
     def name(self) -> str:
         return self.label
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and carried out."""
+        from hakit.agent.commands import Commands
+
+        return Commands()

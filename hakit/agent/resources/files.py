@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from hakit.agent.declare import Content
+    from hakit.agent.work import Handler
+
+    Nested = dict[str, type[Declaration]]
 
 
 class File(Declaration):
@@ -27,7 +30,7 @@ class Validator(Declaration):
 
     In `argv` the text `{/etc/x.conf}` stands for the staged copy of that file of the set. `swap` are (regex, replacement)
     pairs applied line by line to the judged copy only. Accepted are exits in `ok`, unless the output matches `reject`.
-    `place` finds line and message in the output (named groups `line`, `message`).
+    `place` finds line and message in the output (named groups `line`, `message`, and `path` where it tells the file).
     A command that is not installed yet is "known after" the packages.
     """
 
@@ -44,6 +47,7 @@ class Files(Resource):
     """Files that are staged, validated and replaced as one set; a single file is a set of one."""
 
     type: ClassVar[str] = "files"
+    nested: ClassVar[Nested] = {"files": File, "validate": Validator}
     label: str
     files: tuple[File, ...]
     validate: tuple[Validator, ...] = ()
@@ -51,3 +55,10 @@ class Files(Resource):
     @property
     def name(self) -> str:
         return self.label
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and written."""
+        from hakit.agent.filesets import FileSets
+
+        return FileSets()

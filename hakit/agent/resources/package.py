@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from hakit.agent.work import Handler
+
 
 class Package(Resource):
     """A package that is installed (any version). All packages of a batch go in one apt transaction.
@@ -21,3 +23,10 @@ class Package(Resource):
     @property
     def name(self) -> str:
         return self.package
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read, installed and removed."""
+        from hakit.agent.packages import Packages
+
+        return Packages()

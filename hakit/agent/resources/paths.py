@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from hakit.agent.work import Handler
+
 
 class Directory(Resource):
     """A directory with owner, group and mode. Removal takes it away only when hakit made it and it is empty."""
@@ -22,6 +24,13 @@ class Directory(Resource):
     def name(self) -> str:
         return self.path
 
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and made."""
+        from hakit.agent.places import Directories
+
+        return Directories()
+
 
 class Symlink(Resource):
     """A symbolic link; never replaces a directory or a file that hakit did not make."""
@@ -33,3 +42,10 @@ class Symlink(Resource):
     @property
     def name(self) -> str:
         return self.path
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and made."""
+        from hakit.agent.places import Symlinks
+
+        return Symlinks()

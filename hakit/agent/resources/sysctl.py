@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from hakit.agent.work import Handler
+
 
 class Sysctl(Resource):
     """Kernel parameters, live and in `/etc/sysctl.d/60-hakit-<label>.conf`.
@@ -22,3 +24,10 @@ class Sysctl(Resource):
     @property
     def name(self) -> str:
         return self.label
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and carried out."""
+        from hakit.agent.kernel import Sysctls
+
+        return Sysctls()

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from hakit.agent.work import Handler
+
 
 class Unit(Resource):
     """A unit that is enabled or not, running or not (None: leave as it is).
@@ -27,3 +29,10 @@ class Unit(Resource):
     @property
     def name(self) -> str:
         return self.unit
+
+    @staticmethod
+    def handler() -> Handler:
+        """How it is read and changed."""
+        from hakit.agent.units import Units
+
+        return Units()

@@ -1,0 +1,173 @@
+"""Carrying changes out on one host: in order, each read anew, what stands on a failure skipped."""
+
+from __future__ import annotations
+
+from hakit.agent.errors import Failure, FrameError, from_os
+from hakit.agent.loaded import ask_restart
+from hakit.agent.planning import compare, is_early, read_one
+from hakit.agent.units import daemon_reload
+from hakit.agent.work import SAME, handler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from hakit.agent.resources.base import Resource
+    from hakit.agent.work import Work
+
+
+class Stopped(Exception):
+    """The controller is gone or we were told to stop; the step that was begun is complete."""
+
+
+class Batch:
+    """One `apply`: its counts and what failed so far in this session."""
+
+    def __init__(self, work: Work, emit: Callable[[dict[str, Any]], None], failed: set[str]) -> None:
+        self._work = work
+        self._emit = emit
+        self._failed = failed
+        self._key = ""
+        self.changes = 0
+        self.failures = 0
+        work.say = self.note
+
+    def run(self, keys: list[str], remove: list[str]) -> dict[str, Any]:
+        """Carry it out; the closing event. Raises FrameError for a key that was not planned, Stopped when told to end."""
+        unknown = [key for key in keys if key not in self._work.declared]
+        unknown += [key for key in remove if key not in self._work.removing]
+        if unknown:
+            raise FrameError(f"not in the plan of this session: {', '.join(unknown)}")
+        self._work.state.forget_cache()
+        early = [key for key in remove if key in self._work.state.items and is_early(key, self._work)]
+        for key in early:
+            self._remove(key)
+        self._change([key for key in self._work.declared if key in set(keys)])
+        for key in remove:
+            if key not in early:
+                self._remove(key)
+        if self._work.units_stale:
+            self._guard("", self._reload_systemd)
+        return {"ev": "batch", "changed": self.changes, "failed": self.failures}
+
+    def _reload_systemd(self) -> tuple[str, ...]:
+        daemon_reload(self._work)
+        return ()
+
+    def note(self, text: str) -> None:
+        """Tell what the current resource waits for or does."""
+        self._emit({"ev": "note", "key": self._key, "text": text})
+
+    def _change(self, keys: list[str]) -> None:
+        installed: set[str] = set()
+        for position, key in enumerate(keys):
+            if key in installed:
+                continue
+            self._check_stop()
+            resource = self._work.declared[key]
+            if self._skips(resource):
+                continue
+            if resource.type == "package":
+                batch = self._packages(keys[position:])
+                installed.update(batch)
+                self._install([self._work.declared[one] for one in batch])
+            else:
+                self._apply(resource)
+
+    def _packages(self, keys: list[str]) -> list[str]:
+        """The packages that can be installed now, together: those that wait for nothing else of this batch."""
+        others = {key for key in keys if not key.startswith("package:")}
+        ready = [key for key in keys if key.startswith("package:") and not others & set(self._work.declared[key].after)]
+        return [keys[0], *(key for key in ready if key != keys[0] and not self._skips(self._work.declared[key]))]
+
+    def _apply(self, resource: Resource) -> None:
+        self._begin(resource.key)
+
+        def carry_out() -> tuple[str, ...]:
+            change = compare(resource, read_one(resource, self._work), self._work)
+            if not change.summary:
+                return ()
+            if change.after:
+                raise Failure(f"it can't be done yet: {change.after}, which this run has not done")
+            ask_restart(resource.key, self._work)
+            done: tuple[str, ...] = handler(resource.type).apply(resource, change, self._work)
+            return done
+
+        self._guard(resource.key, carry_out)
+
+    def _install(self, resources: list[Any]) -> None:
+        work = self._work
+        for resource in resources:
+            self._begin(resource.key)
+        work.versions = None
+        how: Any = handler("package")
+        try:
+            states = how.read(resources, work)
+            missing = [one for one in resources if states[one.key][0] is None]
+            for one in missing:
+                ask_restart(one.key, work)
+            outcome = how.install(missing, work) if missing else {}
+        except (Failure, OSError) as error:
+            failure = error if isinstance(error, Failure) else from_os(error, "installing")
+            outcome = {one.key: failure for one in resources}
+        for resource in resources:
+            self._settle(resource.key, outcome.get(resource.key, ()))
+
+    def _remove(self, key: str) -> None:
+        self._check_stop()
+        self._begin(key)
+
+        def carry_out() -> tuple[str, ...]:
+            record = self._work.state.items.get(key)
+            if record is None:
+                return ()
+            how = handler(key.partition(":")[0])
+            lines = tuple(how.leftover(key, record, self._work).summary)
+            told: tuple[str, ...] = how.remove(key, record, self._work)
+            self._work.state.disown(key)
+            return tuple(dict.fromkeys((*lines, *told)))
+
+        self._guard(key, carry_out)
+
+    def _begin(self, key: str) -> None:
+        self._key = key
+        self._emit({"ev": "begin", "key": key})
+
+    def _guard(self, key: str, step: Callable[[], tuple[str, ...]]) -> None:
+        """Run one step; its end is an event either way."""
+        try:
+            outcome: tuple[str, ...] | Failure = step()
+        except Failure as failure:
+            outcome = failure
+        except OSError as error:
+            outcome = from_os(error)
+        if key or isinstance(outcome, Failure):
+            self._settle(key, outcome)
+
+    def _settle(self, key: str, outcome: tuple[str, ...] | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self.failures += 1
+            self._failed.add(key)
+            self._emit({"ev": "failed", "key": key, "error": outcome.wire()})
+            return
+        self._failed.discard(key)
+        self._work.status[key] = SAME
+        if outcome:
+            self.changes += 1
+            self._work.changed.add(key)
+        self._emit({"ev": "done", "key": key, "changed": bool(outcome), "summary": outcome})
+
+    def _skips(self, resource: Resource) -> bool:
+        """Skip what stands on a failure; say which."""
+        because = next((key for key in resource.after if key in self._failed), None)
+        if because is None:
+            return False
+        if resource.key not in self._failed:
+            self._failed.add(resource.key)
+            self._emit({"ev": "skipped", "key": resource.key, "because": because})
+        return True
+
+    def _check_stop(self) -> None:
+        if self._work.gone():
+            raise Stopped

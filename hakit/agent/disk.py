@@ -1,0 +1,175 @@
+"""Files on disk: read without following links, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Digest(Protocol):
+        """What a hash constructor returns."""
+
+        def hexdigest(self) -> str: ...
+
+    sha256: Callable[[bytes], Digest]
+else:
+    try:
+        from _sha256 import sha256  # Python 3.9 to 3.11; `hashlib` loads OpenSSL for 3 ms
+    except ImportError:
+        try:
+            from _sha2 import sha256  # Python 3.12 and newer
+        except ImportError:
+            from hashlib import sha256
+
+TEMPORARY = ".hakit-"
+ABSENT = "absent"
+_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return sha256(data).hexdigest()
+
+
+def read(path: str, folder: int | None = None) -> bytes:
+    """All of a regular file; a link at its name is not followed. Raises OSError."""
+    fd = os.open(path, _OLD, dir_fd=folder)
+    with open(fd, "rb") as file:
+        return file.read()
+
+
+def hash_of(path: str) -> str:
+    """The hash of a file's content, `absent` when nothing is there."""
+    try:
+        with open(path, "rb") as file:
+            return digest(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return ABSENT
+
+
+def look(path: str, folder: int | None = None) -> os.stat_result | None:
+    """What is at a path, links not followed; None when nothing is."""
+    try:
+        return os.stat(path, dir_fd=folder, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def kind(info: os.stat_result) -> str:
+    """What a thing on disk is, in words."""
+    for test, word in (
+        (stat.S_ISREG, "a file"),
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISBLK, "a block device"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISFIFO, "a FIFO"),
+    ):
+        if test(info.st_mode):
+            return word
+    return "a socket"
+
+
+def open_folder(path: str) -> int:
+    """A descriptor of a directory, links in its path followed. Raises OSError."""
+    return os.open(path or "/", _DIR)
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = open_folder(path)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def own(fd: int, uid: int, gid: int, mode: int) -> None:
+    """Set owner and mode so that at no moment anyone may more than before or after."""
+    info = os.fstat(fd)
+    if (info.st_uid, info.st_gid) != (uid, gid):
+        os.fchmod(fd, stat.S_IMODE(info.st_mode) & mode & 0o777)
+        os.fchown(fd, uid, gid)
+    os.fchmod(fd, mode)
+
+
+def stage(folder: int, name: str, data: bytes, uid: int, gid: int, mode: int) -> None:
+    """Make a new file with its final owner and mode before its content lands, durable. Raises OSError."""
+    fd = os.open(name, _NEW, 0o600, dir_fd=folder)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            own(fd, uid, gid, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+    except OSError:
+        os.unlink(name, dir_fd=folder)
+        raise
+    finally:
+        os.close(fd)
+
+
+def temporary(name: str) -> str:
+    """A name beside `name` that nobody can guess."""
+    return f"{TEMPORARY}{name[:200]}.{os.urandom(8).hex()}"
+
+
+def write(path: str, data: bytes, mode: int, uid: int | None = None, gid: int | None = None) -> None:
+    """Replace a file atomically and durably; without uid and gid it is ours. Raises OSError."""
+    parent, name = os.path.split(path)
+    folder = open_folder(parent)
+    staged = temporary(name)
+    try:
+        ours = os.geteuid() if uid is None else uid
+        stage(folder, staged, data, ours, os.getegid() if gid is None else gid, mode)
+        try:
+            os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError:
+            os.unlink(staged, dir_fd=folder)
+            raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def make_folder(path: str, mode: int = 0o700) -> None:
+    """Make a directory and its parents with this mode where they are missing. Raises OSError."""
+    if os.path.isdir(path):
+        return
+    make_folder(os.path.dirname(path), mode)
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+    os.chmod(path, mode)
+    sync_folder(os.path.dirname(path))
+
+
+def delete(path: str) -> bool:
+    """Delete a name durably; False when it was gone already."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    sync_folder(os.path.dirname(path))
+    return True
+
+
+def delete_tree(path: str) -> None:
+    """Delete a directory of our own and what is in it."""
+    try:
+        entries = list(os.scandir(path))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            delete_tree(entry.path)
+        else:
+            os.unlink(entry.path)
+    os.rmdir(path)

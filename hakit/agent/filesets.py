@@ -1,0 +1,336 @@
+"""How sets of files are read, compared, replaced and removed."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from hakit.agent import disk, validate
+from hakit.agent.errors import Failure, from_os
+from hakit.agent.loaded import SYSTEMD, Writing
+from hakit.agent.work import Change, FileDiff
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from hakit.agent.resources.files import File, Files
+    from hakit.agent.work import Work
+
+SHOWN = 256 << 10  # bytes of an old file that a plan may show
+WRITTEN = 2  # contents remembered per file: the last and, in case a run died before its rename, the one before
+
+
+class OnDisk:
+    """What stands at a path: its content and metadata; `info` is None when nothing does."""
+
+    __slots__ = ("data", "hash", "info")
+
+    def __init__(self, info: os.stat_result | None, data: bytes) -> None:
+        self.info = info
+        self.data = data
+        self.hash = disk.ABSENT if info is None else disk.digest(data)
+
+
+class Step:
+    """One file of a set that differs: `content` or only owner and mode; `file` is None for one that left the set."""
+
+    __slots__ = ("actual", "content", "file", "path")
+
+    def __init__(self, path: str, file: File | None, actual: OnDisk, *, content: bool) -> None:
+        self.path = path
+        self.file = file
+        self.actual = actual
+        self.content = content
+
+
+def declared_paths(work: Work) -> set[str]:
+    """The paths of all declared files."""
+    return {file.path for one in work.declared.values() if one.type == "files" for file in one.files}  # type: ignore[attr-defined]  # the type says that it is Files
+
+
+def declared_hashes(work: Work) -> dict[str, str]:
+    """The hashes of what is declared, by path."""
+    return {
+        file.path: disk.digest(file.content.reveal().encode("utf-8"))
+        for one in work.declared.values()
+        if one.type == "files"
+        for file in one.files  # type: ignore[attr-defined]  # the type says that it is Files
+    }
+
+
+class FileSets:
+    """The handler of `Files`."""
+
+    def read(self, resources: list[Files], work: Work) -> dict[str, dict[str, OnDisk]]:
+        """What is on disk, by key and path. Raises Failure."""
+        return {one.key: {file.path: self._look(file.path, work) for file in one.files} for one in resources}
+
+    def _look(self, path: str, work: Work) -> OnDisk:
+        info = disk.look(work.at(path))
+        if info is None or (stat.S_ISLNK(info.st_mode) and f"symlink:{path}" in work.state.items):
+            return OnDisk(None, b"")
+        if not stat.S_ISREG(info.st_mode):
+            raise Failure(
+                f"{path} is {disk.kind(info)}: hakit does not replace it with a file; move it away", path=path
+            )
+        try:
+            return OnDisk(info, disk.read(work.at(path)))
+        except OSError as error:
+            raise from_os(error, f"reading {path}") from None
+
+    def diff(self, resource: Files, state: dict[str, OnDisk], work: Work) -> Change:
+        """What differs in content, owner and mode; a new content has been judged. Raises Failure."""
+        steps: list[Step] = []
+        lines: list[str] = []
+        waits = ""
+        for file in resource.files:
+            actual = state[file.path]
+            try:
+                line, content = self._compare(file, actual, work, several=len(resource.files) > 1)
+            except Failure as failure:
+                waits = f"known after {work.require(resource, failure.message)}"
+                line, content = "write", actual.data != file.content.reveal().encode("utf-8")
+            if line:
+                lines.append(line)
+                steps.append(Step(file.path, file, actual, content=content))
+        for path in self._left(resource, work):
+            lines.append(f"delete {path}")
+            steps.append(Step(path, None, self._look(path, work), content=True))
+        if any(step.content and step.file is not None for step in steps):
+            waits = self._judge(resource, work) or waits
+        shown = [self._shown(step, work) for step in steps if step.content]
+        return Change(
+            summary=tuple(lines),
+            impact=resource.impact if lines else "none",
+            steps=tuple(steps),
+            files=tuple(shown),
+            after=waits,
+            new=bool(steps) and all(step.actual.info is None for step in steps),
+        )
+
+    def _compare(self, file: File, actual: OnDisk, work: Work, *, several: bool) -> tuple[str, bool]:
+        where = f" {file.path}" if several else ""
+        uid, gid = work.uid(file.owner), work.gid(file.group)
+        if actual.info is None:
+            return f"create{where}", True
+        content = actual.data != file.content.reveal().encode("utf-8")
+        parts = [f"write{where}"] if content else []
+        mode = stat.S_IMODE(actual.info.st_mode)
+        if mode != file.mode:
+            parts.append(f"mode {mode:04o} → {file.mode:04o}")
+        if (actual.info.st_uid, actual.info.st_gid) != (uid, gid):
+            was = f"{work.user_name(actual.info.st_uid)}:{work.group_name(actual.info.st_gid)}"
+            parts.append(f"owner {was} → {file.owner}:{file.group}")
+        if parts and where and not content:
+            parts[0] = f"{file.path}: {parts[0]}"
+        return ", ".join(parts), content
+
+    def _left(self, resource: Files, work: Work) -> list[str]:
+        """Paths that belonged to this set and are declared nowhere any more."""
+        owned = [path for path, record in work.state.files.items() if record.get("key") == resource.key]
+        if not owned:
+            return []
+        declared = declared_paths(work)
+        return [path for path in owned if path not in declared]
+
+    def _judge(self, resource: Files, work: Work) -> str:
+        program = validate.missing(resource)
+        if program is not None:
+            return f"validated after {work.require(resource, f'{program}, which validates it, is not installed')}"
+        try:
+            validate.judge(resource, work)
+        except Failure as failure:
+            key = work.pending(resource)
+            if key is None:
+                raise
+            del failure
+            return f"validated after {key}"
+        except OSError as error:
+            raise from_os(error, "staging it for validation") from None
+        return ""
+
+    def _shown(self, step: Step, work: Work) -> FileDiff:
+        info, data = step.actual.info, step.actual.data
+        if info is None:
+            return FileDiff(path=step.path)
+        mode = stat.S_IMODE(info.st_mode)
+        record = work.state.files.get(step.path)
+        wrote = record["wrote"] if record else []
+        mine = next((one for one in reversed(wrote) if one["hash"] == step.actual.hash), None)
+        if mine is not None and mine["mask"] is not None:
+            return FileDiff(path=step.path, old_masked=mine["mask"], mode=mode)
+        sensitive = (step.file is not None and step.file.content.secret) or any(one["mask"] for one in wrote)
+        if mine is None and sensitive:
+            why = "changed outside hakit, holds secrets" if wrote else "not written by hakit, may hold secrets"
+            return FileDiff(path=step.path, why_hidden=why, mode=mode)
+        if mine is None and not mode & 0o004:
+            return FileDiff(path=step.path, why_hidden="not readable for everyone, may hold secrets", mode=mode)
+        if len(data) > SHOWN:
+            return FileDiff(path=step.path, why_hidden=f"too large to show ({len(data) >> 10} KiB)", mode=mode)
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            return FileDiff(path=step.path, binary=True, mode=mode)
+        return FileDiff(path=step.path, old=text, mode=mode)
+
+    def apply(self, resource: Files, change: Change, work: Work) -> tuple[str, ...]:
+        """Keep what goes, remember, stage, rename. Raises Failure; then nothing was renamed, or a rename itself failed."""
+        steps: list[Step] = list(change.steps)
+        writes = [step for step in steps if step.file is not None and step.content]
+        try:
+            self._remember(resource, writes, work)
+            _replace(writes, work)
+            for step in steps:
+                if step.file is not None and not step.content:
+                    _adjust(step.file, work)
+        except OSError as error:
+            raise from_os(error, "writing") from None
+        notes = [line for step in steps if step.file is None for line in _restore(step.path, work)]
+        return (*change.summary, *notes)
+
+    def _remember(self, resource: Files, writes: list[Step], work: Work) -> None:
+        """Write ahead what is about to be made, and keep what is about to go."""
+        for step in writes:
+            assert step.file is not None
+            old = work.state.files.get(step.path)
+            if step.actual.info is not None:
+                foreign = old is None
+                work.state.keep(step.path, step.actual.data, step.actual.info, original=foreign)
+            content = step.file.content
+            new = {"hash": disk.digest(content.reveal().encode("utf-8")), "mask": None}
+            if content.secret:
+                new["mask"] = content.masked()
+            before = [one for one in (old["wrote"] if old else []) if one["hash"] != new["hash"]]
+            work.state.files[step.path] = {
+                "key": resource.key,
+                "existed": old["existed"] if old else step.actual.info is not None,
+                "wrote": [*before, new][-WRITTEN:],
+                "temporary": disk.temporary(os.path.basename(step.path)),
+                "folders": (old or {}).get("folders", []) or _missing_folders(step.path, work),
+            }
+        if writes:
+            work.state.items[resource.key] = {"component": resource.component}
+            work.state.save_manifest()
+
+    def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
+        """What removal would do to each file of a set that nobody declares any more."""
+        del record
+        declared = declared_paths(work)
+        lines, shown = [], []
+        for path, entry in work.state.files.items():
+            if entry.get("key") == key and path not in declared:
+                lines.append(f"restore the original {path}" if entry["existed"] else f"delete {path}")
+                step = Step(path, None, self._look(path, work), content=True)
+                shown.append(self._shown(step, work))
+        return Change(summary=tuple(lines) or ("forget",), files=tuple(shown))
+
+    def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
+        """Delete or restore each file of a set that nobody declares any more. Raises Failure."""
+        del record
+        declared = declared_paths(work)
+        paths = [path for path, entry in work.state.files.items() if entry.get("key") == key and path not in declared]
+        try:
+            return tuple(line for path in paths for line in _restore(path, work))
+        except OSError as error:
+            raise from_os(error, "removing") from None
+
+
+def _missing_folders(path: str, work: Work) -> list[str]:
+    """The parents of a path that have to be made, outermost first."""
+    missing: list[str] = []
+    folder = os.path.dirname(path)
+    while folder != "/" and not os.path.isdir(work.at(folder)):
+        missing.insert(0, folder)
+        folder = os.path.dirname(folder)
+    return missing
+
+
+def _replace(writes: list[Step], work: Work) -> None:
+    """Stage all, note what runs, rename each, make the names durable."""
+    staged: list[tuple[int, str, str]] = []
+    try:
+        for step in writes:
+            assert step.file is not None
+            for folder in _missing_folders(step.path, work):
+                os.mkdir(work.at(folder), 0o755)
+                os.chmod(work.at(folder), 0o755)
+            directory = disk.open_folder(work.at(os.path.dirname(step.path)))
+            name = os.path.basename(step.path)
+            temporary = work.state.files[step.path]["temporary"]
+            staged.append((directory, temporary, name))
+            data = step.file.content.reveal().encode("utf-8")
+            disk.stage(directory, temporary, data, work.uid(step.file.owner), work.gid(step.file.group), step.file.mode)
+        writing = Writing(
+            {s.path: (s.actual.hash, work.state.files[s.path]["wrote"][-1]["hash"]) for s in writes}, work
+        )
+        writing.before()
+        for directory, temporary, name in staged:
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        for directory, _, _ in staged:
+            os.fsync(directory)
+        writing.after()
+        _mark_units(writes, work)
+    finally:
+        for directory, temporary, _ in staged:
+            if disk.look(temporary, directory) is not None:
+                os.unlink(temporary, dir_fd=directory)
+            os.close(directory)
+
+
+def _mark_units(steps: Iterable[Step], work: Work) -> None:
+    if any(step.path.startswith(SYSTEMD) for step in steps):
+        work.units_stale = True
+
+
+def _adjust(file: File, work: Work) -> None:
+    """Set owner and mode of a file whose content is right."""
+    fd = os.open(work.at(file.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        disk.own(fd, work.uid(file.owner), work.gid(file.group), file.mode)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _restore(path: str, work: Work) -> list[str]:
+    """Put the original back, or delete what hakit made; a version changed by others is kept."""
+    record = work.state.files[path]
+    real = work.at(path)
+    notes: list[str] = []
+    info = disk.look(real)
+    if info is not None and not stat.S_ISREG(info.st_mode):
+        notes.append(f"{path} is {disk.kind(info)} now and was left alone")
+    else:
+        if info is not None:
+            data = disk.read(real)
+            if disk.digest(data) not in [one["hash"] for one in record["wrote"]]:
+                notes.append(f"{path} was changed outside hakit; that version is kept in {work.state.folder}/previous")
+            work.state.keep(path, data, info, original=False)
+        original = work.state.original(path) if record["existed"] else None
+        before = disk.ABSENT if info is None else disk.hash_of(real)
+        after = disk.ABSENT if not record["existed"] else before if original is None else disk.digest(original[0])
+        writing = Writing({path: (before, after)}, work)
+        writing.before()
+        if original is not None:
+            data, old = original
+            disk.write(real, data, stat.S_IMODE(old.st_mode), old.st_uid, old.st_gid)
+        elif info is not None and not record["existed"]:
+            disk.delete(real)
+        writing.after()
+        if path.startswith(SYSTEMD):
+            work.units_stale = True
+    for folder in reversed(record.get("folders", [])):
+        try:
+            os.rmdir(work.at(folder))
+        except OSError:
+            break
+    if record["existed"]:
+        # Before the manifest forgets: without an original a second try leaves the restored file alone.
+        work.state.forget_original(path)
+    del work.state.files[path]
+    work.state.save_manifest()
+    return notes

@@ -1,0 +1,163 @@
+"""Which content a unit's running invocation has loaded: systemd's InvocationID and hashes, never times.
+
+The record of a unit holds
+- `invocation` and `files` (path → hash): what that invocation had loaded when hakit last started or reloaded it;
+- `written` (path → note): writes of hakit that no reload has followed yet;
+- `pending`: keys of changed resources that ask for a restart.
+A note is made before the rename and holds `during` (the invocation that ran then), `before` and `after` (hashes) and
+`open`, which turns false once the same invocation was seen after the rename.
+"""
+
+from __future__ import annotations
+
+from hakit.agent import disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from hakit.agent.work import Work
+
+RUNNING = ("active", "reloading", "refreshing", "activating", "deactivating")
+PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,UnitFileState,InvocationID,NeedDaemonReload,MainPID,Type,RemainAfterExit,"
+    "CanReload,TimeoutStartUSec,NRestarts,Result"
+)
+SYSTEMD = ("/etc/systemd/system/", "/run/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
+
+
+def show(units: Iterable[str], work: Work) -> dict[str, dict[str, str]]:
+    """The properties of units, by the name that was asked, from one `systemctl show`. Raises Failure."""
+    names = list(dict.fromkeys(units))
+    if not names:
+        return {}
+    result = work.must(["systemctl", "show", f"--property={PROPERTIES}", "--", *names], "reading the units", 20.0)
+    blocks = [block for block in result.out.strip("\n").split("\n\n") if block]
+    found = [dict(line.partition("=")[::2] for line in block.split("\n")) for block in blocks]
+    if len(found) != len(names):
+        from hakit.agent.errors import Failure
+
+        raise Failure("systemctl did not tell of every unit that was asked", output=result.tail())
+    return dict(zip(names, found))
+
+
+def invocation(properties: dict[str, str]) -> str:
+    """The identity of the running invocation, empty when the unit does not run."""
+    return properties.get("InvocationID", "") if properties.get("ActiveState") in RUNNING else ""
+
+
+def content(record: dict[str, Any], path: str, current: str, on_disk: str, *, stale: bool = False) -> str | None:
+    """The hash of what invocation `current` has loaded from `path`, or None when that can't be known.
+
+    `stale` says that systemd itself has not read its unit files since they changed.
+    """
+    if record.get("invocation") == current and path in record.get("files", {}):
+        known: str = record["files"][path]
+        return known
+    note = record.get("written", {}).get(path)
+    if note is None:
+        return on_disk
+    if note["during"] == current:
+        before: str | None = note["before"]
+        return before
+    if note["open"] or (stale and path.startswith(SYSTEMD)):
+        return None
+    return on_disk if on_disk == note["after"] else None
+
+
+def note_of(record: dict[str, Any], path: str, current: str, before: str, after: str) -> dict[str, Any]:
+    """The note of a write that is about to happen while `current` runs."""
+    old = record.get("written", {}).get(path)
+    if old is not None and old["during"] == current:
+        first: str | None = old["before"]
+    else:
+        first = content(record, path, current, before)
+    return {"during": current, "before": first, "after": after, "open": True}
+
+
+def users_of(paths: Iterable[str], work: Work) -> list[str]:
+    """The units that load one of these paths: as declared, or as recorded."""
+    wanted = set(paths)
+    units = [
+        resource.name
+        for resource in work.declared.values()
+        if resource.type == "unit" and wanted.intersection(resource.reload_on + resource.restart_on)  # type: ignore[attr-defined]  # the type says that it is a Unit
+    ]
+    units += [
+        unit
+        for unit, record in work.state.loaded.items()
+        if unit not in units and wanted.intersection(record.get("files", {}))
+    ]
+    return units
+
+
+class Writing:
+    """Notes around the renames of one set: made before, confirmed after."""
+
+    def __init__(self, writes: dict[str, tuple[str, str]], work: Work) -> None:
+        self._work = work
+        self._writes = writes
+        self._units = users_of(writes, work)
+        self._during: dict[str, str] = {}
+
+    def before(self) -> None:
+        """Remember durably what runs now. Raises Failure."""
+        if not self._units:
+            return
+        state = show(self._units, self._work)
+        for unit in self._units:
+            record = self._work.state.loaded.setdefault(unit, {})
+            self._during[unit] = current = invocation(state[unit])
+            notes = {
+                path: note_of(record, path, current, before, after)
+                for path, (before, after) in self._writes.items()
+                if self._loads(unit, record, path)
+            }
+            record.setdefault("written", {}).update(notes)
+        self._work.state.save_loaded()
+
+    def after(self) -> None:
+        """Confirm the notes of the units whose invocation is still the same. Raises Failure."""
+        if not self._units:
+            return
+        state = show(self._units, self._work)
+        for unit in self._units:
+            if invocation(state[unit]) != self._during[unit]:
+                continue
+            for path, note in self._work.state.loaded[unit]["written"].items():
+                if path in self._writes:
+                    note["open"] = False
+        self._work.state.save_loaded()
+
+    def _loads(self, unit: str, record: dict[str, Any], path: str) -> bool:
+        declared = self._work.declared.get(f"unit:{unit}")
+        listed = () if declared is None else declared.reload_on + declared.restart_on  # type: ignore[attr-defined]  # a key of units names a Unit
+        return path in listed or path in record.get("files", {})
+
+
+def ask_restart(key: str, work: Work) -> None:
+    """Remember durably, before a resource is changed, which running units it makes restart. Raises Failure."""
+    units = [
+        resource.name
+        for resource in work.declared.values()
+        if resource.type == "unit" and key in resource.restart_on  # type: ignore[attr-defined]  # the type says that it is a Unit
+    ]
+    running = [unit for unit, found in show(units, work).items() if invocation(found)]
+    for unit in running:
+        asked = work.state.loaded.setdefault(unit, {}).setdefault("pending", [])
+        if key not in asked:
+            asked.append(key)
+    if running:
+        work.state.save_loaded()
+
+
+def hashes(paths: Iterable[str], work: Work) -> dict[str, str]:
+    """The hashes of what is on disk."""
+    return {path: disk.hash_of(work.at(path)) for path in paths if path.startswith("/")}
+
+
+def record_loaded(unit: str, current: str, files: dict[str, str], work: Work) -> None:
+    """Remember durably that an invocation has loaded these contents; nothing is due any more. Raises Failure."""
+    work.state.loaded[unit] = {"invocation": current, "files": files, "written": {}, "pending": []}
+    work.state.save_loaded()

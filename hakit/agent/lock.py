@@ -1,0 +1,83 @@
+"""One run at a time on a host: a lock that dies with its process and says who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from time import gmtime, strftime
+
+from hakit.agent import disk, jsonlite
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Lock:
+    """`lock` in the state folder: `flock` is the truth, its JSON body only tells who, since when and in which run."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = f"{folder}/lock"
+        self._folder = folder
+        self._fd: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds it."""
+        return self._fd is not None
+
+    def take(self, run: str, who: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Take it: (holder, None) when another run has it, else (None, the dead run it was taken over from).
+
+        Raises OSError when the state folder can't be written.
+        """
+        if self._fd is not None:
+            return None, None
+        disk.make_folder(self._folder)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = {**_body(fd), "alive": True}
+            os.close(fd)
+            return holder, None
+        left = _body(fd)
+        since = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+        body = jsonlite.dumps({"who": who, "since": since, "run": run, "pid": os.getpid()})
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, body.encode(), 0)
+        self._fd = fd
+        return None, left if left["run"] else None
+
+    def release(self) -> None:
+        """Give it back, so that the next run does not take it for the lock of a dead one."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+
+def holder(folder: str) -> dict[str, Any] | None:
+    """Who holds the lock now, without taking it; None when it is free."""
+    try:
+        fd = os.open(f"{folder}/lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return {**_body(fd), "alive": True}
+    finally:
+        os.close(fd)
+    return None
+
+
+def _body(fd: int) -> dict[str, Any]:
+    body: dict[str, Any] = {"who": "", "since": "", "run": "", "pid": 0}
+    try:
+        data = jsonlite.loads(os.pread(fd, 4096, 0).decode("utf-8"))
+    except ValueError:
+        return body
+    if isinstance(data, dict):
+        body.update({name: data[name] for name in body if name in data})
+    return body

@@ -1,0 +1,137 @@
+"""The plan of one host: read everything, compare in order, tell what would be done; and what is left over."""
+
+from __future__ import annotations
+
+from hakit.agent.errors import Failure, from_os
+from hakit.agent.loaded import SYSTEMD
+from hakit.agent.work import REFUSED, REMOVE, Change, handler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hakit.agent.resources.base import Resource
+    from hakit.agent.work import Work
+
+# What is taken away first must not be needed by what follows.
+REMOVAL = ("unit", "files", "symlink", "sysctl", "package", "user", "group", "directory", "command")
+
+
+def plan(work: Work, owned: list[str] | None) -> list[dict[str, Any]]:
+    """The items of a plan, in the order in which `apply` should get them: early removals, changes, late removals."""
+    work.state.forget_cache()
+    work.status.clear()
+    left = leftovers(work, owned)
+    work.removing = set(left)
+    states = _read_all(work)
+    items = [_item(resource, states[key], work) for key, resource in work.declared.items()]
+    early = [key for key in left if is_early(key, work)]
+    late = [key for key in left if key not in early]
+    work.versions = None
+    return [*(_removal(key, work) for key in early), *items, *(_removal(key, work) for key in late)]
+
+
+def leftovers(work: Work, owned: list[str] | None) -> list[str]:
+    """The keys of what hakit made and nobody declares any more, in the order of their removal."""
+    keys = [
+        key
+        for key, record in work.state.items.items()
+        if key not in work.declared and (owned is None or record.get("component") in owned)
+    ]
+    return sorted(keys, key=lambda key: (REMOVAL.index(key.partition(":")[0]), *_deepest_first(key)))
+
+
+def _deepest_first(key: str) -> tuple[int, str]:
+    return (-key.count("/"), key)
+
+
+def is_early(key: str, work: Work) -> bool:
+    """Whether a removal has to come before the changes: a unit, or a file that a unit has loaded.
+
+    A file that others may still run or read goes after the changes that make them do without it.
+    """
+    kind = key.partition(":")[0]
+    if kind != "files":
+        return kind == "unit"
+    used = {path for record in work.state.loaded.values() for path in record.get("files", {})}
+    paths = [path for path, record in work.state.files.items() if record.get("key") == key]
+    return any(path in used or path.startswith(SYSTEMD) for path in paths)
+
+
+def _read_all(work: Work) -> dict[str, Any]:
+    """The actual states by key, read type by type; where that fails, one by one, and a Failure stands for the state."""
+    kinds: dict[str, list[Resource]] = {}
+    for resource in work.declared.values():
+        kinds.setdefault(resource.type, []).append(resource)
+    states: dict[str, Any] = {}
+    for kind, resources in kinds.items():
+        how = handler(kind)
+        try:
+            states.update(how.read(resources, work))
+        except (Failure, OSError):
+            for resource in resources:
+                states[resource.key] = read_one(resource, work)
+    return states
+
+
+def read_one(resource: Resource, work: Work) -> Any:
+    """The actual state of one resource, or the Failure to read it."""
+    try:
+        return handler(resource.type).read([resource], work)[resource.key]
+    except Failure as failure:
+        return failure
+    except OSError as error:
+        return from_os(error, "reading it")
+
+
+def compare(resource: Resource, state: Any, work: Work) -> Change:
+    """What differs. Raises Failure."""
+    if isinstance(state, Failure):
+        raise state
+    try:
+        change: Change = handler(resource.type).diff(resource, state, work)
+    except OSError as error:
+        raise from_os(error, "comparing it") from None
+    return change
+
+
+def _item(resource: Resource, state: Any, work: Work) -> dict[str, Any]:
+    try:
+        change = compare(resource, state, work)
+    except Failure as failure:
+        work.status[resource.key] = REFUSED
+        return item(resource.key, REFUSED, Change(), failure)
+    work.status[resource.key] = change.status
+    return item(resource.key, change.status, change, None)
+
+
+def _removal(key: str, work: Work) -> dict[str, Any]:
+    try:
+        change = handler(key.partition(":")[0]).leftover(key, work.state.items[key], work)
+    except Failure as failure:
+        return item(key, REFUSED, Change(), failure)
+    except OSError as error:
+        return item(key, REFUSED, Change(), from_os(error, "looking at what is left over"))
+    return item(key, REMOVE, change, None)
+
+
+def item(key: str, status: str, change: Change, failure: Failure | None) -> dict[str, Any]:
+    """One line of a plan, as a frame carries it."""
+    return {
+        "key": key,
+        "status": status,
+        "summary": change.summary,
+        "impact": change.impact,
+        "after": change.after,
+        "new": change.new,
+        "files": [file.wire() for file in change.files],
+        "error": None if failure is None else failure.wire(),
+    }
+
+
+def sweep(work: Work) -> None:
+    """Clear what killed runs left on disk; only under the lock. Raises Failure."""
+    try:
+        work.state.sweep()
+    except OSError as error:
+        raise from_os(error, f"cleaning up in {work.state.folder}") from None

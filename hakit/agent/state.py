@@ -1,0 +1,179 @@
+"""What hakit remembers on a host, in `/var/lib/hakit`, root only: manifest, loaded record, previous versions.
+
+`manifest.json` holds `items` (key → component and what was made) and `files` (path → what hakit wrote there and what
+was there before). It is written before a thing is made, so that a run killed anywhere forgets nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from time import gmtime, strftime, time_ns
+
+from hakit.agent import disk, jsonlite
+from hakit.agent.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+KEPT = 5  # previous versions kept per path, beside the original
+FOLDER = "/var/lib/hakit"
+ORIGINAL = "original"
+
+
+class State:
+    """The state folder of one host. Reading never changes it; damaged records are kept aside when first written."""
+
+    def __init__(self, folder: str, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self._say = say
+        self._damaged: set[str] = set()
+        self._manifest: dict[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None
+
+    @property
+    def items(self) -> dict[str, dict[str, Any]]:
+        """What hakit made, by key."""
+        items: dict[str, dict[str, Any]] = self._read_manifest()["items"]
+        return items
+
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """What hakit wrote, by path: `key`, `wrote` (newest last: hash, mask), `existed`, `temporary`."""
+        files: dict[str, dict[str, Any]] = self._read_manifest()["files"]
+        return files
+
+    @property
+    def loaded(self) -> dict[str, dict[str, Any]]:
+        """What units have loaded, by unit."""
+        if self._loaded is None:
+            self._loaded = self._read("loaded.json", ("units",))
+        units: dict[str, dict[str, Any]] = self._loaded["units"]
+        return units
+
+    def forget_cache(self) -> None:
+        """Read everything anew at the next use."""
+        self._manifest = self._loaded = None
+
+    def own(self, key: str, component: str, made: dict[str, Any]) -> None:
+        """Remember, durably and before it is made, that hakit makes a thing; earlier facts win over later ones."""
+        before = self.items.get(key)
+        item = {**made, **(before or {}), "component": component}
+        if item != before:
+            self.items[key] = item
+            self.save_manifest()
+
+    def disown(self, key: str) -> None:
+        """Forget a thing that is gone."""
+        if self.items.pop(key, None) is not None:
+            self.save_manifest()
+
+    def save_manifest(self) -> None:
+        """Make the manifest durable."""
+        self._write("manifest.json", self._read_manifest())
+
+    def save_loaded(self) -> None:
+        """Make the loaded record durable."""
+        self._write("loaded.json", {"units": self.loaded})
+
+    def keep(self, path: str, data: bytes, info: os.stat_result, *, original: bool) -> None:
+        """Keep a version that is about to go, with its owner and mode; the oldest beyond the last five is dropped."""
+        folder = self._versions(path)
+        name = ORIGINAL if original else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime())}.{time_ns() % 10**9:09}"
+        if original and os.path.exists(f"{folder}/{ORIGINAL}"):
+            return
+        disk.make_folder(folder)
+        disk.write(f"{folder}/{name}", data, info.st_mode & 0o7777, info.st_uid, info.st_gid)
+        versions = sorted(entry for entry in os.listdir(folder) if entry[0].isdigit())
+        for old in versions[:-KEPT]:
+            os.unlink(f"{folder}/{old}")
+
+    def original(self, path: str) -> tuple[bytes, os.stat_result] | None:
+        """What stood at a path before hakit, or None."""
+        name = f"{self._versions(path)}/{ORIGINAL}"
+        info = disk.look(name)
+        return None if info is None else (disk.read(name), info)
+
+    def forget_original(self, path: str) -> None:
+        """The original stands in its place again."""
+        disk.delete(f"{self._versions(path)}/{ORIGINAL}")
+
+    def scratch(self) -> str:
+        """A new private folder for copies that are only judged; its user deletes it."""
+        folder = f"{self.folder}/stage/{os.urandom(8).hex()}"
+        disk.make_folder(folder)
+        return folder
+
+    def sweep(self) -> None:
+        """Delete what killed runs left; only under the lock."""
+        disk.delete_tree(f"{self.folder}/stage")
+        stale = [path for path, record in self.files.items() if record.get("temporary")]
+        for path in stale:
+            name = os.path.basename(self.files[path].pop("temporary"))
+            if name.startswith(disk.TEMPORARY):
+                disk_path = f"{self.root}{os.path.dirname(path)}/{name}"
+                if os.path.lexists(disk_path):
+                    disk.delete(disk_path)
+        for folder in {self.folder, *(f"{self.folder}/previous/{name}" for name in self._kept_paths())}:
+            for name in os.listdir(folder) if os.path.isdir(folder) else ():
+                if name.startswith(disk.TEMPORARY):
+                    os.unlink(f"{folder}/{name}")
+
+    @property
+    def root(self) -> str:
+        """What stands before every path: nothing on a real host."""
+        return self.folder[: -len(FOLDER)]
+
+    def _kept_paths(self) -> list[str]:
+        try:
+            return os.listdir(f"{self.folder}/previous")
+        except FileNotFoundError:
+            return []
+
+    def _versions(self, path: str) -> str:
+        flat = path.strip("/").replace("%", "%25").replace(",", "%2C").replace("/", ",")
+        if len(flat) > 200:
+            flat = f"{flat[:100]}.{disk.digest(path.encode())}"
+        return f"{self.folder}/previous/{flat}"
+
+    def _read_manifest(self) -> dict[str, Any]:
+        if self._manifest is None:
+            self._manifest = self._read("manifest.json", ("items", "files"))
+        return self._manifest
+
+    def _read(self, name: str, parts: tuple[str, ...]) -> dict[str, Any]:
+        empty: dict[str, Any] = {part: {} for part in parts}
+        try:
+            data = jsonlite.loads(disk.read(f"{self.folder}/{name}").decode("utf-8").strip())
+        except (FileNotFoundError, NotADirectoryError):
+            return empty
+        except (ValueError, OSError) as error:
+            return self._report(name, str(error), empty)
+        if not isinstance(data, dict) or not all(_table(data.get(part)) for part in parts):
+            return self._report(name, "not the expected structure", empty)
+        return data
+
+    def _report(self, name: str, reason: str, empty: dict[str, Any]) -> dict[str, Any]:
+        if name not in self._damaged:
+            self._damaged.add(name)
+            self._say(
+                f"{self.folder}/{name} is damaged ({reason}): what hakit made here is no longer known, "
+                f"so nothing is removed; it is kept as {name}.damaged-<time> when the next change is made"
+            )
+        return empty
+
+    def _write(self, name: str, data: dict[str, Any]) -> None:
+        path = f"{self.folder}/{name}"
+        try:
+            disk.make_folder(self.folder)
+            if name in self._damaged:
+                os.rename(path, f"{path}.damaged-{strftime('%Y-%m-%dT%H-%M-%S', gmtime())}")
+                self._damaged.discard(name)
+            disk.write(path, (jsonlite.dumps(data) + "\n").encode(), 0o600)
+        except OSError as error:
+            raise Failure(f"hakit can't remember what it does: {error.strerror}: {path}") from None
+
+
+def _table(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
