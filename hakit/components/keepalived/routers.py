@@ -9,8 +9,11 @@ from hakit.components.keepalived.settings import KeepalivedSettings
 from hakit.lint.rule import configured
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hakit.components.keepalived.settings import Instance
     from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
 
 TOP_PRIORITY = 150
 PRIORITY_STEP = 10
@@ -71,7 +74,7 @@ def _members(found: list[tuple[Host, Instance]]) -> tuple[Member, ...]:
     # A stable sort: the preferred host first, all others in inventory order.
     ordered = sorted(found, key=lambda part: part[1].prefer != part[0].name)
     step = max(1, min(PRIORITY_STEP, (TOP_PRIORITY - 1) // max(1, len(ordered) - 1)))
-    members = [
+    found_members = [
         Member(
             host=host,
             settings=instance,
@@ -80,4 +83,16 @@ def _members(found: list[tuple[Host, Instance]]) -> tuple[Member, ...]:
         )
         for place, (host, instance) in enumerate(ordered)
     ]
-    return tuple(sorted(members, key=lambda member: -member.priority))
+    return tuple(sorted(found_members, key=lambda member: -member.priority))
+
+
+def members(site: Site) -> Iterator[tuple[VirtualRouter, Member]]:
+    """Every member of every instance."""
+    for router in virtual_routers(site).values():
+        for member in router.members:
+            yield router, member
+
+
+def instance_path(router: VirtualRouter, *keys: str | int) -> Path:
+    """The path below `hakit` of an instance's setting."""
+    return ("keepalived", "instances", router.name, *keys)
