@@ -7,7 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hakit.agent.client import AgentGone, Client, FrameError
+from hakit.agent.client import AgentGone, Client
+from hakit.agent.errors import FrameError
 from hakit.components.base import Facts
 from hakit.engine.compile import declare
 from hakit.engine.facts import wanted
@@ -44,7 +45,7 @@ class HostSession:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
         self._connection = self.scope.connect(self.host)
         with self._talking():
-            self._client = Client.start(self._connection.exec, sudo=self._connection.user != "root")
+            self._client = Client.start(self._connection.exec, sudo=not self._connection.root)
             hello = self._client.hello(
                 run=self.scope.run_id, who=self.scope.who, lock=lock, packages=wanted(self.host, self.scope.components)
             )
