@@ -46,7 +46,8 @@ def test_no_rule_is_both_checked_and_upheld() -> None:
 
 
 def test_no_two_components_share_a_rule_id() -> None:
-    ids = [rule.id for component in COMPONENTS.values() for rule in (*component.rules, *component.upheld)]
+    ids = [rule.id for component in COMPONENTS.values() for rule in component.rules]
+    ids += [rule.id for component in COMPONENTS.values() for rule in component.upheld]
     assert len(ids) == len(set(ids))
 
 
