@@ -238,7 +238,10 @@ def _keys_text(user: User) -> str | None:
 
 
 def _read_keys(home: str, work: Work) -> str | None:
-    """The authorized keys of a home, None when there are none. Raises Failure for links: the user could aim them at will."""
+    """The authorized keys of a home, None when there are none.
+
+    Raises Failure for links, which the user could aim anywhere.
+    """
     folder = f"{home}/.ssh"
     for path in (folder, f"{folder}/authorized_keys"):
         info = disk.look(work.at(path))
@@ -276,7 +279,7 @@ def _write_keys(account: Account, text: str | None, work: Work) -> None:
                 os.unlink("authorized_keys", dir_fd=folder)
         else:
             staged = disk.temporary("authorized_keys")
-            disk.stage(folder, staged, text.encode("utf-8"), account.uid, account.gid, 0o600)
+            disk.stage(folder, staged, text.encode("utf-8"), (account.uid, account.gid), 0o600)
             os.rename(staged, "authorized_keys", src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - no error: the run was told to end
     """The controller is gone or we were told to stop; the step that was begun is complete."""
 
 
@@ -34,7 +34,10 @@ class Batch:
         work.say = self.note
 
     def run(self, keys: list[str], remove: list[str]) -> dict[str, Any]:
-        """Carry it out; the closing event. Raises FrameError for a key that was not planned, Stopped when told to end."""
+        """Carry it out; the closing event.
+
+        Raises FrameError for a key that was not planned, Stopped when told to end.
+        """
         unknown = [key for key in keys if key not in self._work.declared]
         unknown += [key for key in remove if key not in self._work.removing]
         if unknown:

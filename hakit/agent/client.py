@@ -52,7 +52,7 @@ class Channel(Protocol):
         """Give it up."""
 
 
-class AgentGone(Exception):
+class AgentGone(Exception):  # noqa: N818 - that it is gone is what the caller has to know
     """The agent did not start, failed, or ended before it answered; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str | None = None, trace: str = "") -> None:

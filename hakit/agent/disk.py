@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     class Digest(Protocol):
         """What a hash constructor returns."""
 
-        def hexdigest(self) -> str: ...
+        def hexdigest(self) -> str:
+            """The hash in hexadecimal."""
 
     sha256: Callable[[bytes], Digest]
 else:
@@ -27,6 +28,7 @@ else:
 
 TEMPORARY = ".hakit-"
 ABSENT = "absent"
+OPEN = 0o755  # of directories that hakit makes on the way to a file
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -99,12 +101,12 @@ def own(fd: int, uid: int, gid: int, mode: int) -> None:
     os.fchmod(fd, mode)
 
 
-def stage(folder: int, name: str, data: bytes, uid: int, gid: int, mode: int) -> None:
+def stage(folder: int, name: str, data: bytes, owner: tuple[int, int], mode: int) -> None:
     """Make a new file with its final owner and mode before its content lands, durable. Raises OSError."""
     fd = os.open(name, _NEW, 0o600, dir_fd=folder)
     try:
         with open(fd, "wb", closefd=False) as file:
-            own(fd, uid, gid, mode)
+            own(fd, *owner, mode)
             file.write(data)
             file.flush()
             os.fsync(fd)
@@ -120,14 +122,13 @@ def temporary(name: str) -> str:
     return f"{TEMPORARY}{name[:200]}.{os.urandom(8).hex()}"
 
 
-def write(path: str, data: bytes, mode: int, uid: int | None = None, gid: int | None = None) -> None:
-    """Replace a file atomically and durably; without uid and gid it is ours. Raises OSError."""
+def write(path: str, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Replace a file atomically and durably; without owner (uid, gid) it is ours. Raises OSError."""
     parent, name = os.path.split(path)
     folder = open_folder(parent)
     staged = temporary(name)
     try:
-        ours = os.geteuid() if uid is None else uid
-        stage(folder, staged, data, ours, os.getegid() if gid is None else gid, mode)
+        stage(folder, staged, data, owner or (os.geteuid(), os.getegid()), mode)
         try:
             os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - it fails one resource, it is no error of the program
     """A resource can't be brought to its declared state.
 
     `output` is the tail of what a command said, `path` and `line` (1-based) the place it complains of.

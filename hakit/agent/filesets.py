@@ -8,6 +8,7 @@ import stat
 from hakit.agent import disk, validate
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.loaded import SYSTEMD, Writing
+from hakit.agent.shown import shown
 from hakit.agent.work import Change, FileDiff
 
 TYPE_CHECKING = False
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from hakit.agent.resources.files import File, Files
     from hakit.agent.work import Work
 
-SHOWN = 256 << 10  # bytes of an old file that a plan may show
 WRITTEN = 2  # contents remembered per file: the last and, in case a run died before its rename, the one before
 
 
@@ -31,6 +31,18 @@ class OnDisk:
         self.info = info
         self.data = data
         self.hash = disk.ABSENT if info is None else disk.digest(data)
+
+
+class Write:
+    """A new content on its way."""
+
+    __slots__ = ("actual", "data", "file", "path")
+
+    def __init__(self, path: str, file: File, actual: OnDisk) -> None:
+        self.path = path
+        self.file = file
+        self.actual = actual
+        self.data = file.content.reveal().encode("utf-8")
 
 
 class Step:
@@ -152,35 +164,18 @@ class FileSets:
         return ""
 
     def _shown(self, step: Step, work: Work) -> FileDiff:
-        info, data = step.actual.info, step.actual.data
-        if info is None:
+        actual, record = step.actual, work.state.files.get(step.path)
+        if actual.info is None:
             return FileDiff(path=step.path)
-        mode = stat.S_IMODE(info.st_mode)
-        record = work.state.files.get(step.path)
+        secret = step.file is not None and step.file.content.secret
         wrote = record["wrote"] if record else []
-        mine = next((one for one in reversed(wrote) if one["hash"] == step.actual.hash), None)
-        if mine is not None and mine["mask"] is not None:
-            return FileDiff(path=step.path, old_masked=mine["mask"], mode=mode)
-        sensitive = (step.file is not None and step.file.content.secret) or any(one["mask"] for one in wrote)
-        if mine is None and sensitive:
-            why = "changed outside hakit, holds secrets" if wrote else "not written by hakit, may hold secrets"
-            return FileDiff(path=step.path, why_hidden=why, mode=mode)
-        if mine is None and not mode & 0o004:
-            return FileDiff(path=step.path, why_hidden="not readable for everyone, may hold secrets", mode=mode)
-        if len(data) > SHOWN:
-            return FileDiff(path=step.path, why_hidden=f"too large to show ({len(data) >> 10} KiB)", mode=mode)
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:
-            return FileDiff(path=step.path, binary=True, mode=mode)
-        return FileDiff(path=step.path, old=text, mode=mode)
+        mode = stat.S_IMODE(actual.info.st_mode)
+        return shown(step.path, actual.data, mode, wrote, actual.hash, secret=secret)
 
     def apply(self, resource: Files, change: Change, work: Work) -> tuple[str, ...]:
-        """Keep what goes, remember, stage, rename. Raises Failure; then nothing was renamed, or a rename itself failed."""
+        """Keep what goes, remember, stage, rename. Raises Failure."""
         steps: list[Step] = list(change.steps)
-        writes = [step for step in steps if step.file is not None and step.content]
+        writes = [Write(step.path, step.file, step.actual) for step in steps if step.file and step.content]
         try:
             self._remember(resource, writes, work)
             _replace(writes, work)
@@ -192,18 +187,15 @@ class FileSets:
         notes = [line for step in steps if step.file is None for line in _restore(step.path, work)]
         return (*change.summary, *notes)
 
-    def _remember(self, resource: Files, writes: list[Step], work: Work) -> None:
+    def _remember(self, resource: Files, writes: list[Write], work: Work) -> None:
         """Write ahead what is about to be made, and keep what is about to go."""
         for step in writes:
-            assert step.file is not None
             old = work.state.files.get(step.path)
             if step.actual.info is not None:
                 foreign = old is None
                 work.state.keep(step.path, step.actual.data, step.actual.info, original=foreign)
             content = step.file.content
-            new = {"hash": disk.digest(content.reveal().encode("utf-8")), "mask": None}
-            if content.secret:
-                new["mask"] = content.masked()
+            new = {"hash": disk.digest(step.data), "mask": content.masked() if content.secret else None}
             before = [one for one in (old["wrote"] if old else []) if one["hash"] != new["hash"]]
             work.state.files[step.path] = {
                 "key": resource.key,
@@ -249,21 +241,20 @@ def _missing_folders(path: str, work: Work) -> list[str]:
     return missing
 
 
-def _replace(writes: list[Step], work: Work) -> None:
+def _replace(writes: list[Write], work: Work) -> None:
     """Stage all, note what runs, rename each, make the names durable."""
     staged: list[tuple[int, str, str]] = []
     try:
         for step in writes:
-            assert step.file is not None
             for folder in _missing_folders(step.path, work):
-                os.mkdir(work.at(folder), 0o755)
-                os.chmod(work.at(folder), 0o755)
+                os.mkdir(work.at(folder))
+                os.chmod(work.at(folder), disk.OPEN)
             directory = disk.open_folder(work.at(os.path.dirname(step.path)))
             name = os.path.basename(step.path)
             temporary = work.state.files[step.path]["temporary"]
             staged.append((directory, temporary, name))
-            data = step.file.content.reveal().encode("utf-8")
-            disk.stage(directory, temporary, data, work.uid(step.file.owner), work.gid(step.file.group), step.file.mode)
+            owner = (work.uid(step.file.owner), work.gid(step.file.group))
+            disk.stage(directory, temporary, step.data, owner, step.file.mode)
         writing = Writing(
             {s.path: (s.actual.hash, work.state.files[s.path]["wrote"][-1]["hash"]) for s in writes}, work
         )
@@ -281,7 +272,7 @@ def _replace(writes: list[Step], work: Work) -> None:
             os.close(directory)
 
 
-def _mark_units(steps: Iterable[Step], work: Work) -> None:
+def _mark_units(steps: Iterable[Write], work: Work) -> None:
     if any(step.path.startswith(SYSTEMD) for step in steps):
         work.units_stale = True
 
@@ -317,7 +308,7 @@ def _restore(path: str, work: Work) -> list[str]:
         writing.before()
         if original is not None:
             data, old = original
-            disk.write(real, data, stat.S_IMODE(old.st_mode), old.st_uid, old.st_gid)
+            disk.write(real, data, stat.S_IMODE(old.st_mode), (old.st_uid, old.st_gid))
         elif info is not None and not record["existed"]:
             disk.delete(real)
         writing.after()

@@ -23,7 +23,7 @@ class _Context:
     parse_float = float
     parse_int = int
     parse_constant = staticmethod(_constant)
-    memo: dict[str, str] = {}
+    memo: dict[str, str] = {}  # noqa: RUF012 - the scanner of C wants it so; it is never filled
 
 
 _scan = make_scanner(_Context())  # type: ignore[arg-type]  # the stub asks for what the C code does not
@@ -57,7 +57,7 @@ def _write(value: Any, put: Any) -> None:
     elif isinstance(value, int):
         put(int.__repr__(value))
     elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
+        if value in {float("inf"), float("-inf")} or value != value:  # noqa: PLR0124 - only NaN differs from itself
             raise TypeError("JSON has no such number")
         put(float.__repr__(value))
     elif isinstance(value, (list, tuple)):
@@ -78,6 +78,6 @@ def _write_row(begin: str, end: str, items: Any, put: Any, *, named: bool) -> No
         if named:
             put(encode_basestring_ascii(item[0]))
             put(":")
-            item = item[1]
+            item = item[1]  # noqa: PLW2901 - the name is written, its value follows
         _write(item, put)
     put(end)

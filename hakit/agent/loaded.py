@@ -39,7 +39,7 @@ def show(units: Iterable[str], work: Work) -> dict[str, dict[str, str]]:
         from hakit.agent.errors import Failure
 
         raise Failure("systemctl did not tell of every unit that was asked", output=result.tail())
-    return dict(zip(names, found))
+    return dict(zip(names, found))  # noqa: B905 - equal, as just checked; Python 3.9 knows no strict
 
 
 def invocation(properties: dict[str, str]) -> str:

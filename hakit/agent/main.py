@@ -37,7 +37,7 @@ def main(root: str = "", fresh: tuple[str, bytes] | None = None) -> None:
         session.serve()
     except FrameError as error:
         channel.send({"ev": "crash", "message": str(error), "trace": ""})
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the controller has to be told
         import traceback
 
         words = f"the agent failed: {type(error).__name__}: {error}"

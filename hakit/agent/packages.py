@@ -24,6 +24,7 @@ MARK = "# hakit: no service starts while hakit installs its package"
 PATIENCE = 900.0  # seconds for one transaction, and for the lock of another one
 SAY_EVERY = 5.0  # seconds between two notes about the lock
 ENV = {"NEEDRESTART_SUSPEND": "1", "APT_LISTCHANGES_FRONTEND": "none", "UCF_FORCE_CONFFOLD": "1"}
+DPKG_FORM = "${binary:Package}\t${Version}\t${db:Status-Abbrev}\n"
 APT = (
     "apt-get",
     "-q",
@@ -39,8 +40,8 @@ APT = (
 
 def installed(text: str) -> dict[str, str]:
     """Package → version from `dpkg-query`'s rows of name, version and status; only those wholly installed."""
-    rows = (line.split("\t") for line in text.splitlines())
-    return {row[0]: row[1] for row in rows if len(row) == 3 and row[2].strip().endswith("i")}
+    rows = (line.split("\t") for line in text.splitlines() if line.count("\t") == DPKG_FORM.count("\t"))
+    return {name: version for name, version, status in rows if status.strip().endswith("i")}
 
 
 def candidates(text: str) -> dict[str, str]:
@@ -62,8 +63,7 @@ def going(text: str) -> set[str]:
 
 def query_installed(work: Work) -> dict[str, str]:
     """Everything that is installed, from one `dpkg-query`."""
-    form = "${binary:Package}\t${Version}\t${db:Status-Abbrev}\n"
-    found = installed(work.run(["dpkg-query", "-W", "-f", form], 60.0).out)
+    found = installed(work.run(["dpkg-query", "-W", "-f", DPKG_FORM], 60.0).out)
     for name in list(found):
         found.setdefault(name.partition(":")[0], found[name])
     return found
@@ -158,7 +158,7 @@ class Packages:
         return Change(summary=(f"remove {work.versions[name]}",))
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
-        """Remove a package that hakit installed and nobody else needs; its configuration and data stay. Raises Failure."""
+        """Remove a package that hakit installed and nobody needs; configuration and data stay. Raises Failure."""
         del record
         name = key.partition(":")[2]
         lines = self.leftover(key, {}, work).summary
@@ -175,7 +175,7 @@ class NoAutostart:
     """While it lasts, no service starts because its package is installed by us; others' installations are left alone.
 
     invoke-rc.d and deb-systemd-invoke ask `policy-rc.d` (Debian policy 9.3.3). Ours denies only where the environment
-    holds this run's token, which apt passes on to the maintainer scripts; so what a killed run leaves behind is harmless.
+    says that hakit installs, which apt passes on to maintainer scripts: what a killed run leaves behind is harmless.
     Someone else's policy stays in place: ours is mounted over it in a mount namespace of apt alone.
     """
 
@@ -184,7 +184,7 @@ class NoAutostart:
         self._path = work.at(POLICY)
         self.prefix: list[str] = []
 
-    def __enter__(self) -> NoAutostart:
+    def __enter__(self) -> NoAutostart:  # noqa: PYI034 - typing.Self is newer than Python 3.9
         self._remove_ours()
         script = f'#!/bin/sh\n{MARK}\n[ -n "$HAKIT_INSTALLS" ] && exit 101\nexit 0\n'
         if not os.path.lexists(self._path):

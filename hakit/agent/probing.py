@@ -7,7 +7,7 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import socket as Socket
+    from socket import socket as Socket  # noqa: N812 - it is a class
     from typing import Any
 
     from hakit.agent.probes import Probe
@@ -129,6 +129,6 @@ def _addresses_v4() -> set[bytes]:
         lines = [line.strip() for line in file]
     return {
         _socket.inet_pton(_socket.AF_INET, before.split()[-1])
-        for before, line in zip(lines, lines[1:])
+        for before, line in zip(lines, lines[1:])  # noqa: B905, RUF007 - newer than Python 3.9
         if line.startswith("/32 host LOCAL")
     }

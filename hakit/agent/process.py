@@ -90,7 +90,7 @@ class _Streams:
         self._read: dict[int, int] = {}
         self._fds: list[int] = []
 
-    def __enter__(self) -> _Streams:
+    def __enter__(self) -> _Streams:  # noqa: PYI034 - typing.Self is newer than Python 3.9
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 16
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818 - no error: we were told to end
     """The controller is gone, or a signal asked us to end, while nothing was in progress."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KEPT = 5  # previous versions kept per path, beside the original
 FOLDER = "/var/lib/hakit"
 ORIGINAL = "original"
+NAME = 200  # characters of a folder name, well below the 255 bytes that file systems take
 
 
 class State:
@@ -84,7 +85,7 @@ class State:
         if original and os.path.exists(f"{folder}/{ORIGINAL}"):
             return
         disk.make_folder(folder)
-        disk.write(f"{folder}/{name}", data, info.st_mode & 0o7777, info.st_uid, info.st_gid)
+        disk.write(f"{folder}/{name}", data, info.st_mode & 0o7777, (info.st_uid, info.st_gid))
         versions = sorted(entry for entry in os.listdir(folder) if entry[0].isdigit())
         for old in versions[:-KEPT]:
             os.unlink(f"{folder}/{old}")
@@ -133,7 +134,7 @@ class State:
 
     def _versions(self, path: str) -> str:
         flat = path.strip("/").replace("%", "%25").replace(",", "%2C").replace("/", ",")
-        if len(flat) > 200:
+        if len(flat) > NAME:
             flat = f"{flat[:100]}.{disk.digest(path.encode())}"
         return f"{self.folder}/previous/{flat}"
 

@@ -132,7 +132,8 @@ class Units:
         began = monotonic()
         result = work.run(["systemctl", action, "--", unit], _time(state) + MARGIN)
         if result.late:
-            raise Failure(f"{unit} did not {action} within {_time(state) + MARGIN:g} s", output=_journal(unit, work))
+            patience = f"{_time(state) + MARGIN:g} s"
+            raise Failure(f"{unit} did not {action} within {patience}", output=_journal(unit, work))
         if result.code:
             raise Failure(f"{unit}: {action} failed", output=f"{result.tail()}\n{_journal(unit, work)}".strip())
         found = self._settled(resource, action, began, work)
@@ -180,7 +181,7 @@ class Units:
 def _differing(
     paths: tuple[str, ...], record: dict[str, Any], current: str, state: dict[str, str], work: Work
 ) -> list[str]:
-    """The files that the running invocation has not loaded as declared (or, where not declared, as they are on disk)."""
+    """The files that the running invocation has not loaded as declared; where not declared, as they are on disk."""
     if not current:
         return []
     from hakit.agent.filesets import declared_hashes

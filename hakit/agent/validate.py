@@ -33,13 +33,13 @@ def judge(resource: Files, work: Work) -> None:
     folder = work.state.scratch()
     try:
         for validator in resource.validate:
-            copies = _lay_out(resource, validator, folder, work)
+            copies = _lay_out(resource, validator, folder)
             _ask(validator, copies, work)
     finally:
         disk.delete_tree(folder)
 
 
-def _lay_out(resource: Files, validator: Validator, folder: str, work: Work) -> dict[str, str]:
+def _lay_out(resource: Files, validator: Validator, folder: str) -> dict[str, str]:
     """Write the copies for one validator; real path → copy."""
     copies = {file.path: folder + file.path for file in resource.files}
     for file in resource.files:
@@ -47,7 +47,7 @@ def _lay_out(resource: Files, validator: Validator, folder: str, work: Work) -> 
         if len(copies) > 1:
             text = _redirect(text, {path: copy for path, copy in copies.items() if path != file.path})
         disk.make_folder(os.path.dirname(copies[file.path]))
-        disk.write(copies[file.path], text.encode("utf-8"), file.mode, work.uid("root"), work.gid("root"))
+        disk.write(copies[file.path], text.encode("utf-8"), file.mode)
     return copies
 
 

@@ -39,7 +39,7 @@ SAME, CHANGE, UNKNOWN, REFUSED, REMOVE = "same", "change", "unknown", "refused",
 
 
 class FileDiff(Declaration):
-    """What a plan shows of one file: the old text, or why it is not shown. `mode` is the old mode, None for a new file."""
+    """What a plan shows of one file: the old text, or why it is not shown; `mode` is None for a new file."""
 
     path: str
     old: str | None = None
@@ -56,8 +56,8 @@ class FileDiff(Declaration):
 class Change(Declaration):
     """The difference between what is declared and what is: empty `summary` means none.
 
-    `steps` are the type's own, in the order in which `apply` takes them. `after` tells what must be done before the rest
-    is known. `new` when nothing of it is there yet.
+    `steps` are the type's own, in the order in which `apply` takes them. `after` tells what must be done before the
+    rest is known. `new` when nothing of it is there yet.
     """
 
     summary: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ class Work:
         return result
 
     def rows(self, path: str) -> list[list[str]]:
-        """The rows of an account file (`/etc/passwd`, `/etc/group`, `/etc/shadow`) by field; empty when it is missing."""
+        """The rows of `/etc/passwd`, `/etc/group` or `/etc/shadow` by field; empty when the file is missing."""
         name = self.at(path)
         try:
             stamp = os.stat(name).st_mtime_ns

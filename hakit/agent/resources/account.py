@@ -22,6 +22,7 @@ class Group(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.group
 
     @staticmethod
@@ -33,8 +34,9 @@ class Group(Resource):
 
 
 class User(Resource):
-    """A user. None leaves a property as it is; `groups` are added, never taken; `authorized_keys` replaces the whole file.
+    """A user. None leaves a property as it is; `groups` are added, never taken.
 
+    `authorized_keys` replaces the whole file.
     `password_hash` is a crypt(3) hash. Removal takes away the account that hakit made, its home stays and is reported.
     """
 
@@ -52,6 +54,7 @@ class User(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.user
 
     @staticmethod

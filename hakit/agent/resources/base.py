@@ -1,6 +1,8 @@
 """What every resource type has in common.
 
-A type is one file: its declaration (used on the controller too), how to read the actual state, how to diff, how to apply.
+A type is its declaration, used on both ends, and a handler, used on the host: how to read the actual state, how to
+compare, how to apply, how to remove. A declaration names its handler and imports it only when it is asked for, so that
+a host loads no more than the types it has.
 """
 
 from __future__ import annotations

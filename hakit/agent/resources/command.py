@@ -27,6 +27,7 @@ class Command(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.label
 
     @staticmethod

@@ -28,8 +28,9 @@ class File(Declaration):
 class Validator(Declaration):
     """A command that judges staged files before they replace the running ones.
 
-    In `argv` the text `{/etc/x.conf}` stands for the staged copy of that file of the set. `swap` are (regex, replacement)
-    pairs applied line by line to the judged copy only. Accepted are exits in `ok`, unless the output matches `reject`.
+    In `argv` the text `{/etc/x.conf}` stands for the staged copy of that file of the set. `swap` are pairs of regex and
+    replacement, applied line by line to the judged copy only. Accepted are exits in `ok`, unless the output matches
+    `reject`.
     `place` finds line and message in the output (named groups `line`, `message`, and `path` where it tells the file).
     A command that is not installed yet is "known after" the packages.
     """
@@ -54,6 +55,7 @@ class Files(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.label
 
     @staticmethod

@@ -22,6 +22,7 @@ class Package(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.package
 
     @staticmethod

@@ -22,6 +22,7 @@ class Directory(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.path
 
     @staticmethod
@@ -41,6 +42,7 @@ class Symlink(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.path
 
     @staticmethod

@@ -23,6 +23,7 @@ class Sysctl(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.label
 
     @staticmethod

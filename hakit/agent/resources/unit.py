@@ -15,8 +15,8 @@ class Unit(Resource):
     """A unit that is enabled or not, running or not (None: leave as it is).
 
     `reload_on` and `restart_on` are files whose content the running invocation must have loaded: a difference between
-    what it loaded and what is declared reloads or restarts it. Drop-ins and unit files are among `restart_on`, systemd's
-    own reload is implied. `restart_on` also takes keys of other resources (`package:haproxy`): restart when they change.
+    what it loaded and what is declared reloads or restarts it. Drop-ins and unit files may be among both, systemd's own
+    reload is implied. `restart_on` also takes keys of other resources (`package:haproxy`): restart when they change.
     """
 
     type: ClassVar[str] = "unit"
@@ -28,6 +28,7 @@ class Unit(Resource):
 
     @property
     def name(self) -> str:
+        """What tells it from others of its type."""
         return self.unit
 
     @staticmethod
