@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -21,7 +20,7 @@ from hakit.errors import LabError
 from hakit.lab import image as base
 from hakit.lab import namespace, packages, requirements, sources
 from hakit.lab.disk import KeyPair, host_files, known_hosts
-from hakit.lab.machine import Machine, kill, lab_cgroup, remove_cgroup
+from hakit.lab.machine import Machine, kill, lab_cgroup, launch, populated, remove_cgroup
 from hakit.lab.plan import HostStatus
 from hakit.lab.state import CACHE, Place, Record, boot_id, locked, need_root, read_record
 
@@ -178,8 +177,7 @@ class Control:
 
     def _start_packages(self, image: base.Image) -> None:
         cgroup = lab_cgroup(self.place) / PACKAGES_CGROUP
-        cgroup.mkdir(parents=True, exist_ok=True)
-        if "populated 1" in (cgroup / "cgroup.events").read_text(encoding="ascii"):
+        if populated(cgroup):
             return
         version = ipaddress.ip_address(self._bridge_address).version
         family = socket.AF_INET6 if version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
@@ -196,18 +194,8 @@ class Control:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((self._bridge_address, PROXY_PORT))
             listening.listen(64)
-            # The process is the lab's, not this command's: `setsid --fork` gives it a session and a parent of its own.
-            enter = 'echo 0 >"$0/cgroup.procs"; exec "$@"'
             program = [sys.executable, "-I", packages.__file__, str(listening.fileno())]
-            subprocess.run(
-                ["setsid", "--fork", "sh", "-c", enter, str(cgroup), *program],
-                input=json.dumps(settings).encode(),
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                pass_fds=(listening.fileno(),),
-                check=True,
-            )
+            launch(cgroup, program, log, given=json.dumps(settings).encode(), pass_fds=(listening.fileno(),))
 
     def _keys(self, owner: tuple[int, int]) -> None:
         if self.place.identity_file.exists():

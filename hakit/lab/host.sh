@@ -1,13 +1,12 @@
 #!/bin/sh
 # Runs one host of a lab until it is powered off. Started in the lab's network namespace and in a mount namespace of its
 # own, so that its mounts vanish with its last process:
-#   nsenter --net=NETNS unshare --mount host.sh CGROUP FOLDER IMAGE MACHINE HOSTNAME BRIDGE NIC=CABLE…
-# FOLDER/unplugged/CABLE exists while that cable is pulled. All processes of the host live below CGROUP.
+#   nsenter --net=NETNS unshare --mount host.sh FOLDER IMAGE MACHINE HOSTNAME BRIDGE NIC=CABLE…
+# FOLDER/unplugged/CABLE exists while that cable is pulled.
 set -eu
-cgroup=$1 folder=$2 image=$3 machine=$4 hostname=$5 bridge=$6
-shift 6
+folder=$1 image=$2 machine=$3 hostname=$4 bridge=$5
+shift 5
 
-echo 0 >"$cgroup/cgroup.procs"
 # systemd inside must find the unified hierarchy where it looks for it, also on machines that mix both versions.
 umount -R /sys/fs/cgroup 2>/dev/null || :
 mount -t cgroup2 none /sys/fs/cgroup

@@ -53,6 +53,7 @@ FILES: Final = {
     "etc/dpkg/dpkg.cfg.d/hakit-lab": "# A lab's disk need not survive the machine's own power cut.\nforce-unsafe-io\n",
     "etc/resolv.conf": "# The lab has no name server.\n",
     "etc/hostname": "localhost\n",
+    "etc/default/locale": "LANG=C.UTF-8\n",
     "etc/machine-id": "",
 }
 RECIPE: Final = 1

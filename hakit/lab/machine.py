@@ -10,13 +10,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from hakit.errors import LabError
 from hakit.lab import namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hakit.lab.disk import DiskFile
     from hakit.lab.plan import HostPlan
@@ -80,11 +80,7 @@ class Machine:
     @property
     def running(self) -> bool:
         """Whether any process of the host lives."""
-        try:
-            events = (self.cgroup / "cgroup.events").read_text(encoding="ascii")
-        except OSError:
-            return False
-        return "populated 1" in events
+        return populated(self.cgroup)
 
     def make_disk(self, image: Path, files: Iterable[DiskFile]) -> None:
         """Make the host's disk, whole or not at all."""
@@ -105,20 +101,12 @@ class Machine:
                 f"{self.host.name}: the base image under its disk is gone: {image.readlink()}",
                 hint="Make the lab anew:  hakit lab down, then up",
             )
-        self.cgroup.mkdir(parents=True, exist_ok=True)
         cables = [f"{nic.name}={namespace.cable(self.host.name, nic.name)}" for nic in self.host.nics]
         machine = f"{self.place.namespace}-{self.host.name}"[:MACHINE_NAME_MAX].rstrip("-.")
-        command = ["setsid", "--fork", "nsenter", f"--net={self.place.namespace_file}", "unshare", "--mount"]
-        arguments = [self.cgroup, self.folder, image.readlink(), machine, self.host.name, namespace.BRIDGE, *cables]
+        command = ["nsenter", f"--net={self.place.namespace_file}", "unshare", "--mount", "sh", str(SCRIPT)]
+        arguments = [self.folder, image.readlink(), machine, self.host.name, namespace.BRIDGE, *cables]
         with self.console.open("wb") as console:
-            subprocess.run(
-                [*command, "sh", str(SCRIPT), *map(str, arguments)],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                cwd="/",
-                check=True,
-            )
+            launch(self.cgroup, [*command, *map(str, arguments)], console)
 
     def pull(self) -> None:
         """Pull the power: the cables are dead at once, no process gets to say goodbye, the disk stays."""
@@ -165,6 +153,34 @@ class Machine:
         return ""
 
 
+def populated(cgroup: Path) -> bool:
+    """Whether any process lives in a cgroup or below."""
+    try:
+        return "populated 1" in (cgroup / "cgroup.events").read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+def launch(
+    cgroup: Path, command: Sequence[str], log: IO[bytes], *, given: bytes = b"", pass_fds: tuple[int, ...] = ()
+) -> None:
+    """Start a program that outlives this process, in a cgroup, with `given` as its stdin; returns at once.
+
+    It is in the cgroup before this returns, in a session of its own, and a child of nobody here.
+    """
+    cgroup.mkdir(parents=True, exist_ok=True)
+    enter = 'echo 0 >"$0/cgroup.procs" && exec setsid --fork "$@"'
+    subprocess.run(
+        ["sh", "-c", enter, str(cgroup), *command],
+        input=given,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        pass_fds=pass_fds,
+        check=True,
+    )
+
+
 def kill(cgroup: Path, timeout: float = 10.0) -> None:
     """Kill all processes below a cgroup at once, and wait until they are gone. Raises LabError."""
     try:
@@ -172,7 +188,7 @@ def kill(cgroup: Path, timeout: float = 10.0) -> None:
     except FileNotFoundError:
         return
     deadline = time.monotonic() + timeout
-    while "populated 1" in (cgroup / "cgroup.events").read_text(encoding="ascii"):
+    while populated(cgroup):
         if time.monotonic() > deadline:
             raise LabError(f"processes in {cgroup} did not die within {timeout:.0f} s")
         time.sleep(0.005)

@@ -1,0 +1,159 @@
+"""Real hosts for tests: each lab is a copy of an inventory in a folder of its own, so that no two labs meet."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from hakit.cli import options
+from hakit.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hakit.inventory.model import Site
+
+    LabFactory = Callable[[str | Path], "LabHandle"]
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A skipped lab test is a failure: whoever runs these has asked for real hosts."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("lab"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: lab tests may not be skipped: {report.longrepr}"
+
+
+@dataclass(frozen=True)
+class Probing:
+    """What a prober saw: times in seconds, and who answered (first line of the body) or why nobody did."""
+
+    successes: tuple[tuple[float, str], ...]
+    failures: tuple[tuple[float, str], ...]
+
+    @property
+    def longest_gap(self) -> float:
+        """The longest time between two successes, in seconds."""
+        return max((after[0] - before[0] for before, after in pairwise(self.successes)), default=float("inf"))
+
+
+class Prober:
+    """A client in the lab's network that opens a new connection to a service every 20 ms (timeout 0.3 s).
+
+    Entering waits for the first success; `stop` ends it and returns what it saw.
+    """
+
+    def __init__(self, lab: Lab, address: str, port: int = 80, path: str = "/") -> None:
+        command = [*lab.enter(), sys.executable, "-I", str(Path(__file__).with_name("prober.py"))]
+        self._command = [*command, address, str(port), path]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def run_for(self, seconds: float) -> None:
+        """Let it probe: the one wait here that is not for a state, since silence is what is looked for."""
+        time.sleep(seconds)
+
+    def stop(self) -> Probing:
+        """End it."""
+        assert self._process is not None
+        out, _ = self._process.communicate(timeout=10)
+        value = json.loads(out)
+        return Probing(
+            successes=tuple((at, text) for at, text in value["successes"]),
+            failures=tuple((at, text) for at, text in value["failures"]),
+        )
+
+
+@dataclass(frozen=True)
+class LabHandle:
+    """A lab that is up, and its inventory, which a test may change."""
+
+    lab: Lab
+    inventory: Path
+
+    @property
+    def site(self) -> Site:
+        """The site as its inventory says now."""
+        return options.load(self.inventory)[0]
+
+    def hakit(self, *arguments: str, timeout: float = 300.0, **popen: Any) -> subprocess.CompletedProcess[str]:
+        """Run hakit on this lab's inventory, as a user would; never raises for an exit code."""
+        environment = {
+            **os.environ,
+            "HAKIT_INVENTORY": str(self.inventory),
+            "PYTHONPATH": str(ROOT),
+            **popen.pop("env", {}),
+        }
+        defaults: dict[str, Any] = {"capture_output": True, "text": True, "check": False, "cwd": self.inventory}
+        if "input" not in popen:
+            defaults["stdin"] = subprocess.DEVNULL
+        command = [sys.executable, "-m", "hakit", *arguments]
+        done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: PLW1510 - in defaults
+            command, timeout=timeout, env=environment, **(defaults | popen)
+        )
+        return done
+
+    def prober(self, address: str, port: int = 80, path: str = "/") -> Prober:
+        """A client of a service of this lab."""
+        return Prober(self.lab, address, port, path)
+
+    def eventually(self, state: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+        """Wait until a state is reached; fails with `what` when it is not."""
+        deadline = time.monotonic() + timeout
+        while not state():
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {timeout:.0f} s: {what}")
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def lab_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFactory]:
+    """Makes labs: from the text of an inventory, or from a copy of an inventory's folder or file."""
+    made: list[Lab] = []
+
+    def make(source: str | Path) -> LabHandle:
+        folder = tmp_path_factory.mktemp("lab")
+        if isinstance(source, str):
+            (folder / "hosts.yml").write_text(source, encoding="utf-8")
+        elif source.is_dir():
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".hakit"))
+        else:
+            shutil.copy(source, folder / "hosts.yml")
+        lab = Lab.of(options.load(folder)[0])
+        made.append(lab)
+        lab.up(print)
+        return LabHandle(lab, folder)
+
+    yield make
+    for lab in made:
+        lab.down()
