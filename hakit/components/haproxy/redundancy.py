@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.agent.probes import Probe
-from hakit.components.base import RedundancyGroup
+from hakit.components.base import RedundancyGroup, Tier
 from hakit.components.haproxy import view
 from hakit.components.haproxy.resources import HEALTH_PATH
-from hakit.components.haproxy.settings import bind_address
+from hakit.components.haproxy.settings import Listen, bind_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakit.components.haproxy.settings import Pool
+    from hakit.components.haproxy.settings import Frontend, Pool
     from hakit.inventory.model import Host, Site
 
 
@@ -21,6 +21,33 @@ def groups(site: Site) -> Iterator[RedundancyGroup]:
     """The servers of each pool that are hosts of the inventory, and the balancers that bind the same address."""
     yield from _pools(site)
     yield from _balancers(site)
+
+
+def tiers(site: Site) -> Iterator[Tier]:
+    """The servers behind each bound address, where all of them are hosts of the inventory."""
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for host in site.running("haproxy"):
+        settings = view.settings_of(host)
+        by_name = {name: (kind, pool) for kind, name, pool in view.pools(settings)}
+        for _, name, front in view.fronts(settings):
+            for target in _targets(name, front):
+                if target not in by_name:
+                    continue
+                kind, pool = by_name[target]
+                names = tuple(server.name for server in view.servers(site, pool))
+                for bind in front.bind:
+                    address = bind_address(bind)[0]
+                    address = address if view.is_specific(address) else "*"
+                    if names and (address, names) not in seen and all(one in site.hosts for one in names):
+                        seen.add((address, names))
+                        yield Tier(address, names, host, ("haproxy", kind, target))
+
+
+def _targets(name: str, front: Frontend | Listen) -> list[str]:
+    """The names of the pools that a front leads to."""
+    if isinstance(front, Listen):
+        return [name]
+    return list(dict.fromkeys([front.backend, *(route.backend for route in front.routes)]))
 
 
 def _pools(site: Site) -> Iterator[RedundancyGroup]:

@@ -30,7 +30,6 @@ MASTER_SOCKET = "/run/haproxy-master.sock"
 STATE_FOLDER = "hakit-haproxy"
 STATE_FILE = f"/run/{STATE_FOLDER}/server-state"
 HEALTH_PATH = "/hakit-alive"
-NONLOCAL = {4: "net.ipv4.ip_nonlocal_bind", 6: "net.ipv6.ip_nonlocal_bind"}
 
 VALIDATOR = Validator(
     argv=("/usr/sbin/haproxy", "-c", "-f", f"{{{CONFIG}}}"),
@@ -52,7 +51,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield Directory(path=LIBRARY, component=ctx.component)
     yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
     yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths), impact=RELOAD)
-    nonlocal_binds = tuple((NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))
+    nonlocal_binds = tuple((view.NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))
     if nonlocal_binds:
         yield Sysctl(label=ctx.component, values=nonlocal_binds, component=ctx.component)
     content = ctx.template("haproxy.cfg", **_values(ctx, settings), **paths)

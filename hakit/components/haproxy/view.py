@@ -15,17 +15,23 @@ if TYPE_CHECKING:
     from hakit.components.base import Component
     from hakit.components.haproxy.settings import Frontend, Mode, OwnTimeouts, Pool
     from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
 
 RESERVE = 100
 """Connections kept free for the health check and the statistics, so that a rush of clients never looks like a fault."""
 STOP_TCP, STOP_HTTP = 30.0, 900.0
 """Seconds until an old worker must end: it runs no checks, so a TCP session in it can outlive its server's role."""
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
+"""Milliseconds of HAProxy's units of time (its configuration manual, 2.5)."""
+NONLOCAL = {4: "net.ipv4.ip_nonlocal_bind", 6: "net.ipv6.ip_nonlocal_bind"}
+"""The kernel parameters that let a process bind an address that the host does not have."""
 
 
 def clock(value: float) -> str:
     """A duration in seconds as HAProxy writes it; it keeps its origin."""
     milliseconds = round(value * 1000)
-    text = f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+    size, unit = next((size, unit) for size, unit in _UNITS if milliseconds % size == 0)
+    text = f"{milliseconds // size}{unit}" if milliseconds else "0"
     origin = origin_of(value)
     return Text.at(text, origin) if origin else text
 
@@ -37,6 +43,11 @@ def is_ip(address: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only the host itself reaches it."""
+    return is_ip(address) and ipaddress.ip_address(address).is_loopback
 
 
 def is_specific(address: str) -> bool:
@@ -206,6 +217,14 @@ def _pool_timeouts(settings: HaproxySettings, own: OwnTimeouts, mode: Mode) -> t
 
 def _present(times: tuple[tuple[str, float | None], ...]) -> tuple[tuple[str, str], ...]:
     return tuple((name, clock(value)) for name, value in times if value is not None)
+
+
+def every_pool(site: Site) -> Iterator[tuple[Host, Path, PoolView]]:
+    """Every pool of every balancer with the path of its settings."""
+    for host in site.running("haproxy"):
+        settings = settings_of(host)
+        for kind, name, pool in pools(settings):
+            yield host, ("haproxy", kind, name), pool_view(site, settings, name, pool, peers=False)
 
 
 def total_maxconn(settings: HaproxySettings) -> int:
