@@ -30,6 +30,8 @@ LIBRARY = "/usr/local/lib/hakit"
 TRACK = f"{LIBRARY}/keepalived-track"
 RELEASE = f"{LIBRARY}/keepalived-release"
 CHECK_HTTP = f"{LIBRARY}/keepalived-http"
+STATE_FOLDER = "/run/hakit/keepalived"
+"""Holds a file for each tracked unit."""
 SCRIPT_USER = "keepalived_script"
 """The user keepalived.conf(5) names as default for checks; Debian's package does not make it."""
 
@@ -162,7 +164,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield Directory(path=LIBRARY, component=ctx.component)
     yield ctx.file(RELEASE, ctx.template("release", instances=views), mode=0o755)
     if units:
-        yield ctx.file(TRACK, ctx.template("track", units=units), mode=0o755)
+        yield ctx.file(TRACK, ctx.template("track", units=units, state=STATE_FOLDER), mode=0o755)
         yield ctx.file(CHECK_HTTP, ctx.template("check-http"), mode=0o755)
         for unit, path in unit_drop_ins.items():
             yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK), impact=RELOAD)
@@ -175,6 +177,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
             instances=views,
             units=units,
             check_http=CHECK_HTTP,
+            state=STATE_FOLDER,
             script_user=SCRIPT_USER,
             startup_delay=f"{settings.startup_delay:g}" if settings.startup_delay else "",
         ),
