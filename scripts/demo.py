@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hakit.cli.options import load
+from hakit.errors import LabError
 from hakit.lab import Lab
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def client(lab: Lab, urls: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
 def holder(lab: Lab, site: Site, address: str) -> str | None:
     """The balancer that has an address now."""
     for host in site.members("balancers"):
-        shown = lab.exec(host.name, ["ip", "-o", "-4", "address", "show"], capture_output=True)
+        try:
+            shown = lab.exec(host.name, ["ip", "-o", "-4", "address", "show"], capture_output=True)
+        except LabError:
+            continue  # a host without power holds nothing
         if f" {address}/" in shown.stdout:
             return host.name
     return None

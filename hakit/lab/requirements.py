@@ -37,3 +37,7 @@ def check() -> None:
             f"the lab needs Debian packages that this machine lacks: {', '.join(packages)}",
             hint=f"apt-get install --no-install-recommends {' '.join(packages)}",
         )
+
+
+if __name__ == "__main__":
+    print(*missing())  # noqa: T201 - for the Makefile, which installs them

@@ -1,0 +1,52 @@
+# What to do in a checkout. Nothing here needs more than git, make and Python 3.11; each step says what it installs.
+SHELL := /bin/sh
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+BIN := .venv/bin
+LAB := inventories/lab
+
+.DEFAULT_GOAL := help
+.PHONY: help venv packages demo lab-up lab-down lint unit lab-tests test test-long
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+venv: .venv/.installed ## Make .venv with hakit and its Python packages
+
+.venv/.installed: pyproject.toml scripts/venv
+	@scripts/venv
+	@touch $@
+
+packages: .venv/.installed
+	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements)
+
+demo: packages ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
+	@$(BIN)/python scripts/demo.py
+
+lab-up: packages ## Make the lab's hosts and power them on
+	@$(BIN)/hakit lab up -i $(LAB)
+
+lab-down: .venv/.installed ## Remove the lab
+	@$(BIN)/hakit lab down -i $(LAB)
+
+lint: .venv/.installed ## Check style, types, import contracts and the syntax of what runs on hosts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex 'client\.py$$' hakit/agent
+	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/host.sh; do sh -n $$script || exit 1; done
+
+unit: .venv/.installed ## Run the tests that need no host
+	$(BIN)/pytest tests/unit
+
+lab-tests: packages ## Run the tests on the lab's hosts
+	$(BIN)/pytest tests/lab -m 'not long'
+
+test: ## Run all tests but the long ones
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory lab-tests
+
+test-long: packages ## Run the exhaustive matrices
+	$(BIN)/pytest tests -m long
