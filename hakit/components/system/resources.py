@@ -59,9 +59,8 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
 
 
 def host_lines(ctx: HostContext, settings: SystemSettings) -> tuple[HostLine, ...]:
-    """Every host of the site whose address is one, this one first, then what the settings add."""
-    hosts = sorted(ctx.site.hosts.values(), key=lambda host: host.name != ctx.host.name)
-    lines = [HostLine(host.address, _names(host.name)) for host in hosts if _is_ip(host.address)]
+    """Every host of the site whose address is one, then what the settings add."""
+    lines = [HostLine(host.address, _names(host.name)) for host in ctx.site.hosts.values() if _is_ip(host.address)]
     return (*lines, *(HostLine(address, names) for address, names in settings.hosts.items()))
 
 
