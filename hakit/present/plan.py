@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True) -> str:
     """The whole plan for a terminal."""
     blocks: list[str] = []
-    shown: dict[object, str] = {}
+    shown: dict[str, str] = {}
     for host in plan.changing:
-        same_as = shown.setdefault(host.changes, host.host)
-        blocks.append(f"{_head(host, site)}  as {same_as}" if same_as != host.host else _block(host, site, diffs=diffs))
+        body = _body(host, diffs=diffs)
+        same_as = shown.setdefault(body, host.host)
+        blocks.append(f"{_head(host, site)}  as {same_as}" if same_as != host.host else f"{_head(host, site)}\n{body}")
     quiet = [host.host for host in plan.hosts.values() if not host.changes]
     if quiet:
         blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
@@ -81,8 +82,8 @@ def _head(host: HostPlan, site: Site) -> str:
     return f"{paint(host.host, bold=True)}  {' '.join(known.groups)}{zone}"
 
 
-def _block(host: HostPlan, site: Site, *, diffs: bool) -> str:
-    lines = [_head(host, site)]
+def _body(host: HostPlan, *, diffs: bool) -> str:
+    lines: list[str] = []
     for change in host.changes:
         lines.append(_line(change))
         if change.rejection is not None:
@@ -120,12 +121,12 @@ def _diff(diff: FileDiff, *, alone: bool) -> list[str]:
 
 
 def _effects(changing: tuple[HostPlan, ...]) -> str:
-    changes = [change for host in changing for change in host.changes]
+    changes = [change for host in changing for change in host.changes if not host.refused or change.kind == "refused"]
     words = [
         count(number, noun)
         for noun, number in (
             ("new resource", sum(change.kind == "add" for change in changes)),
-            ("change", sum(change.kind == "change" for change in changes)),
+            ("change", sum(change.kind in ("change", "unknown") for change in changes)),
             ("removal", sum(change.kind == "remove" for change in changes)),
             ("reload", sum(change.impact == "reload" for change in changes)),
             ("restart", sum(change.impact == "disruptive" for change in changes)),
@@ -135,7 +136,7 @@ def _effects(changing: tuple[HostPlan, ...]) -> str:
     refused = sum(change.kind == "refused" for change in changes)
     if refused:
         words.append(paint(f"{refused} refused", "red"))
-    if not any(change.impact == "disruptive" for change in changes):
+    elif not any(change.impact == "disruptive" for change in changes):
         words.append("no service interrupted")
     return ", ".join(words)
 

@@ -21,7 +21,7 @@ class Resource(Declaration):
 
     `component` owns it; `after` are keys of resources on the same host that must be in place first (what a type
     can derive it derives: a file after its directory and owner, a unit after the files it loads). `impact` is what
-    changing it does to the service.
+    changing it does to the service, beyond what the units say that load it.
     """
 
     type: ClassVar[str] = ""

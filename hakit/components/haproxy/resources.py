@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakit.agent.resources.base import RELOAD
 from hakit.agent.resources.files import Validator
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory
@@ -34,7 +33,7 @@ HEALTH_PATH = "/hakit-alive"
 VALIDATOR = Validator(
     argv=("/usr/sbin/haproxy", "-c", "-f", f"{{{CONFIG}}}"),
     path=CONFIG,
-    place=r"^\[ALERT\] .*?: (?:parsing \[(?P<path>[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
+    place=r"^\[ALERT\]\s+\(\d+\) : (?:config : )?(?:(?:parsing )?\[(?P<path>/[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
 )
 
 
@@ -50,7 +49,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield Package(package="haproxy", component=ctx.component)
     yield Directory(path=LIBRARY, component=ctx.component)
     yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
-    yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths), impact=RELOAD)
+    yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths))
     nonlocal_binds = tuple((view.NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))
     if nonlocal_binds:
         yield Sysctl(label=ctx.component, values=nonlocal_binds, component=ctx.component)
@@ -61,7 +60,6 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         mode=0o600 if content.secret else 0o644,
         validate=(VALIDATOR,),
         after=("package:haproxy",),
-        impact=RELOAD,
     )
     yield Unit(
         unit=UNIT,

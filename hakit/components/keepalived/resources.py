@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hakit.agent.resources.account import Group, User
-from hakit.agent.resources.base import RELOAD
 from hakit.agent.resources.files import Validator
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory
@@ -167,8 +166,8 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         yield ctx.file(TRACK, ctx.template("track", units=units, state=STATE_FOLDER), mode=0o755)
         yield ctx.file(CHECK_HTTP, ctx.template("check-http"), mode=0o755)
         for unit, path in unit_drop_ins.items():
-            yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK), impact=RELOAD)
-    yield ctx.file(drop_in, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE), impact=RELOAD)
+            yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK))
+    yield ctx.file(drop_in, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE))
     yield ctx.file(
         CONFIG,
         ctx.template(
@@ -188,7 +187,6 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
             f"user:{SCRIPT_USER}",
             *((f"files:{CHECK_HTTP}", f"files:{TRACK}") if units else ()),
         ),
-        impact=RELOAD,
     )
     yield Unit(
         unit=UNIT,
