@@ -57,7 +57,10 @@ class Mirrors:
 
     def url(self, asked: str) -> str | None:
         """The URL to fetch for a URL that a host asks for by http; None when it is on none of the mirrors."""
-        parts = urlsplit(asked)
+        try:
+            parts = urlsplit(asked)
+        except ValueError:
+            return None
         scheme = self._schemes.get(parts.netloc)
         if parts.scheme != "http" or scheme is None:
             return None

@@ -139,8 +139,11 @@ PASSED_ON: Final = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquir
 """apt's options that must hold on the hosts too: they say how current this machine's mirrors are."""
 
 
-def read(release: int, apt: Path = Path("/etc/apt")) -> Upstream:
-    """What this machine's apt is set up to use, for a release. Raises LabError when it knows no Debian source."""
+def read(release: int, apt: Path = Path("/etc/apt"), dump: str | None = None) -> Upstream:
+    """What this machine's apt is set up to use, for a release. Raises LabError when it knows no Debian source.
+
+    `dump` is what `apt-config dump` prints; it is asked for when it is not given.
+    """
     sources: list[Source] = []
     for path in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))):
         if path.is_file() and path.suffix in (".list", ".sources"):
@@ -153,7 +156,7 @@ def read(release: int, apt: Path = Path("/etc/apt")) -> Upstream:
             why=f"The lab's hosts install Debian {release} from the same mirrors as this machine ({apt}).",
             hint="Run the lab on a Debian machine whose  apt-get update  works.",
         )
-    return _upstream(debian, parse_options(_apt_config()))
+    return _upstream(debian, parse_options(_apt_config() if dump is None else dump))
 
 
 def _upstream(sources: tuple[Source, ...], options: Mapping[str, str]) -> Upstream:
@@ -161,7 +164,7 @@ def _upstream(sources: tuple[Source, ...], options: Mapping[str, str]) -> Upstre
     for scheme in ("http", "https"):
         proxy = options.get(f"Acquire::{scheme}::Proxy", "") or os.environ.get(f"{scheme}_proxy", "")
         # An https source goes through the http proxy when no other is named (apt-transport-https(1)).
-        proxy = proxy or (options.get("Acquire::http::Proxy", "") if scheme == "https" else "")
+        proxy = proxy or (proxies.get("http", "") if scheme == "https" else "")
         if proxy and proxy.upper() not in ("DIRECT", "FALSE"):
             proxies[scheme] = proxy
     passed = tuple(f'{name} "{options[name]}";' for name in PASSED_ON if options.get(name))
