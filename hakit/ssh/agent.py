@@ -56,7 +56,7 @@ class Agent:
             return []
         message = paramiko.Message(answer[1:])
         found = [(message.get_binary(), message.get_binary()) for _ in range(min(message.get_int(), 1024))]
-        return [AgentKey(self, blob, comment.decode(errors="replace")) for blob, comment in found]
+        return [AgentKey(self, blob, comment.decode(errors="replace")) for blob, comment in found if blob]
 
     def _ask(self, request: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:

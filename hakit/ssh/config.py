@@ -175,13 +175,16 @@ class Config:
             else:
                 if not value and not words:
                     raise ConnectError(f"{statement.place}: Match {criterion} needs a value")
-                holds = result and self._criterion(criterion, value or words.pop(0), statement, found)
+                value = value or words.pop(0)
+                holds = result and self._criterion(criterion, value, statement, found)
             result = result and holds is wanted
         return result
 
     def _criterion(self, criterion: str, value: str, statement: _Statement, found: _Found) -> bool:
         user = found.user or _text(found, "user") or self.local_user
         subjects = {"host": found.host(), "originalhost": found.alias, "user": user, "localuser": self.local_user}
+        if criterion in ("host", "originalhost"):
+            return _matches(value.lower().split(","), subjects[criterion].lower())
         if criterion in subjects:
             return _matches(value.split(","), subjects[criterion])
         if criterion == "exec":
@@ -259,8 +262,7 @@ def _matches(patterns: Sequence[str], subject: str) -> bool:
     """Whether one of the patterns matches and no negated one does; only `*` and `?` are special."""
     found = False
     for pattern in patterns:
-        bare = pattern.removeprefix("!").replace("[", "[[]").lower()
-        if fnmatchcase(subject.lower(), bare):
+        if fnmatchcase(subject, pattern.removeprefix("!").replace("[", "[[]")):
             if pattern.startswith("!"):
                 return False
             found = True

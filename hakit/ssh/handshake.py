@@ -89,6 +89,6 @@ def _no_ssh(transport: Transport, where: str, reason: str, *, late: bool) -> Con
         )
     if late:
         return ConnectError(
-            f"{where}: hangs while keys are exchanged", why=f"{transport.remote_version} stopped answering."
+            f"{where}: hangs while keys are exchanged", why=f"{transport.remote_version!a} stopped answering."
         )
     return ConnectError(f"{where}: the key exchange failed", why=reason or "The host closed the connection.")

@@ -42,7 +42,7 @@ class Wire(socket.socket):
         self._heard, self._asked = time.monotonic(), 0
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """As a socket does. Raises OSError (ETIMEDOUT) when the peer answers no more."""
+        """As a socket does. Raises ConnectionAbortedError when the peer answers no more."""
         try:
             data = super().recv(bufsize, flags)
         except TimeoutError:
@@ -56,7 +56,7 @@ class Wire(socket.socket):
             return
         if self._asked >= self._limit:
             self.lost = f"no sign of life for {time.monotonic() - self._heard:.0f} s"
-            raise OSError(errno.ETIMEDOUT, self.lost)
+            raise ConnectionAbortedError(errno.ECONNABORTED, self.lost)  # a TimeoutError would be waited out
         self._asked += 1
         self._ask()
 
