@@ -190,8 +190,7 @@ class _Schema:
 
     def describe(self, path: Path) -> str:
         """What is allowed at a path, in words; empty where nothing is known."""
-        words = dict.fromkeys(word for schema in self.at(path) if (word := _words(schema)))
-        return " or ".join(words)
+        return " or ".join(dict.fromkeys(said for schema in self.at(path) if (said := words(schema))))
 
 
 def _inner(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
@@ -209,7 +208,8 @@ def _inner(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
             yield schema["additionalProperties"]
 
 
-def _words(schema: dict[str, Any]) -> str:
+def words(schema: dict[str, Any]) -> str:
+    """What one alternative of a JSON Schema allows, in words; empty for null."""
     if "const" in schema:
         return _literal(schema["const"])
     if "enum" in schema:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, Literal
 
-from hakit.inventory.document import Entry, Mapping, Node, Scalar, Sequence
+from hakit.inventory.document import Entry, Mapping, Node, Scalar, Sequence, plain
 from hakit.inventory.hostnames import MAX_HOSTS, expand, split_port
 from hakit.inventory.origin import Mark, Problem
 
@@ -181,7 +181,7 @@ class Graph:
             self.error(f"{pattern!r}: {error}", entry.key, f"{group.name}.hosts")
             return
         node = entry.value
-        if not isinstance(node, Mapping) and not (isinstance(node, Scalar) and not node.value):
+        if not isinstance(node, Mapping) and plain(node):
             message = f"expects a mapping of the host's variables, got {shape(node)}"
             self.error(message, node, f"{group.name}.hosts.{pattern}")
             return
@@ -192,7 +192,14 @@ class Graph:
             host.groups[group.name] = None
             group.hosts[name] = None
             if isinstance(node, Mapping) and node.items:
-                host.layers.append(Layer("host", name, node))
+                self.host_vars(host, node)
+
+    def host_vars(self, host: HostNode, node: Mapping) -> None:
+        """Take the variables of a host; where a group of that name was read before, Ansible gives them to the group."""
+        if host.name in self.groups:
+            self.group_vars(self.groups[host.name], node)
+        else:
+            host.layers.append(Layer("host", host.name, node))
 
     def expanded(self, pattern: str) -> tuple[list[str], int | None]:
         """The hosts and the port of a pattern. Raises ValueError."""

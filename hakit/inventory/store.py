@@ -36,6 +36,12 @@ def default_identity() -> Path:
     return (Path(config) if config else Path.home() / ".config") / "hakit" / "age.key"
 
 
+def used_identity() -> Path:
+    """The identity that this user names, or else the default one; it need not exist."""
+    named = os.environ.get(IDENTITY_VARIABLE)
+    return Path(named).expanduser() if named else default_identity()
+
+
 def make_identity(path: Path) -> str:
     """Write a new identity, readable by its owner only; its public key. Raises SecretError."""
     from pyrage import x25519  # noqa: PLC0415 - only who makes a key loads the library

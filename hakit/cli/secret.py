@@ -1,0 +1,269 @@
+"""`hakit secret`: make, fill and read the encrypted store beside an inventory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hakit.cli import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hakit.inventory.store import Store
+
+EPILOG = """
+\b
+Examples:
+  hakit secret init -i inventories/lab
+  hakit secret set pg_replication
+  pass show db/replication | hakit secret set pg_replication
+  hakit secret set stats_password --generate 24
+
+In the inventory a secret is written {secret: NAME}. The variable HAKIT_SECRET_NAME in the environment comes first.
+"""
+
+
+@click.group(epilog=EPILOG)
+def secret() -> None:
+    """Keep secrets in an encrypted store beside the inventory.
+
+    The store secrets.age is encrypted by age for everybody in secrets.recipients; both can be committed.
+    """
+
+
+def _root(inventory: Path) -> Path:
+    from hakit.errors import UsageError
+
+    root = inventory if inventory.is_dir() else inventory.parent
+    if not root.is_dir():
+        raise UsageError(f"there is no such folder: {root}", hint="make an inventory with  hakit init DIR")
+    return root
+
+
+def _store(inventory: Path) -> Store:
+    from hakit.errors import SecretError
+    from hakit.inventory.store import Store
+
+    store = Store(_root(inventory))
+    if not store.exists():
+        raise SecretError(
+            f"{store.path}: there is no store yet", hint=f"make it with  hakit secret init -i {inventory}"
+        )
+    return store
+
+
+def _checked(name: str) -> str:
+    from hakit.errors import UsageError
+    from hakit.inventory.secrets import is_name
+
+    if not is_name(name):
+        raise UsageError(f"{name!r} can't name a secret", hint="letters, digits, '_', '.' and '-', at most 64")
+    return name
+
+
+@secret.command("init")
+@options.inventory
+def init_store(inventory: Path) -> None:
+    """Make an identity, if you have none, and an empty store that you can read."""
+    from hakit.inventory.store import Store, make_identity, public_key, used_identity
+
+    store = Store(_root(inventory))
+    identity = used_identity()
+    with store.locked():
+        if identity.exists():
+            key = public_key(identity)
+            click.echo(f"Your identity is {identity}.")
+        else:
+            key = make_identity(identity)
+            click.echo(f"Made your identity {identity}. Keep a copy in a safe place: without it the secrets are lost.")
+        click.echo(f"Your public key is {key}")
+        if store.exists():
+            click.echo(f"{store.path} is there already; nothing changed.")
+            return
+        if key not in store.recipients():
+            store.add_recipient(key, _whoami())
+        store.save({})
+    click.echo(f"Made {store.path} and {store.recipients_path}; commit both.")
+    click.echo(f"Fill it with  hakit secret set NAME -i {inventory}")
+
+
+def _whoami() -> str:
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "somebody"
+    return "".join(char for char in f"{user}@{socket.gethostname()}" if char.isprintable())
+
+
+@secret.command("set")
+@click.argument("name")
+@options.inventory
+@click.option(
+    "--generate", metavar="LENGTH", type=click.IntRange(8, 512), help="Make up a value of letters and digits."
+)
+def set_secret(name: str, inventory: Path, generate: int | None) -> None:
+    """Set a secret: asked for without echo, or read from standard input, never from the command line."""
+    from hakit.errors import UsageError
+
+    store = _store(inventory)
+    _checked(name)
+    if generate:
+        value = _generated(generate)
+    elif sys.stdin.isatty():
+        value = str(click.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True, type=str))
+    else:
+        try:
+            value = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise UsageError("standard input is no UTF-8 text") from None
+    if not value:
+        raise UsageError(f"the value of {name} is empty; nothing changed")
+    with store.locked():
+        secrets = store.load()
+        known = name in secrets
+        store.save(secrets | {name: value})
+    click.echo(f"{'Replaced' if known else 'Set'} {name} in {store.path}; in the inventory write  {{secret: {name}}}")
+
+
+def _generated(length: int) -> str:
+    import secrets
+    import string
+
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+@secret.command("remove")
+@click.argument("name")
+@options.inventory
+def remove_secret(name: str, inventory: Path) -> None:
+    """Take a secret out of the store."""
+    from hakit.errors import UsageError
+
+    store = _store(inventory)
+    with store.locked():
+        secrets = store.load()
+        if name not in secrets:
+            raise UsageError(f"{store.path} holds no {name}", hint="hakit secret list  shows the names")
+        del secrets[name]
+        store.save(secrets)
+    click.echo(f"Removed {name} from {store.path}.")
+
+
+@secret.command("edit")
+@options.inventory
+def edit_secrets(inventory: Path) -> None:
+    """Edit all secrets as YAML in $VISUAL or $EDITOR; the plain text stays in memory and is removed."""
+    from hakit.cli.edit import edited
+    from hakit.errors import SecretError
+    from hakit.inventory.store import format_secrets, parse_secrets
+
+    store = _store(inventory)
+    with store.locked():
+        before = store.load()
+        with edited(format_secrets(before)) as session:
+            while True:
+                text = session.run()
+                try:
+                    after = parse_secrets(text, "secrets.yml")
+                except SecretError as error:
+                    click.echo(f"error: {error.text()}", err=True)
+                    if sys.stdin.isatty() and click.confirm("Edit again?", default=True):
+                        continue
+                    raise SecretError("the edited secrets can't be used; nothing changed") from None
+                break
+        if after == before:
+            click.echo("Nothing changed.")
+            return
+        store.save(after)
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            sign = "+" if name not in before else "−" if name not in after else "~"
+            click.echo(f"{sign} {name}")
+    click.echo(f"Saved {store.path}.")
+
+
+@secret.command("list")
+@options.inventory
+@options.as_json
+def list_secrets(inventory: Path, as_json: bool) -> None:
+    """List the names of the secrets and where the inventory uses them; values are never shown."""
+    from hakit.errors import InventoryError
+
+    store = _store(inventory)
+    names = dict.fromkeys(sorted(store.load()))
+    uses: dict[str, list[str]] = {name: [] for name in names}
+    try:
+        site, _ = options.load(inventory)
+    except InventoryError as error:
+        click.echo(f"warning: the inventory has errors, so uses are not known: {error.problems[0].text()}", err=True)
+    else:
+        for use in site.uses:
+            uses.setdefault(use.name, []).append(str(use.mark))
+    if as_json:
+        click.echo(
+            json.dumps({name: {"set": name in names, "uses": places} for name, places in uses.items()}, indent=2)
+        )
+        return
+    width = max(map(len, uses), default=0)
+    for name, places in uses.items():
+        state = ", ".join(places) or "not used"
+        click.echo(f"{name.ljust(width)}  {state}" + ("" if name in names else "  (not in the store)"))
+    if not uses:
+        click.echo(f"{store.path} is empty; fill it with  hakit secret set NAME -i {inventory}")
+
+
+@secret.group("recipient")
+def recipient() -> None:
+    """Say who can read the store."""
+
+
+@recipient.command("list")
+@options.inventory
+def list_recipients(inventory: Path) -> None:
+    """List the public keys that can read the store."""
+    for key in _store(inventory).recipients():
+        click.echo(key)
+
+
+@recipient.command("add")
+@click.argument("key")
+@options.inventory
+def add_recipient(key: str, inventory: Path) -> None:
+    """Let the owner of a public key (age1… or ssh-ed25519 …) read the store."""
+    store = _store(inventory)
+    key = " ".join(key.split()[:2])
+    with store.locked():
+        secrets = store.load()
+        if key in store.recipients():
+            click.echo(f"{key} is a recipient already.")
+            return
+        store.add_recipient(key, f"added by {_whoami()}")
+        store.save(secrets)
+    click.echo(f"Encrypted {store.path} for {len(store.recipients())} recipients.")
+
+
+@recipient.command("remove")
+@click.argument("key")
+@options.inventory
+def remove_recipient(key: str, inventory: Path) -> None:
+    """Encrypt the store without a public key."""
+    from hakit.errors import UsageError
+
+    store = _store(inventory)
+    key = " ".join(key.split()[:2])
+    with store.locked():
+        secrets = store.load()
+        if store.recipients() == [key]:
+            raise UsageError("this is the last recipient; nobody could read the store")
+        store.remove_recipient(key)
+        store.save(secrets)
+    click.echo(f"Encrypted {store.path} for {len(store.recipients())} recipients.")
+    click.echo("Its owner has seen the secrets, and can read older versions: set new values where that matters.")
