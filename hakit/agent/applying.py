@@ -126,7 +126,7 @@ class Batch:
             if record is None:
                 return ()
             how = handler(key.partition(":")[0])
-            lines = tuple(how.leftover(key, record, self._work).summary)
+            lines = self._work.removing[key]
             told: tuple[str, ...] = how.remove(key, record, self._work)
             self._work.state.disown(key)
             return tuple(dict.fromkeys((*lines, *told)))

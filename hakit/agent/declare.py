@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Protocol, Self, dataclass_transform
+    from typing import Any, ClassVar, Protocol, Self, dataclass_transform  # novm - for type checkers alone
 
     class Content(Protocol):
         """Text that may hold secrets: `reveal()` is for the host alone, `masked()` for everyone else."""

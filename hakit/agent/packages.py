@@ -151,24 +151,33 @@ class Packages:
             work.versions = query_installed(work)
         if name not in work.versions:
             return Change(summary=("forget, it is gone already",))
-        leaving = {one.partition(":")[2] for one in work.removing if one.startswith("package:")} | {name}
-        others = going(work.run(["apt-get", "-s", "-q", "remove", "--", name], 60.0).out) - leaving
+        others = self._others(name, work)
         if others:
             return Change(summary=(f"keep it: {', '.join(sorted(others))} would go with it",))
         return Change(summary=(f"remove {work.versions[name]}",))
 
+    def _others(self, name: str, work: Work) -> set[str]:
+        """Packages that would go with this one although nobody asked for it."""
+        leaving = {key.partition(":")[2] for key in work.removing if key.startswith("package:")} | {name}
+        return going(work.run(["apt-get", "-s", "-q", "remove", "--", name], 60.0).out) - leaving
+
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
-        """Remove a package that hakit installed and nobody needs; configuration and data stay. Raises Failure."""
+        """Remove a package that hakit installed and nobody needs; its configuration and data stay. Raises Failure.
+
+        What leaves together goes in one transaction.
+        """
         del record
         name = key.partition(":")[2]
-        lines = self.leftover(key, {}, work).summary
-        if lines[0].startswith("remove"):
-            leaving = [one.partition(":")[2] for one in work.removing if one.startswith("package:")]
-            result = apt(["remove", "--", name, *(one for one in leaving if one in (work.versions or {}))], work)
-            work.versions = query_installed(work)
-            if name in work.versions:
-                raise Failure(f"apt-get could not remove {name}", output=result.tail())
-        return lines
+        before = work.versions = query_installed(work)
+        if name not in before or self._others(name, work):
+            return ()
+        leaving = {one.partition(":")[2] for one in work.removing if one.startswith("package:")} | {name}
+        together = [one for one in sorted(leaving) if one in before and not self._others(one, work)]
+        result = apt(["remove", "--", *together], work)
+        work.versions = query_installed(work)
+        if name in work.versions:
+            raise Failure(f"apt-get could not remove {name}", output=result.tail())
+        return ()
 
 
 class NoAutostart:

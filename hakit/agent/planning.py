@@ -22,7 +22,7 @@ def plan(work: Work, owned: list[str] | None) -> list[dict[str, Any]]:
     work.state.forget_cache()
     work.status.clear()
     left = leftovers(work, owned)
-    work.removing = set(left)
+    work.removing = dict.fromkeys(left, ())
     states = _read_all(work)
     items = [_item(resource, states[key], work) for key, resource in work.declared.items()]
     early = [key for key in left if is_early(key, work)]
@@ -112,6 +112,7 @@ def _removal(key: str, work: Work) -> dict[str, Any]:
         return item(key, REFUSED, Change(), failure)
     except OSError as error:
         return item(key, REFUSED, Change(), from_os(error, "looking at what is left over"))
+    work.removing[key] = change.summary
     return item(key, REMOVE, change, None)
 
 

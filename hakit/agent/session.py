@@ -8,7 +8,7 @@ from select import POLLIN, poll
 from hakit.agent import frames
 from hakit.agent.errors import Failure, FrameError
 from hakit.agent.wire import from_wire
-from hakit.agent.work import Work
+from hakit.agent.work import REFUSED, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,8 +156,11 @@ class Session:
         self._work.say = self._say
         self._work.declare([from_wire(one) for one in request["resources"]])
         self._work.changed.clear()
+        items = plan(self._work, request.get("owned"))
+        # What stands on something refused must not be done either.
         self._failed.clear()
-        self._channel.send({"ev": "plan", "items": plan(self._work, request.get("owned"))})
+        self._failed.update(one["key"] for one in items if one["status"] == REFUSED)
+        self._channel.send({"ev": "plan", "items": items})
 
     def _apply(self, request: dict[str, Any]) -> None:
         if self._lock is None or not self._lock.held:

@@ -94,7 +94,7 @@ class Work:
         self.declared: dict[str, Resource] = {}
         self.status: dict[str, str] = {}
         self.changed: set[str] = set()
-        self.removing: set[str] = set()
+        self.removing: dict[str, tuple[str, ...]] = {}
         self.units_stale = False
         self.gone: Callable[[], bool] = lambda: False
         self.versions: dict[str, str] | None = None
