@@ -33,7 +33,8 @@ HEALTH_PATH = "/hakit-alive"
 VALIDATOR = Validator(
     argv=("/usr/sbin/haproxy", "-c", "-f", f"{{{CONFIG}}}"),
     path=CONFIG,
-    place=r"^\[ALERT\]\s+\(\d+\) : (?:config : )?(?:(?:parsing )?\[(?P<path>/[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
+    place=r"^\[ALERT\] +\(\d+\) : (?:config : )?"
+    r"(?:parsing \[(?P<path>[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
 )
 
 

@@ -27,10 +27,9 @@ def problems(site: Site) -> Iterator[tuple[Host, Path, str]]:
 
 def _problems(settings: SystemSettings) -> Iterator[tuple[Path, str]]:
     for path, file in settings.files.items():
-        given = [name for name in ("content", "template", "secret") if getattr(file, name) is not None]
-        if len(given) != 1:
-            what = f"it has {' and '.join(given)}" if given else "it has none"
-            yield ("files", path), f"a file needs exactly one of content, template and secret; {what}"
+        if (file.content is None) == (file.template is None):
+            has = "neither" if file.content is None else "both"
+            yield ("files", path), f"a file needs either content or template; it has {has}"
         if file.validate_with and not any("{}" in word for word in file.validate_with):
             yield ("files", path, "validate_with"), "the command must name the new file: write {} in its place"
         for other in ("directories", "symlinks"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from hakit.components.base import HostContext
     from hakit.components.content import Content
     from hakit.components.system.settings import FileSettings, UserSettings
+    from hakit.components.templates import Templates
+    from hakit.inventory.model import Host
 
 HOSTS = "/etc/hosts"
 
@@ -101,21 +104,29 @@ def _user(ctx: HostContext, name: str, user: UserSettings) -> account.User:
     )
 
 
-def content(ctx: HostContext, file: FileSettings) -> Content:
+def content(templates: Templates, host: Host, file: FileSettings) -> Content:
     """What is in a file. Raises TemplateError."""
     if file.template is not None:
-        return ctx.templates.render_own(file.template, ctx.host)
-    return ctx.templates.literal(file.secret if file.secret is not None else file.content or "")
+        return templates.render_own(file.template, host)
+    return templates.literal(file.content if file.content is not None else "")
 
 
 def _file(ctx: HostContext, path: str, file: FileSettings) -> Files:
-    text = content(ctx, file)
+    text = content(ctx.templates, ctx.host, file)
     validators = []
     if file.validate_with:
         argv = tuple(word.replace("{}", f"{{{path}}}") for word in file.validate_with)
-        validators.append(Validator(argv=argv, path=path))
-    mode = file.mode if file.mode is not None else 0o600 if text.secret else 0o644
+        place = rf"^(?P<message>.*{re.escape(path)}:(?P<line>\d+).*)$"
+        validators.append(Validator(argv=argv, path=path, place=place))
+    mode = file_mode(file, text)
     return ctx.file(path, text, owner=file.owner, group=file.group, mode=mode, validate=validators)
+
+
+def file_mode(file: FileSettings, text: Content) -> int:
+    """The mode it says, or one that hides a secret and nothing else."""
+    if file.mode is not None:
+        return file.mode
+    return 0o600 if text.secret else 0o644
 
 
 def _commands(ctx: HostContext, settings: SystemSettings) -> Iterator[Command]:

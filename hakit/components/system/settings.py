@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hakit.inventory.types import (
     AbsPath,
@@ -20,9 +21,23 @@ from hakit.inventory.types import (
     UnitName,
     UserName,
     Word,
+    expected,
 )
 
-SysctlName = Annotated[str, Field(pattern=r"^[a-z0-9_]+([./][A-Za-z0-9_*.-]+)+$")]
+_SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][A-Za-z0-9_*-]+)+")
+
+
+def _sysctl_name(value: str) -> str:
+    if not _SYSCTL.fullmatch(value):
+        raise expected("a kernel parameter such as net.ipv4.ip_forward", value)
+    return value
+
+
+SysctlName = Annotated[
+    str,
+    AfterValidator(_sysctl_name),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z0-9_]+([./][A-Za-z0-9_*-]+)+$"}),
+]
 """A kernel parameter: `net.ipv4.ip_forward`, or with slashes where a name holds dots."""
 Id = Annotated[int, Field(ge=0, le=4_294_967_294)]
 """A numeric user or group id."""
@@ -54,13 +69,12 @@ class UserSettings(Settings):
 
 
 class FileSettings(Settings):
-    """A file: exactly one of content, template and secret says what is in it."""
+    """A file: either content or template says what is in it."""
 
-    content: Block | None = Field(default=None, description="The text itself.")
+    content: Block | Secret | None = Field(default=None, description="The text itself, or a secret.")
     template: RelPath | None = Field(
         default=None, description="A Jinja template by its path below templates/ beside the inventory."
     )
-    secret: Secret | None = Field(default=None, description="A secret as the whole content.")
     owner: UserName = Field(default="root", description="Owner.")
     group: UserName = Field(default="root", description="Group.")
     mode: Mode | None = Field(

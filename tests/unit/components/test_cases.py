@@ -1,0 +1,83 @@
+"""Each folder of `cases` is an inventory and what becomes of it on every host: files, and `resources.txt` for the rest.
+
+`HAKIT_UPDATE_CASES=1 pytest tests/unit/components/test_cases.py` writes what is expected anew; the diff is the review.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hakit.agent.resources.files import Files
+from hakit.components.content import Content
+from hakit.components.registry import discover
+from hakit.components.templates import Templates
+from hakit.engine.compile import declare
+from hakit.engine.facts import offline
+from hakit.inventory import load
+
+if TYPE_CHECKING:
+    from hakit.agent.resources.base import Resource
+
+CASES = Path(__file__).parent / "cases"
+COMPONENTS = discover()
+HIDDEN = ("component", "after", "label", "files", "validate")
+
+
+def rendered(case: Path) -> dict[str, str]:
+    site = load(case / "inventory.yml", {name: one.Settings for name, one in COMPONENTS.items()})
+    templates = Templates(site)
+    found: dict[str, str] = {}
+    for name, host in site.hosts.items():
+        declared = declare(site, COMPONENTS, host, offline(site, host), templates)
+        found |= {f"{name}{path}": content.masked() for path, content in declared.contents().items()}
+        found[f"{name}/resources.txt"] = "".join(f"{line}\n" for line in map(shown, declared.resources.values()))
+    return found
+
+
+def shown(resource: Resource) -> str:
+    if isinstance(resource, Files):
+        owners = ", ".join(f"{file.owner}:{file.group} {file.mode:04o}" for file in resource.files)
+        judges = "".join(f" validated by {' '.join(one.argv)}" for one in resource.validate)
+        return f"{resource.key} {owners}{judges}{'' if resource.impact == 'none' else f' → {resource.impact}'}"
+    kind = type(resource)
+    fields = {name: getattr(resource, name) for name in resource._fields if name not in HIDDEN}
+    told = [f"{name}={plain(name, value)}" for name, value in fields.items() if value != getattr(kind, name, None)]
+    return " ".join([resource.key, *told])
+
+
+def plain(name: str, value: object) -> str:
+    if isinstance(value, Content):
+        return value.masked()
+    return f"{value:04o}" if name == "mode" else repr(value)
+
+
+def expected(case: Path) -> dict[str, str]:
+    folder = case / "expected"
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def write(case: Path, files: dict[str, str]) -> None:
+    folder = case / "expected"
+    shutil.rmtree(folder, ignore_errors=True)
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
+def test_case(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STATS", "APP_KEY", "DEPLOY_HASH"):
+        monkeypatch.setenv(f"HAKIT_SECRET_{name}", "revealed")
+    found = rendered(case)
+    if os.environ.get("HAKIT_UPDATE_CASES"):
+        write(case, found)
+    wanted = expected(case)
+    assert not any("revealed" in text for text in found.values())
+    assert sorted(found) == sorted(wanted)
+    for path, text in found.items():
+        assert text == wanted[path], path
