@@ -106,8 +106,9 @@ def _host(host: Host, *, as_json: bool) -> list[str]:
     login = f"{host.login.user or '(user of ssh)'}@{host.login.host}" + (
         f":{host.login.port}" if host.login.port else ""
     )
-    lines = [host.name, *_table([("  groups", ", ".join(host.groups) or "none"), ("  login", login)])]
-    lines += _table([("  address", host.address), ("  zone", host.zone or "none")])
+    facts = [("groups", ", ".join(host.groups) or "none"), ("login", login)]
+    facts += [("address", host.address), ("zone", host.zone or "none")]
+    lines = [host.name, *_table(facts, indent="  ")]
     settings = [(f"  {key}", _short(value), str(mark)) for key, (value, mark) in flat(host).items()]
     if settings:
         lines += ["", "settings", *_table(settings)]

@@ -210,23 +210,24 @@ def _inner(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
 
 def words(schema: dict[str, Any]) -> str:
     """What one alternative of a JSON Schema allows, in words; empty for null."""
-    if "const" in schema:
-        return _literal(schema["const"])
-    if "enum" in schema:
-        return "one of " + ", ".join(_literal(value) for value in schema["enum"])
+    if "x-expects" in schema:
+        return str(schema["x-expects"])
+    if "const" in schema or "enum" in schema:
+        values = [_literal(value) for value in schema.get("enum", [schema.get("const")])]
+        return values[0] if len(values) == 1 else "one of " + ", ".join(values)
+    return _kind_words(schema)
+
+
+def _kind_words(schema: dict[str, Any]) -> str:
     kind = schema.get("type")
     if kind in ("integer", "number"):
         return _number_words(schema, "an integer" if kind == "integer" else "a number")
     if kind == "string":
-        return str(schema["description"]) if "pattern" in schema and "description" in schema else _string_words(schema)
+        return f"text that matches {schema['pattern']}" if "pattern" in schema else "text"
     if kind == "object":
         keys = list(schema.get("properties", ()))
         return f"a mapping with {', '.join(keys)}" if 0 < len(keys) <= 4 else "a mapping"  # noqa: PLR2004 - one line
     return {"array": "a list", "boolean": "true or false", "null": ""}.get(str(kind), "")
-
-
-def _string_words(schema: dict[str, Any]) -> str:
-    return f"text that matches {schema['pattern']}" if "pattern" in schema else "text"
 
 
 def _literal(value: Any) -> str:

@@ -68,7 +68,7 @@ def _nested(
         if title in inside:
             return
         yield from _rows(schema["properties"], schema.get("required", ()), defs, f"{key}.", (*inside, title))
-    for inner, step in ((schema.get("additionalProperties"), ".<name>"), (schema.get("items"), "[]")):
+    for inner, step in ((_values(schema), ".<name>"), (schema.get("items"), "[]")):
         if isinstance(inner, dict):
             for branch in _branches(inner, defs):
                 yield from _nested(branch, defs, f"{key}{step}", inside)
@@ -100,11 +100,17 @@ def _in_words(schema: dict[str, Any], defs: dict[str, Any]) -> str:
     if schema.get("type") == "array" and isinstance(schema.get("items"), dict):
         inner = _expects(list(_branches(schema["items"], defs)), defs)
         return f"a list of: {inner}"
-    values = schema.get("additionalProperties")
-    if schema.get("type") == "object" and isinstance(values, dict):
+    if values := _values(schema):
         inner = _expects(list(_branches(values, defs)), defs)
         return f"a mapping of names to: {inner}"
     return "a mapping" if schema.get("type") == "object" else words(schema)
+
+
+def _values(schema: dict[str, Any]) -> dict[str, Any] | None:
+    """What the values of a mapping with free keys expect; None where the keys are fixed."""
+    patterns = list(schema.get("patternProperties", {}).values())
+    found = patterns[0] if patterns else schema.get("additionalProperties")
+    return found if isinstance(found, dict) else None
 
 
 def _default(schema: dict[str, Any], *, required: bool) -> str:

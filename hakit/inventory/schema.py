@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hakit.inventory.core import Core
+from hakit.inventory.types import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ def settings_schema(schemas: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
 
     models: dict[str, type[BaseModel]] = {"": Core, **schemas}
     found, top = models_json_schema([(model, "validation") for model in models.values()])
-    definitions: dict[str, Any] = top.get("$defs", {})
+    definitions: dict[str, Any] = {name: _written(one) for name, one in top.get("$defs", {}).items()}
     core_name = found[Core, "validation"]["$ref"].rpartition("/")[2]
     core = definitions.pop(core_name)
     properties = dict(core["properties"])
@@ -95,6 +96,22 @@ def inventory_schema(schemas: Mapping[str, type[BaseModel]], *, only_variables: 
         "additionalProperties": {"$ref": "#/$defs/group"},
         "$defs": {**own, **definitions},
     }
+
+
+def _written(schema: Any) -> Any:
+    """The schema with the defaults of durations and file modes as an inventory writes them."""
+    if isinstance(schema, list):
+        return [_written(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _written(value) for key, value in schema.items()}
+    default = schema.get("default")
+    kinds = {schema.get("x-kind"), *(branch.get("x-kind") for branch in schema.get("anyOf", ()))}
+    if isinstance(default, (int, float)) and "duration" in kinds:
+        result["default"] = duration_text(default)
+    elif isinstance(default, int) and "mode" in kinds:
+        result["default"] = f"{default:04o}"
+    return result
 
 
 def _partial(schema: Any) -> Any:

@@ -90,7 +90,7 @@ class Secret:
             "properties": {"secret": {"type": "string", "pattern": SECRET_NAME}},
             "required": ["secret"],
             "additionalProperties": False,
-            "description": "the name of a secret: {secret: NAME}",
+            "x-expects": "a secret by its name: {secret: NAME}",
         }
 
 

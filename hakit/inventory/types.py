@@ -47,6 +47,7 @@ __all__ = [
     "UnitName",
     "UserName",
     "Word",
+    "duration_text",
     "expected",
     "seconds",
     "split_endpoint",
@@ -222,6 +223,13 @@ def seconds(value: str) -> float:
     return round(sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts), 6)
 
 
+def duration_text(value: float) -> str:
+    """Seconds as a duration that `seconds` reads back: 90 → 90s, 0.5 → 500ms."""
+    if value and value < 1 and round(value * 1000, 3) == round(value * 1000):
+        return f"{round(value * 1000)}ms"
+    return f"{value:g}s"
+
+
 def _duration(value: Any) -> Any:
     what = "a duration with its unit such as 500ms, 3s, 2m, 1h"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -236,8 +244,13 @@ def _duration(value: Any) -> Any:
         raise expected(what, value) from None
 
 
-def _string(pattern: str, description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "description": description})
+def _string(pattern: str, expects: str, kind: str = "") -> WithJsonSchema:
+    """The JSON Schema of a type; `x-expects` is what errors and the reference say, whatever a field's description is.
+
+    `x-kind` tells of values that are not written as they are held: `duration`, `mode`.
+    """
+    extra = {"x-kind": kind} if kind else {}
+    return WithJsonSchema({"type": "string", "pattern": pattern, "x-expects": expects, **extra})
 
 
 Name = Annotated[
@@ -252,7 +265,7 @@ Name = Annotated[
 Line = Annotated[str, AfterValidator(_line), _string(r"^[^\n\r\t\u0000]*$", "one line of printable text")]
 """Free text on one line: printable, no line break, tab, NUL, control or direction-changing character."""
 
-Block = Annotated[str, AfterValidator(_block), WithJsonSchema({"type": "string", "description": "text in lines"})]
+Block = Annotated[str, AfterValidator(_block), WithJsonSchema({"type": "string", "x-expects": "text in lines"})]
 """Free text in lines: each printable, tabs allowed."""
 
 Word = Annotated[str, AfterValidator(_word), _string(r"^\S+$", "a word without spaces")]
@@ -287,7 +300,7 @@ RelPath = Annotated[str, AfterValidator(_rel_path), _string(r"^[^/].*$", "a path
 Mode = Annotated[
     int,
     BeforeValidator(_mode),
-    _string("^0?[0-7]{3,4}$", "an octal file mode in quotes, '0644'"),
+    _string("^0?[0-7]{3,4}$", "an octal file mode in quotes such as '0644'", "mode"),
 ]
 """A file mode, written `'0644'`; the value is the integer 0o644."""
 
@@ -327,6 +340,6 @@ Interface = Annotated[
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
-    _string(r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "a duration with its unit: 500ms, 3s, 2m, 1h"),
+    _string(r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "a duration with its unit such as 500ms, 3s, 2m, 1h", "duration"),
 ]
 """A duration, written with its unit; the value is in seconds."""

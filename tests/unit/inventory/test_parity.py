@@ -31,7 +31,8 @@ def test_same_as_ansible(case: Path, ansible: Ansible) -> None:
 
 # No host has the name of a group: Ansible itself confuses them then, and hakit warns.
 NAMES = st.sampled_from(["a", "b", "c", "d-1", "e_2", "x.y", "host[1:3]", "h[a:b]"])
-GROUPS = st.sampled_from(["web", "db", "east", "west", "all", "ungrouped", "leaf", "Top"])
+# `ungrouped` below another group makes Ansible lose its hosts; parity/ungrouped.yml has it where it belongs.
+GROUPS = st.sampled_from(["web", "db", "east", "west", "all", "leaf", "Top"])
 LEAVES = st.one_of(
     st.none(),
     st.booleans(),
