@@ -10,6 +10,7 @@ from hakit.agent.resources.paths import Directory
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.components.haproxy import view
+from hakit.components.haproxy.databases import is_database
 from hakit.components.haproxy.settings import HaproxySettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ UNIT = "haproxy.service"
 CONFIG = "/etc/haproxy/haproxy.cfg"
 LIBRARY = "/usr/local/lib/hakit"
 RELOAD_SCRIPT = f"{LIBRARY}/haproxy-reload"
+SEED = f"{LIBRARY}/haproxy-seed"
+"""What HAProxy believes of its servers at a fresh start."""
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-hakit.conf"
 ADMIN_SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
@@ -46,9 +49,12 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         "master_socket": MASTER_SOCKET,
         "state_file": STATE_FILE,
         "state_folder": STATE_FOLDER,
+        "seed": SEED,
     }
     yield Package(package="haproxy", component=ctx.component)
     yield Directory(path=LIBRARY, component=ctx.component)
+    databases = [pool for _, pool in view.host_pools(ctx.site, ctx.host) if is_database(pool)]
+    yield ctx.file(SEED, ctx.template("haproxy-seed", databases=databases))
     yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
     yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths))
     nonlocal_binds = tuple((view.NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))
@@ -65,7 +71,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield Unit(
         unit=UNIT,
         reload_on=(CONFIG, DROP_IN),
-        after=("package:haproxy", f"files:{RELOAD_SCRIPT}", f"sysctl:{ctx.component}"),
+        after=("package:haproxy", f"files:{RELOAD_SCRIPT}", f"files:{SEED}", f"sysctl:{ctx.component}"),
         component=ctx.component,
     )
 

@@ -278,6 +278,12 @@ UPHELD = (
         how="`haproxy -c` judges the staged file on the host; on failure the running one stays",
     ),
     Upheld(
+        "HP005",
+        reason="A balancer that takes every server for healthy at its start sends writes to a standby.",
+        source=f"{MANUAL}, 3.1 server-state-file; https://github.com/haproxy/haproxy/issues/918",
+        how="a reload hands on what is known of the servers; those of databases start as down until a check passes",
+    ),
+    Upheld(
         "HP010",
         reason="A restart cuts connections; a reload that failed looks like one that worked.",
         source="https://github.com/haproxytech/dataplaneapi/issues/157",

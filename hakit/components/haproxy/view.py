@@ -219,12 +219,18 @@ def _present(times: tuple[tuple[str, float | None], ...]) -> tuple[tuple[str, st
     return tuple((name, clock(value)) for name, value in times if value is not None)
 
 
+def host_pools(site: Site, host: Host) -> Iterator[tuple[Path, PoolView]]:
+    """Every pool of a balancer with the path of its settings."""
+    settings = settings_of(host)
+    for kind, name, pool in pools(settings):
+        yield ("haproxy", kind, name), pool_view(site, settings, name, pool, peers=False)
+
+
 def every_pool(site: Site) -> Iterator[tuple[Host, Path, PoolView]]:
     """Every pool of every balancer with the path of its settings."""
     for host in site.running("haproxy"):
-        settings = settings_of(host)
-        for kind, name, pool in pools(settings):
-            yield host, ("haproxy", kind, name), pool_view(site, settings, name, pool, peers=False)
+        for path, pool in host_pools(site, host):
+            yield host, path, pool
 
 
 def total_maxconn(settings: HaproxySettings) -> int:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 COMPONENTS = discover()
+PROGRAMS = ("haproxy-reload",)
+"""Files that are the same for every inventory, with tests that run them."""
 HIDDEN = ("component", "after", "label", "files", "validate")
 
 
@@ -34,7 +36,11 @@ def rendered(case: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, host in site.hosts.items():
         declared = declare(site, COMPONENTS, host, offline(site, host), templates)
-        found |= {f"{name}{path}": content.masked() for path, content in declared.contents().items()}
+        found |= {
+            f"{name}{path}": content.masked()
+            for path, content in declared.contents().items()
+            if not path.endswith(PROGRAMS)
+        }
         found[f"{name}/resources.txt"] = "".join(f"{line}\n" for line in map(shown, declared.resources.values()))
     return found
 
