@@ -26,6 +26,7 @@ from hakit.lab.state import CACHE, Place, Record, boot_id, locked, need_root, re
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from hakit.lab.plan import HostPlan, LabPlan, Power
 
@@ -59,10 +60,10 @@ class Control:
             Record(self.plan, boot_id(), owner, complete=False).write(self.place)
             namespace.create(self.place, self.plan)
             self._start_packages(image)
-            base.ensure(image, self.place, self._proxy, progress)
+            root = base.ensure(image, self.place, self._proxy, progress)
             self._keys(owner)
             self._remove_strangers(progress)
-            self._make_disks(image)
+            self._make_disks(root)
             started = self._power_on_all()
             self._await(self.plan.hosts)
             Record(self.plan, boot_id(), owner, complete=True).write(self.place)
@@ -224,7 +225,7 @@ class Control:
                 if not path.name.startswith("."):
                     progress(f"removed {path.name}, which has left the inventory")
 
-    def _make_disks(self, image: base.Image) -> None:
+    def _make_disks(self, root: Path) -> None:
         client_key = self.place.identity_file.with_suffix(".pub").read_text(encoding="ascii").split(" hakit-lab")[0]
         keys: dict[str, str] = {}
         for machine in self._machines():
@@ -235,9 +236,9 @@ class Control:
                     host_key=KeyPair.new(),
                     client_key=client_key,
                     proxy=self._proxy,
-                    accounts=image.accounts(),
+                    accounts=base.accounts(root),
                 )
-                machine.make_disk(image.folder, files)
+                machine.make_disk(root, files)
             public = machine.folder / "upper/etc/ssh/ssh_host_ed25519_key.pub"
             keys[machine.host.name] = " ".join(public.read_text(encoding="ascii").split()[:2])
         self.place.known_hosts.write_text(known_hosts(keys, self.plan.hosts), encoding="ascii")

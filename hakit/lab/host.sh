@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs one host of a lab until it is powered off. Started in the lab's network namespace and in a mount namespace of its
 # own, so that its mounts vanish with its last process:
-#   nsenter --net=NETNS unshare --mount host.sh FOLDER IMAGE MACHINE HOSTNAME BRIDGE NIC=CABLE…
+#   nsenter --net=NETNS unshare --mount --propagation=slave host.sh FOLDER IMAGE MACHINE HOSTNAME BRIDGE NIC=CABLE…
 # FOLDER/unplugged/CABLE exists while that cable is pulled.
 set -eu
 folder=$1 image=$2 machine=$3 hostname=$4 bridge=$5

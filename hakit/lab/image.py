@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hakit.errors import LabError
+from hakit.lab import requirements
 from hakit.lab.disk import Accounts
 from hakit.lab.sources import CODENAMES
-from hakit.lab.state import CACHE, locked
+from hakit.lab.state import CACHE, LABS, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +59,8 @@ FILES: Final = {
     "etc/default/locale": "LANG=C.UTF-8\n",
     "etc/machine-id": "",
 }
+MAX_AGE: Final = 7 * 86400.0
+"""Seconds after which an image is made anew: by then mirrors drop package versions that its lists still name."""
 RECIPE: Final = 1
 """Part of the image's key: raise it whenever this module makes another image of the same packages."""
 
@@ -80,33 +85,67 @@ class Image:
         parts = (*parts, self.upstream.deb822(), *self.upstream.options)
         return f"{CODENAMES[self.release]}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
 
-    @property
-    def folder(self) -> Path:
-        """The image's root file system; it exists only when it is whole."""
-        return CACHE / "images" / self.key
 
-    def accounts(self) -> Accounts:
-        """The account files in the image."""
-        names = ("passwd", "shadow", "group")
-        return Accounts(*((self.folder / "etc" / name).read_text(encoding="utf-8") for name in names))
+def accounts(root: Path) -> Accounts:
+    """The account files of an image."""
+    names = ("passwd", "shadow", "group")
+    return Accounts(*((root / "etc" / name).read_text(encoding="utf-8") for name in names))
 
 
-def ensure(image: Image, place: Place, proxy: str, progress: Callable[[str], None]) -> None:
-    """Make the image unless it is there; packages come through the lab's package proxy. Raises LabError."""
-    if image.folder.is_dir():
-        return
-    with locked(image.folder.parent, "another lab is making a base image", progress):
-        if image.folder.is_dir():
-            return
+def ensure(image: Image, place: Place, proxy: str, progress: Callable[[str], None]) -> Path:
+    """The root folder of the image; it is made when there is none, and anew when the newest is `MAX_AGE` old.
+
+    Packages come through the lab's package proxy. When a renewal fails, the old image serves on. Raises LabError.
+    """
+    folder = CACHE / "images"
+    found = newest(folder, image.key)
+    if found and _age(found) < MAX_AGE:
+        return found
+    with locked(folder, "another lab is making a base image", progress):
+        found = newest(folder, image.key)
+        if found and _age(found) < MAX_AGE:
+            return found
         progress(
-            f"making the base image, once: Debian {image.release} with {', '.join(image.included)} (about a minute)"
+            f"making the base image, for all labs: Debian {image.release} with {', '.join(image.included)} "
+            "(about a minute)"
         )
-        building = image.folder.with_name(f".new-{image.key}")
-        shutil.rmtree(building, ignore_errors=True)
-        log = building.with_name(f"{image.key}.log")
-        _bootstrap(image, place, proxy, building, log)
-        _finish(building)
-        building.replace(image.folder)
+        try:
+            made = _make(image, place, proxy, folder)
+        except LabError as error:
+            if not found:
+                raise
+            progress(
+                f"{error.message}; the one of {time.strftime('%F', time.localtime(found.stat().st_mtime))} serves on"
+            )
+            return found
+        _prune(folder, image.key, made)
+        return made
+
+
+def newest(folder: Path, key: str) -> Path | None:
+    """The newest whole image of a key."""
+    return max(folder.glob(f"{key}.*/"), key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+def _make(image: Image, place: Place, proxy: str, folder: Path) -> Path:
+    building = folder / f".new-{image.key}"
+    shutil.rmtree(building, ignore_errors=True)
+    _bootstrap(image, place, proxy, building, folder / f"{image.key}-log")
+    _finish(building)
+    os.utime(building)
+    return building.rename(folder / f"{image.key}.{int(time.time())}")
+
+
+def _prune(folder: Path, key: str, keep: Path) -> None:
+    """Remove older images of a key that no host's disk lies on."""
+    used = {link.readlink() for link in LABS.glob("*/hosts/*/image")}
+    for old in folder.glob(f"{key}.*/"):
+        if old not in used and old != keep and _age(old) > MAX_AGE:
+            shutil.rmtree(old)
 
 
 def _bootstrap(image: Image, place: Place, proxy: str, target: Path, log: Path) -> None:
@@ -129,7 +168,12 @@ def _bootstrap(image: Image, place: Place, proxy: str, target: Path, log: Path) 
     ]
     with log.open("wb") as out:
         done = subprocess.run(
-            command, input=image.upstream.deb822().encode(), stdout=out, stderr=subprocess.STDOUT, check=False
+            command,
+            input=image.upstream.deb822().encode(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={"PATH": requirements.PATH, "LC_ALL": "C.UTF-8"},
+            check=False,
         )
     if done.returncode:
         shutil.rmtree(target, ignore_errors=True)

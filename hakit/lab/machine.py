@@ -103,7 +103,15 @@ class Machine:
             )
         cables = [f"{nic.name}={namespace.cable(self.host.name, nic.name)}" for nic in self.host.nics]
         machine = f"{self.place.namespace}-{self.host.name}"[:MACHINE_NAME_MAX].rstrip("-.")
-        command = ["nsenter", f"--net={self.place.namespace_file}", "unshare", "--mount", "sh", str(SCRIPT)]
+        command = [
+            "nsenter",
+            f"--net={self.place.namespace_file}",
+            "unshare",
+            "--mount",
+            "--propagation=slave",
+            "sh",
+            str(SCRIPT),
+        ]
         arguments = [self.folder, image.readlink(), machine, self.host.name, namespace.BRIDGE, *cables]
         with self.console.open("wb") as console:
             launch(self.cgroup, [*command, *map(str, arguments)], console)

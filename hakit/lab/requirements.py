@@ -16,14 +16,14 @@ PROGRAMS: Final = {
     "ssh": "openssh-client",
 }
 """Program → the Debian package that brings it. The Makefile installs the same packages."""
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where root's programs are; the PATH of a user, and of root behind `su`, lacks half of it."""
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def missing() -> tuple[str, ...]:
     """The Debian packages that are not installed on this machine."""
-    # A user's PATH often lacks the folders of root's programs.
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    packages = {package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None}
+    packages = {package for program, package in PROGRAMS.items() if shutil.which(program, path=PATH) is None}
     if not KEYRING.exists():
         packages.add("debian-archive-keyring")
     return tuple(sorted(packages))

@@ -160,7 +160,7 @@ def read(release: int, apt: Path = Path("/etc/apt"), dump: str | None = None) ->
 
 
 def _upstream(sources: tuple[Source, ...], options: Mapping[str, str]) -> Upstream:
-    proxies = {}
+    proxies: dict[str, str] = {}
     for scheme in ("http", "https"):
         proxy = options.get(f"Acquire::{scheme}::Proxy", "") or os.environ.get(f"{scheme}_proxy", "")
         # An https source goes through the http proxy when no other is named (apt-transport-https(1)).
