@@ -11,7 +11,6 @@ from hakit.cli import options
 
 if TYPE_CHECKING:
     from hakit.engine.plan import SitePlan
-    from hakit.inventory.model import Site
 
 
 @click.command(
@@ -49,7 +48,7 @@ def apply(
     from hakit.engine.apply import Apply
     from hakit.engine.records import Record
     from hakit.engine.run import Run
-    from hakit.present.plan import plan_json
+    from hakit.present.plan import plan_json, plan_text
     from hakit.present.progress import Asking, Working
     from hakit.present.result import result_json, result_text
 
@@ -61,7 +60,8 @@ def apply(
         with asking:
             found = run.plan()
         record.write("plan.json", plan_json(found))
-        _show(found, run.scope.site, started, as_json=as_json)
+        if not as_json and (found.changing or found.failed):
+            click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started))
         if found.changing and not assume_yes:
             _ask(found, as_json=as_json)
         with Working(found, quiet=as_json, verbose=verbose) as working:
@@ -74,15 +74,6 @@ def apply(
     else:
         click.echo(result_text(outcome, record, asked.inventory, seconds))
     ctx.exit(0 if outcome.good else 1)
-
-
-def _show(found: SitePlan, site: Site, started: float, *, as_json: bool) -> None:
-    import time
-
-    from hakit.present.plan import plan_text
-
-    if not as_json:
-        click.echo(plan_text(found, site, seconds=time.monotonic() - started))
 
 
 def _ask(found: SitePlan, *, as_json: bool) -> None:

@@ -116,7 +116,8 @@ def _diff(diff: FileDiff, *, alone: bool) -> list[str]:
         return [*lines, paint(f"      new, {count(len(diff.lines) - 1, 'line')}", dim=True)] if not alone else []
     for text in diff.lines:
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(text[:1])
-        lines.append(f"    {paint(printable(text[:1]) + ' ' + printable(text[1:]), colour)}")
+        shown = text if text.startswith("@") else f"{text[:1]} {text[1:]}"
+        lines.append(f"    {paint(printable(shown).rstrip(), colour)}")
     return lines
 
 

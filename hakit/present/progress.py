@@ -122,7 +122,9 @@ class Working(Live):
         self._ended = 0
         self._done = 0
         self._doing: dict[str, str] = {}
-        self._verbose = verbose
+        self._notable: dict[str, dict[str, list[str]]] = {}
+        self._everything = verbose > 0
+        self._briefly = self.live and not verbose
 
     def lines(self) -> list[str]:
         """The hosts at work, then the whole."""
@@ -146,14 +148,36 @@ class Working(Live):
                 self._doing[host] = key
             case events.Noted(host=host, text=text) if host in self._doing:
                 self._doing[host] = text
+            case events.Done(host=host, key=key, changed=True, summary=summary):
+                self._done += 1
+                self._note(host, key, summary)
             case events.Done() | events.Failed() | events.Skipped():
                 self._done += 1
             case events.Finished(host=host) | events.Unreachable(host=host):
                 self._doing.pop(host, None)
                 self._ended += 1
-        line = told(event, everything=self._verbose > 0)
+        line = self._told(event)
         if line:
             self.say(f"{paint(event.host, bold=True)}  {line}")
+
+    def _note(self, host: str, key: str, summary: tuple[str, ...]) -> None:
+        """Keep what a reader wants to know of a host in the end: packages and what happened to units."""
+        kind, name = key.split(":", 1)
+        if kind in ("unit", "package") and summary:
+            effect = "; ".join(summary) if kind == "unit" else summary[0].split(" ")[0]
+            self._notable.setdefault(host, {}).setdefault(effect, []).append(name.removesuffix(".service"))
+
+    def _told(self, event: events.Event) -> str | None:
+        """On a terminal a host's changes are told when it is done, in a pipe as they happen."""
+        if isinstance(event, events.Done) and self._briefly:
+            return None
+        line = told(event, everything=self._everything)
+        if isinstance(event, events.Finished) and self._briefly:
+            effects = self._notable.get(event.host, {})
+            notable = "; ".join(f"{effect} {', '.join(names)}" for effect, names in effects.items())
+            sign = paint("✗", "red") if event.failed else paint("✓", "green")
+            line = f"{sign} {line}  {printable(notable)}"
+        return line
 
 
 def told(event: events.Event, *, everything: bool) -> str | None:

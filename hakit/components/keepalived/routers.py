@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 TOP_PRIORITY = 150
 PRIORITY_STEP = 10
-SCRIPT_LATENCY = 1.7
-"""Seconds until the check of a tracked component has seen a hang: runs each second, waits 0.7 s for the answer."""
+SCRIPT_LATENCY = 1.5
+"""Seconds until the check of a tracked component has seen a hang: runs each second, waits 0.5 s for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
