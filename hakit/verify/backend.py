@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
+from hakit.errors import RefusedError
 from hakit.ssh.connection import as_root, sudo_failure
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Backend(BaseBackend):  # type: ignore[misc] # testinfra has no py.typed
             if failure:
                 raise failure
         return self.result(done.exit, line.encode(), done.stdout, done.stderr)
+
+    def run_local(self, command: str, *args: str) -> CommandResult:
+        """Refuse to run a command on this machine. Raises RefusedError."""
+        raise RefusedError(f"a test wants to run a command on this machine: {self.quote(command, *args)}")
 
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
         """The command as another user; root needs no sudo for that."""

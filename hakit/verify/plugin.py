@@ -8,7 +8,6 @@ has them), `settings` (the component's on that host; in the user's own tests tho
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,41 +15,20 @@ import pytest
 
 from hakit.errors import HakitError
 from hakit.verify import backend
+from hakit.verify.hosts import Hosts
 from hakit.verify.report import SITE, USER, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
     import testinfra.host
 
     from hakit.inventory.model import Host, Site
-    from hakit.ssh import Connection
+    from hakit.verify.hosts import Reach
 
 PARAMETER = "_hakit_host_name"
 _MESSAGE_LINES = 12
-
-
-class Hosts(Mapping[str, "testinfra.host.Host"]):
-    """The hosts that answer, by name, each over the one connection it has for the whole run."""
-
-    def __init__(self, connections: Mapping[str, Connection]) -> None:
-        self._hosts = {name: backend.host(name, connection) for name, connection in connections.items()}
-
-    def __getitem__(self, name: str) -> testinfra.host.Host:
-        if name not in self._hosts:
-            raise KeyError(f"{name} is not in the inventory, or could not be reached")
-        return self._hosts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._hosts)
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    def without(self, name: str | None) -> dict[str, testinfra.host.Host]:
-        """All but one."""
-        return {other: host for other, host in self._hosts.items() if other != name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +49,13 @@ class Job:
 class Plugin:
     """Registered with pytest for one run; `sink` hears each outcome."""
 
-    def __init__(self, job: Job, hosts: Hosts, sink: Callable[[Outcome], None]) -> None:
+    def __init__(self, job: Job, reach: Reach, sink: Callable[[Outcome], None]) -> None:
         self.job = job
         self.site = job.site
         self.modules = job.modules
-        self.hosts = hosts
+        self.reach = reach
+        self.answering = tuple(reach.open(job.chosen))
+        self.hosts = Hosts(reach, job.site.hosts)
         self.sink = sink
         self.outcomes: list[Outcome] = []
         self.broken: dict[str, str] = {}
@@ -98,7 +78,7 @@ class Plugin:
             marker = item.get_closest_marker("hosts")
             patterns = marker.args if marker else getattr(getattr(item, "module", None), "testinfra_hosts", ())
             wanted = set(self.job.select(self.site, tuple(patterns)))
-        return [name for name in self.job.chosen if name in wanted and name in self.hosts]
+        return [name for name in self.answering if name in wanted]
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Announce the marker."""
@@ -106,13 +86,17 @@ class Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Sort host by host and by component, tests of the whole site last; name tests by component, not by path."""
-        order = {name: position for position, name in enumerate(self.job.chosen)}
-        items.sort(key=lambda item: (order.get(self._host_of(item), len(order)), self._component_of(item)))
+        """Sort host by host and by component; tests of the whole site and the user's own come last."""
+        hosts = {name: position for position, name in enumerate(self.job.chosen)}
+        components = {name: position for position, name in enumerate(self.modules.values())}
+
+        def position(item: pytest.Item) -> tuple[int, int]:
+            component = components.get(self._component_of(item), len(components))
+            return hosts.get(self._host_of(item), len(hosts)), component
+
+        items.sort(key=position)
         for item in items:
-            file = self._component_of(item) if item.path in self.modules else f"{USER}/{item.path.name}"
-            item._nodeid = f"{file}::{item.nodeid.partition('::')[2]}"  # type: ignore[attr-defined] # noqa: SLF001 - no public way; reports and JUnit show it
-            item.user_properties += [("host", self._host_of(item)), ("component", self._component_of(item))]
+            item.user_properties += [("host", self._host_of(item) or SITE), ("component", self._component_of(item))]
 
     # What a test can ask for.
 
@@ -148,9 +132,17 @@ class Plugin:
         return self.hosts
 
     @pytest.fixture(scope="session")
-    def peers(self, _hakit_host_name: str) -> Mapping[str, testinfra.host.Host]:
+    def peers(self, _hakit_host_name: str) -> Hosts:
         """The same without the host that the test runs on."""
-        return self.hosts.without(_hakit_host_name)
+        return Hosts(self.reach, (name for name in self.site.hosts if name != _hakit_host_name))
+
+    @pytest.fixture(autouse=True)
+    def _name_in_junit(
+        self, request: pytest.FixtureRequest, record_xml_attribute: Callable[[str, object], None]
+    ) -> None:
+        """Name a component's tests in JUnit XML by the component, not by where its file happens to lie."""
+        if request.path in self.modules:
+            record_xml_attribute("classname", self.modules[request.path])
 
     # No test runs elsewhere.
 

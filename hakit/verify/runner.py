@@ -5,51 +5,29 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.errors import ConnectError, HakitError
-from hakit.ssh.connection import as_root, sudo_failure
-from hakit.verify.plugin import Hosts, Job, Plugin
+from hakit.errors import HakitError
+from hakit.verify.plugin import Plugin
 from hakit.verify.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from hakit.components.base import Component
-    from hakit.inventory.model import Host, Site
-    from hakit.ssh import Connection
+    from hakit.inventory.model import Site
+    from hakit.verify.hosts import Reach
+    from hakit.verify.plugin import Job
     from hakit.verify.report import Outcome
 
-_PATIENCE = 30.0
 _SHIELDED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 
 
-def reach(
-    hosts: Mapping[str, Host], connect: Callable[[Host], Connection], forks: int
-) -> tuple[dict[str, Connection], dict[str, ConnectError]]:
-    """Connect to all hosts, `forks` at once, and see that each makes us root: connections and failures by name."""
-
-    def one(host: Host) -> Connection | ConnectError:
-        try:
-            connection = connect(host)
-            if not connection.root:
-                _check_root(host.name, connection)
-        except ConnectError as error:
-            return error
-        return connection
-
-    with ThreadPoolExecutor(max(1, min(forks, len(hosts)))) as pool:
-        answers = dict(zip(hosts, pool.map(one, hosts.values()), strict=True))
-    connections = {name: answer for name, answer in answers.items() if not isinstance(answer, ConnectError)}
-    return connections, {name: answer for name, answer in answers.items() if isinstance(answer, ConnectError)}
-
-
-def test_files(components: Mapping[str, Component], wanted: Collection[str] | None) -> dict[Path, str]:
+def modules_of(components: Mapping[str, Component], wanted: Collection[str] | None) -> dict[Path, str]:
     """The test module of each component that has one, and the component's name. Raises HakitError for one not found."""
     found: dict[Path, str] = {}
     for name, component in components.items():
@@ -69,23 +47,17 @@ def user_tests(site: Site) -> Path | None:
     return folder if any(folder.glob("**/test_*.py")) else None
 
 
-def run(
-    job: Job,
-    connections: Mapping[str, Connection],
-    failures: Mapping[str, ConnectError],
-    sink: Callable[[Outcome], None],
-    junit: Path | None = None,
-) -> Report:
-    """Run the tests on the hosts that answered, `sink` hears each outcome. Raises HakitError when pytest breaks."""
-    plugin = Plugin(job, Hosts(connections), sink)
-    here = {name for name in job.modules.values() if any(host.name in job.chosen for host in job.site.running(name))}
-    paths = [str(path) for path, name in job.modules.items() if name in here] + ([str(job.own)] if job.own else [])
-    if paths:
-        with _shielded():
+def run(job: Job, reach: Reach, sink: Callable[[Outcome], None], junit: Path | None = None) -> Report:
+    """Run the tests on the hosts that answer, `sink` hears each outcome. Raises HakitError when pytest breaks."""
+    plugin = Plugin(job, reach, sink)
+    paths = [str(path) for path in job.modules] + ([str(job.own)] if job.own else [])
+    if paths and plugin.answering:
+        with _shielded({*job.modules, *([job.own] if job.own else [])}):
             pytest.main([*_options(job.site, junit), *paths], plugins=[plugin])
     if plugin.crash:
         raise HakitError(f"pytest broke down:\n{plugin.crash}")
-    return Report(tuple(plugin.outcomes), failures, plugin.broken)
+    unreachable = {name: error for name, error in reach.failures.items() if name in job.chosen}
+    return Report(tuple(plugin.outcomes), unreachable, plugin.broken)
 
 
 def _options(site: Site, junit: Path | None) -> list[str]:
@@ -101,8 +73,11 @@ def _options(site: Site, junit: Path | None) -> list[str]:
 
 
 @contextmanager
-def _shielded() -> Iterator[None]:
-    """Without other plugins (testinfra's own overrides `host`), options from the environment, and .pyc files."""
+def _shielded(tests: Collection[Path]) -> Iterator[None]:
+    """Without other plugins (testinfra's own overrides `host`), options from the environment, and .pyc files.
+
+    Modules that lie in `tests` (files and folders) are forgotten afterwards, so that the next run reads them again.
+    """
     before = {name: os.environ.pop(name, None) for name in _SHIELDED}
     bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -110,16 +85,11 @@ def _shielded() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = bytecode
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and any(Path(file).is_relative_to(path) for path in tests):
+                del sys.modules[name]
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def _check_root(name: str, connection: Connection) -> None:
-    done = connection.run(as_root("true"), _PATIENCE)
-    if done.exit != 0:
-        text = done.stderr.decode(errors="replace")
-        raise sudo_failure(name, connection.user, text) or ConnectError(
-            f"{name}: {connection.user} can't become root", why=text.strip() or None
-        )
