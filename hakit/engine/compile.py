@@ -7,7 +7,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from hakit.agent.resources.account import Group, User
-from hakit.agent.resources.base import RELOAD
 from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Files
 from hakit.agent.resources.package import Package
@@ -94,19 +93,19 @@ def _paths(resource: Resource) -> tuple[str, ...]:
 def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:
     """A unit restarts when its unit file or a drop-in changes, whichever component brought that.
 
-    A reload is enough where the file's impact or the unit says so: hooks around start and stop are read when they run.
+    Except where another unit claims the file for itself: keepalived's hooks around HAProxy's start and stop are read
+    when they run, and cutting HAProxy's connections for them would be an outage for nothing.
     """
-    impacts = {path: resource.impact for resource in found.values() for path in _paths(resource)}
+    paths = [path for resource in found.values() for path in _paths(resource) if path.startswith(UNIT_FOLDER)]
+    units = [unit for unit in found.values() if isinstance(unit, Unit)]
+    claims = {path for unit in units for path in (*unit.reload_on, *unit.restart_on)}
     result = dict(found)
     for key, unit in found.items():
         if isinstance(unit, Unit):
             base = UNIT_FOLDER + unit.unit
-            own = [path for path in impacts if path == base or path.startswith(base + ".d/")]
-            gentle = [path for path in own if impacts[path] == RELOAD or path in unit.reload_on]
-            result[key] = unit.replace(
-                reload_on=tuple(dict.fromkeys((*unit.reload_on, *gentle))),
-                restart_on=tuple(dict.fromkeys((*unit.restart_on, *(path for path in own if path not in gentle)))),
-            )
+            own = [path for path in paths if path == base or path.startswith(base + ".d/")]
+            unclaimed = (path for path in own if path not in claims)
+            result[key] = unit.replace(restart_on=tuple(dict.fromkeys((*unit.restart_on, *unclaimed))))
     return result
 
 

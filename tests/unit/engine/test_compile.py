@@ -85,6 +85,16 @@ def test_a_drop_in_of_another_component_restarts_the_unit() -> None:
     assert before(found, f"files:{drop_in}", "unit:a.service")
 
 
+def test_a_drop_in_that_another_unit_claims_restarts_nothing() -> None:
+    drop_in = "/etc/systemd/system/a.service.d/50-b.conf"
+    watcher = Unit(unit="b.service", reload_on=(drop_in,))
+    found = compiled(Fake("a", Unit(unit="a.service")), Fake("b", file(drop_in), watcher))
+    watched = found.resources["unit:a.service"]
+    assert isinstance(watched, Unit)
+    assert watched.restart_on == ()
+    assert watched.reload_on == ()
+
+
 def test_what_two_components_declare_alike_is_declared_once() -> None:
     found = compiled(Fake("a", Package(package="p")), Fake("b", Package(package="p")))
     assert list(found.resources) == ["package:p"]
