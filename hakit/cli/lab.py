@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +12,19 @@ import click
 from hakit.cli import options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hakit.lab import Lab
     from hakit.lab.plan import HostStatus
+
+
+def _hosts(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the inventory's hosts, for the shell to complete; none when the inventory can't be read."""
+    from hakit.errors import HakitError
+
+    try:
+        site = options.load(context.params.get("inventory") or Path("hosts.yml"))[0]
+    except HakitError:
+        return []
+    return [name for name in site.hosts if name.startswith(incomplete)]
 
 
 @click.group(
@@ -84,12 +94,23 @@ def status(inventory: Path, *, as_json: bool) -> None:
         click.echo(f"Lab {made.namespace} is down. Bring it up with  hakit lab up -i {inventory}")
 
 
-@lab.command(context_settings={"ignore_unknown_options": True})
+@lab.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""
+    \b
+    Examples:
+      hakit lab ssh -i inventories/lab lb1
+      hakit lab ssh -i inventories/lab lb1 -- journalctl -u ssh -n 20
+    """,
+)
 @options.inventory
-@click.argument("host", shell_complete=lambda *_: [])
+@click.argument("host", shell_complete=_hosts)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
-    """Log in on a host, or run a COMMAND there; the exit code is the command's."""
+    """Log in on a host, or run a COMMAND there; the exit code is the command's.
+
+    Write  --  before a COMMAND that has options of its own.
+    """
     import subprocess
 
     from hakit.lab import requirements
@@ -98,10 +119,17 @@ def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
     return subprocess.run(_lab(inventory).ssh(host, command), check=False).returncode
 
 
-@lab.command()
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab power -i inventories/lab pull lb1
+      hakit lab power -i inventories/lab on lb1
+    """,
+)
 @options.inventory
 @click.argument("action", type=click.Choice(["on", "off", "pull"]))
-@click.argument("host")
+@click.argument("host", shell_complete=_hosts)
 def power(inventory: Path, action: str, host: str) -> None:
     """Switch a host on, off in order, or pull its power: no process gets to say goodbye, the disk stays."""
     made = _lab(inventory)
@@ -113,10 +141,17 @@ def power(inventory: Path, action: str, host: str) -> None:
         click.echo(f"Bring it back with  hakit lab power -i {inventory} on {host}")
 
 
-@lab.command()
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab link -i inventories/lab down lb2
+      hakit lab link -i inventories/lab up lb2 eth0
+    """,
+)
 @options.inventory
 @click.argument("action", type=click.Choice(["up", "down"]))
-@click.argument("host")
+@click.argument("host", shell_complete=_hosts)
 @click.argument("nic", required=False)
 def link(inventory: Path, action: str, host: str, nic: str | None) -> None:
     """Pull a host's network cable (down) or plug it in (up); all its cables without NIC."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -38,14 +39,28 @@ def invoking_user() -> tuple[int, int]:
 
 
 def sudo() -> list[str]:
-    """The words before a command that make it run as root; none for root."""
+    """The words before a command that make it run as root; none for root. Raises LabError when there is no sudo."""
     if os.geteuid() == 0:
         return []
+    if shutil.which("sudo") is None:
+        raise LabError("the lab needs root, and this machine has no sudo", hint="Run the command as root.")
     return ["sudo", "--"] if sys.stdin.isatty() else ["sudo", "-n", "--"]
 
 
 def perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
     """Carry out an operation as root; the result is a JSON value. Raises LabError."""
+    try:
+        return _perform(operation, plan, arguments, progress)
+    except (OSError, subprocess.CalledProcessError) as error:
+        # A full disk, a read-only file system, a kernel without overlayfs: nothing that a traceback would help with.
+        raise LabError(
+            f"hakit lab {operation} failed",
+            why=str(error),
+            hint="`hakit lab up` and `down` can be run again; they go on from whatever is there.",
+        ) from error
+
+
+def _perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
     from hakit.lab.control import Control  # noqa: PLC0415 - only root's half needs what it imports
 
     control = Control(plan)
