@@ -54,7 +54,8 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield Package(package="haproxy", component=ctx.component)
     yield Directory(path=LIBRARY, component=ctx.component)
     databases = [pool for _, pool in view.host_pools(ctx.site, ctx.host) if is_database(pool)]
-    yield ctx.file(SEED, ctx.template("haproxy-seed", databases=databases))
+    checked = [pool for pool in databases if pool.settings.check.enabled]
+    yield ctx.file(SEED, ctx.template("haproxy-seed", databases=checked))
     yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
     yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths))
     nonlocal_binds = tuple((view.NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))

@@ -44,7 +44,7 @@ def unchecked_server(site: Site, components: Components) -> Iterator[Finding]:
             write = "shutdown_sessions: true, or leave it out; a pool for reads alone may waive this"
             yield Finding(host, (*path, "shutdown_sessions"), message, write=write)
         for server in pool.servers:
-            if "no-check" in server.own.options.split():
+            if not server.checked:
                 message = f"server {server.name} is not checked: it goes on getting its share of requests when dead"
                 yield Finding(host, (*path, "servers", server.name, "options"), message, write="leave no-check out")
 
@@ -69,7 +69,7 @@ def endless_timeout(site: Site, components: Components) -> Iterator[Finding]:
             ]
         for path, value in times:
             if value == 0:
-                message = f"a {path[-1]} timeout of 0 waits for ever: dead peers pile up until no connection is left"
+                message = f"{path[-1]}: a timeout of 0 waits for ever: dead peers pile up until no connection is left"
                 yield Finding(host, ("haproxy", *path), message, write=f"{path[-1]}: 30s")
 
 
@@ -251,8 +251,10 @@ def _clashes(host: Host, settings: HaproxySettings) -> Iterator[Finding]:
         binds += [((kind, name, "bind", place), bind, name) for place, bind in enumerate(front.bind)]
     for path, bind, name in binds:
         address, port = bind_address(bind)
-        first = taken.setdefault((_WILDCARDS.get(address, address), port), name)
-        if first != name or (address == "127.0.0.1" and port == settings.health_port):
+        place = (_WILDCARDS.get(address, address), port)
+        first = taken.get(place)
+        taken.setdefault(place, name)
+        if first is not None:
             message = f"{bind.partition(' ')[0]} is already bound by {first}: each would get some of the connections"
             yield Finding(host, ("haproxy", *path), message, write="another address or port")
 

@@ -72,6 +72,11 @@ class ServerView:
         """Whether the address needs brackets before a port."""
         return ":" in self.address
 
+    @property
+    def checked(self) -> bool:
+        """Whether the pool's check holds for it."""
+        return "no-check" not in self.own.options.split()
+
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
