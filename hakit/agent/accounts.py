@@ -278,7 +278,8 @@ def _write_keys(account: Account, text: str | None, work: Work) -> None:
             if disk.look("authorized_keys", folder) is not None:
                 os.unlink("authorized_keys", dir_fd=folder)
         else:
-            staged = disk.temporary("authorized_keys")
+            staged = work.state.temporary(f"{account.home}/.ssh/authorized_keys")
+            work.state.save_manifest()
             disk.stage(folder, staged, text.encode("utf-8"), (account.uid, account.gid), 0o600)
             os.rename(staged, "authorized_keys", src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)

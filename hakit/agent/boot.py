@@ -14,8 +14,8 @@ FOLDER, FILE = 0o040000, 0o100000
 
 
 def fit(info: posix.stat_result, kind: int) -> bool:
-    """Whether root owns it and nobody else can write it."""
-    return info.st_uid == 0 and info.st_mode & 0o170022 == kind
+    """Whether we, who are root, own it and nobody else can write it."""
+    return info.st_uid == posix.geteuid() and info.st_mode & 0o170022 == kind
 
 
 def cached(name: str) -> "dict[str, bytes] | None":

@@ -122,11 +122,14 @@ def temporary(name: str) -> str:
     return f"{TEMPORARY}{name[:200]}.{os.urandom(8).hex()}"
 
 
-def write(path: str, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Replace a file atomically and durably; without owner (uid, gid) it is ours. Raises OSError."""
+def write(path: str, data: bytes, mode: int, owner: tuple[int, int] | None = None, staged: str = "") -> None:
+    """Replace a file atomically and durably. Raises OSError.
+
+    Without owner (uid, gid) it is ours; `staged` names the new version on its way.
+    """
     parent, name = os.path.split(path)
     folder = open_folder(parent)
-    staged = temporary(name)
+    staged = staged or temporary(name)
     try:
         stage(folder, staged, data, owner or (os.geteuid(), os.getegid()), mode)
         try:

@@ -36,10 +36,11 @@ class OnDisk:
 class Write:
     """A new content on its way."""
 
-    __slots__ = ("actual", "data", "file", "path")
+    __slots__ = ("actual", "data", "file", "path", "temporary")
 
     def __init__(self, path: str, file: File, actual: OnDisk) -> None:
         self.path = path
+        self.temporary = ""
         self.file = file
         self.actual = actual
         self.data = file.content.reveal().encode("utf-8")
@@ -57,9 +58,9 @@ class Step:
         self.content = content
 
 
-def declared_paths(work: Work) -> set[str]:
-    """The paths of all declared files."""
-    return {file.path for one in work.declared.values() if one.type == "files" for file in one.files}  # type: ignore[attr-defined]  # the type says that it is Files
+def declared_paths(work: Work) -> dict[str, Files]:
+    """The paths of all declared files, each with the set that declares it."""
+    return {file.path: one for one in work.declared.values() if one.type == "files" for file in one.files}  # type: ignore[attr-defined, misc]  # the type says that it is Files
 
 
 def declared_hashes(work: Work) -> dict[str, str]:
@@ -175,9 +176,10 @@ class FileSets:
     def apply(self, resource: Files, change: Change, work: Work) -> tuple[str, ...]:
         """Keep what goes, remember, stage, rename. Raises Failure."""
         steps: list[Step] = list(change.steps)
-        writes = [Write(step.path, step.file, step.actual) for step in steps if step.file and step.content]
+        touched = [Write(step.path, step.file, step.actual) for step in steps if step.file]
+        writes = [one for one in touched if one.data != one.actual.data or one.actual.info is None]
         try:
-            self._remember(resource, writes, work)
+            self._remember(resource, touched, work)
             _replace(writes, work)
             for step in steps:
                 if step.file is not None and not step.content:
@@ -190,10 +192,11 @@ class FileSets:
     def _remember(self, resource: Files, writes: list[Write], work: Work) -> None:
         """Write ahead what is about to be made, and keep what is about to go."""
         for step in writes:
+            step.temporary = work.state.temporary(step.path)
             old = work.state.files.get(step.path)
-            if step.actual.info is not None:
-                foreign = old is None
-                work.state.keep(step.path, step.actual.data, step.actual.info, original=foreign)
+            changes = step.data != step.actual.data
+            if step.actual.info is not None and (old is None or changes):
+                work.state.keep(step.path, step.actual.data, step.actual.info, original=old is None)
             content = step.file.content
             new = {"hash": disk.digest(step.data), "mask": content.masked() if content.secret else None}
             before = [one for one in (old["wrote"] if old else []) if one["hash"] != new["hash"]]
@@ -201,7 +204,6 @@ class FileSets:
                 "key": resource.key,
                 "existed": old["existed"] if old else step.actual.info is not None,
                 "wrote": [*before, new][-WRITTEN:],
-                "temporary": disk.temporary(os.path.basename(step.path)),
                 "folders": (old or {}).get("folders", []) or _missing_folders(step.path, work),
             }
         if writes:
@@ -218,13 +220,18 @@ class FileSets:
                 lines.append(f"restore the original {path}" if entry["existed"] else f"delete {path}")
                 step = Step(path, None, self._look(path, work), content=True)
                 shown.append(self._shown(step, work))
-        return Change(summary=tuple(lines) or ("forget",), files=tuple(shown))
+        return Change(summary=tuple(lines) or ("its files are part of other sets now",), files=tuple(shown))
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Delete or restore each file of a set that nobody declares any more. Raises Failure."""
         del record
         declared = declared_paths(work)
-        paths = [path for path, entry in work.state.files.items() if entry.get("key") == key and path not in declared]
+        paths = [path for path, entry in work.state.files.items() if entry.get("key") == key]
+        for path in [path for path in paths if path in declared]:
+            heir = declared[path]
+            work.state.files[path]["key"] = heir.key
+            work.state.items[heir.key] = {"component": heir.component}
+            paths.remove(path)
         try:
             return tuple(line for path in paths for line in _restore(path, work))
         except OSError as error:
@@ -251,7 +258,7 @@ def _replace(writes: list[Write], work: Work) -> None:
                 os.chmod(work.at(folder), disk.OPEN)
             directory = disk.open_folder(work.at(os.path.dirname(step.path)))
             name = os.path.basename(step.path)
-            temporary = work.state.files[step.path]["temporary"]
+            temporary = step.temporary
             staged.append((directory, temporary, name))
             owner = (work.uid(step.file.owner), work.gid(step.file.group))
             disk.stage(directory, temporary, step.data, owner, step.file.mode)
@@ -290,33 +297,17 @@ def _adjust(file: File, work: Work) -> None:
 def _restore(path: str, work: Work) -> list[str]:
     """Put the original back, or delete what hakit made; a version changed by others is kept."""
     record = work.state.files[path]
-    real = work.at(path)
-    notes: list[str] = []
-    info = disk.look(real)
+    info = disk.look(work.at(path))
     if info is not None and not stat.S_ISREG(info.st_mode):
-        notes.append(f"{path} is {disk.kind(info)} now and was left alone")
+        notes = [f"{path} is {disk.kind(info)} now and was left alone"]
     else:
-        if info is not None:
-            data = disk.read(real)
-            if disk.digest(data) not in [one["hash"] for one in record["wrote"]]:
-                notes.append(f"{path} was changed outside hakit; that version is kept in {work.state.folder}/previous")
-            work.state.keep(path, data, info, original=False)
-        original = work.state.original(path) if record["existed"] else None
-        before = disk.ABSENT if info is None else disk.hash_of(real)
-        after = disk.ABSENT if not record["existed"] else before if original is None else disk.digest(original[0])
-        writing = Writing({path: (before, after)}, work)
-        writing.before()
-        if original is not None:
-            data, old = original
-            disk.write(real, data, stat.S_IMODE(old.st_mode), (old.st_uid, old.st_gid))
-        elif info is not None and not record["existed"]:
-            disk.delete(real)
-        writing.after()
-        if path.startswith(SYSTEMD):
-            work.units_stale = True
+        notes = _keep(path, record, info, work)
+        _put_back(path, record, work)
     for folder in reversed(record.get("folders", [])):
         try:
             os.rmdir(work.at(folder))
+        except FileNotFoundError:
+            continue
         except OSError:
             break
     if record["existed"]:
@@ -325,3 +316,33 @@ def _restore(path: str, work: Work) -> list[str]:
     del work.state.files[path]
     work.state.save_manifest()
     return notes
+
+
+def _keep(path: str, record: dict[str, Any], info: os.stat_result | None, work: Work) -> list[str]:
+    """Keep the version that is about to go; say so when it is not hakit's."""
+    if info is None:
+        return []
+    data = disk.read(work.at(path))
+    work.state.keep(path, data, info, original=False)
+    if disk.digest(data) in [one["hash"] for one in record["wrote"]]:
+        return []
+    return [f"{path} was changed outside hakit; that version is kept in {work.state.folder}/previous"]
+
+
+def _put_back(path: str, record: dict[str, Any], work: Work) -> None:
+    """Write the original, or delete, with notes for the units that load the path."""
+    before = disk.hash_of(work.at(path))
+    original = work.state.original(path) if record["existed"] else None
+    if original is not None:
+        data, info = original
+        writing = Writing({path: (before, disk.digest(data))}, work)
+        writing.before()
+        work.state.replace(path, data, stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
+        writing.after()
+    elif before != disk.ABSENT and not record["existed"]:
+        writing = Writing({path: (before, disk.ABSENT)}, work)
+        writing.before()
+        disk.delete(work.at(path))
+        writing.after()
+    if path.startswith(SYSTEMD):
+        work.units_stale = True

@@ -35,6 +35,9 @@ def loads(text: str) -> Any:
         value, end = _scan(text, 0)
     except StopIteration:
         raise ValueError("no JSON value") from None
+    except SystemError:
+        # The C code can't raise its JSONDecodeError where the json package was never imported.
+        raise ValueError("no valid JSON") from None
     except RecursionError:
         raise ValueError("nested too deep") from None
     if end != len(text):

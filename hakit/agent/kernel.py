@@ -79,10 +79,10 @@ class Sysctls:
         made = {"live": {**{name: value for name, value in live.items() if value is not None}, **old}}
         work.state.items.pop(resource.key, None)
         work.state.own(resource.key, resource.component, made)
-        path = work.at(file_path(resource.label))
+        path = file_path(resource.label)
         try:
-            disk.make_folder(os.path.dirname(path), 0o755)
-            disk.write(path, file_text(resource.values).encode(), 0o644)
+            disk.make_folder(work.at(os.path.dirname(path)), disk.OPEN)
+            work.state.replace(path, file_text(resource.values).encode(), 0o644)
         except OSError as error:
             raise from_os(error, "writing kernel parameters") from None
         for name, value in resource.values:

@@ -28,7 +28,7 @@ def main(root: str = "", fresh: tuple[str, bytes] | None = None) -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.chdir(root or "/")
-    os.umask(0o077)
+    os.umask(0o022)  # of maintainer scripts and useradd; what is ours gets its mode explicitly
     for number in (SIGTERM, SIGHUP, SIGINT):
         signal(number, lambda *_: channel.stop())
     signal(SIGPIPE, SIG_IGN)

@@ -115,15 +115,9 @@ class Symlinks:
         path = work.at(resource.path)
         was = self._target(resource.path, work)
         work.state.own(resource.key, resource.component, {"was": was})
-        parent, name = os.path.split(path)
-        staged = f"{parent}/{disk.TEMPORARY}{name}.link"
         try:
-            disk.make_folder(parent, 0o755)
-            if os.path.lexists(staged):
-                os.unlink(staged)
-            os.symlink(resource.target, staged)
-            os.rename(staged, path)
-            disk.sync_folder(parent)
+            disk.make_folder(os.path.dirname(path), disk.OPEN)
+            _point(resource.path, resource.target, work)
         except OSError as error:
             raise from_os(error, "making a symbolic link") from None
         return change.summary
@@ -145,10 +139,20 @@ class Symlinks:
             return (f"{path} is {disk.kind(info)} now and was left alone",)
         was = record.get("was")
         try:
-            disk.delete(work.at(path))
             if was:
-                os.symlink(was, work.at(path))
-                disk.sync_folder(os.path.dirname(work.at(path)))
+                _point(path, was, work)
+            else:
+                disk.delete(work.at(path))
         except OSError as error:
             raise from_os(error, "removing a symbolic link") from None
         return ()
+
+
+def _point(path: str, target: str, work: Work) -> None:
+    """Make or replace a link atomically. Raises OSError, Failure."""
+    name = work.state.temporary(path)
+    work.state.save_manifest()
+    parent = os.path.dirname(work.at(path))
+    os.symlink(target, f"{parent}/{name}")
+    os.rename(f"{parent}/{name}", work.at(path))
+    disk.sync_folder(parent)

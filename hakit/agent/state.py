@@ -1,7 +1,8 @@
 """What hakit remembers on a host, in `/var/lib/hakit`, root only: manifest, loaded record, previous versions.
 
-`manifest.json` holds `items` (key → component and what was made) and `files` (path → what hakit wrote there and what
-was there before). It is written before a thing is made, so that a run killed anywhere forgets nothing.
+`manifest.json` holds `items` (key → component and what was made), `files` (path → what hakit wrote there and what was
+there before) and `temporary` (names of new versions on their way, which a killed run may have left). It is written
+before a thing is made, so that a run killed anywhere forgets nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class State:
 
     @property
     def files(self) -> dict[str, dict[str, Any]]:
-        """What hakit wrote, by path: `key`, `wrote` (newest last: hash, mask), `existed`, `temporary`."""
+        """What hakit wrote, by path: `key`, `wrote` (newest last: hash, mask), `existed`, `folders` made on the way."""
         files: dict[str, dict[str, Any]] = self._read_manifest()["files"]
         return files
 
@@ -78,10 +79,29 @@ class State:
         """Make the loaded record durable."""
         self._write("loaded.json", {"units": self.loaded})
 
+    def temporary(self, path: str) -> str:
+        """A name for a new version beside `path`, unlike any other; once the manifest is saved, `sweep` knows of it."""
+        name = disk.temporary(os.path.basename(path))
+        self._temporaries().append(f"{os.path.dirname(path)}/{name}")
+        return name
+
+    def replace(self, path: str, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
+        """Replace a file of the host atomically; a killed run leaves nothing behind. Raises OSError, Failure."""
+        name = self.temporary(path)
+        self.save_manifest()
+        disk.write(self.root + path, data, mode, owner, name)
+
+    def _temporaries(self) -> list[str]:
+        names = self._read_manifest().setdefault("temporary", [])
+        if not isinstance(names, list):
+            names = self._read_manifest()["temporary"] = []
+        return names
+
     def keep(self, path: str, data: bytes, info: os.stat_result, *, original: bool) -> None:
         """Keep a version that is about to go, with its owner and mode; the oldest beyond the last five is dropped."""
         folder = self._versions(path)
-        name = ORIGINAL if original else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime())}.{time_ns() % 10**9:09}"
+        seconds, rest = divmod(time_ns(), 10**9)
+        name = ORIGINAL if original else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime(seconds))}.{rest:09}"
         if original and os.path.exists(f"{folder}/{ORIGINAL}"):
             return
         disk.make_folder(folder)
@@ -109,13 +129,11 @@ class State:
     def sweep(self) -> None:
         """Delete what killed runs left; only under the lock."""
         disk.delete_tree(f"{self.folder}/stage")
-        stale = [path for path, record in self.files.items() if record.get("temporary")]
-        for path in stale:
-            name = os.path.basename(self.files[path].pop("temporary"))
-            if name.startswith(disk.TEMPORARY):
-                disk_path = f"{self.root}{os.path.dirname(path)}/{name}"
-                if os.path.lexists(disk_path):
-                    disk.delete(disk_path)
+        stale = self._temporaries()
+        while stale:
+            path = self.root + stale.pop()
+            if os.path.basename(path).startswith(disk.TEMPORARY) and os.path.lexists(path):
+                disk.delete(path)
         for folder in {self.folder, *(f"{self.folder}/previous/{name}" for name in self._kept_paths())}:
             for name in os.listdir(folder) if os.path.isdir(folder) else ():
                 if name.startswith(disk.TEMPORARY):

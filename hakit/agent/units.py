@@ -88,7 +88,7 @@ class Units:
         from hakit.agent.filesets import declared_paths
 
         paths = {folder + resource.unit for folder in loaded.SYSTEMD}
-        return bool(paths & declared_paths(work)) or any(os.path.exists(work.at(path)) for path in paths)
+        return not paths.isdisjoint(declared_paths(work)) or any(os.path.exists(work.at(path)) for path in paths)
 
     def _due(self, resource: Unit, state: dict[str, str], work: Work) -> dict[str, tuple[str, ...]]:
         record = work.state.loaded.get(resource.unit, {})
