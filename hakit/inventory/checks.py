@@ -132,6 +132,6 @@ def _undefined_groups(graph: Graph) -> Iterator[Problem]:
     defined = [name for name, group in graph.groups.items() if not group.empty]
     for name, group in graph.groups.items():
         if group.empty and name not in ("all", "ungrouped") and not group.files:
-            near = get_close_matches(name, defined, n=1)
+            near = get_close_matches(name, defined, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]}?" if near else f"write  {name}: {{hosts: {{}}}}  if it is empty on purpose"
             yield Problem(f"{name} is named here but defined nowhere ({hint})", group.mark, f"children.{name}")

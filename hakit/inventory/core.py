@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hakit.inventory.types import (
     Cidr,
@@ -46,10 +47,19 @@ class Service(Settings):
     automatic: bool = Field(default=True, description="Whether the takeover needs no human; rto demands it.")
 
 
+def _rule_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{2}[0-9]{3}", value):
+        raise expected("the id of a rule such as KA008", value)
+    return value
+
+
+RuleId = Annotated[str, AfterValidator(_rule_id)]
+
+
 class Lint(Settings):
     """Which rules of lint are waived here."""
 
-    ignore: dict[Annotated[str, Field(pattern=r"^[A-Z]{2}[0-9]{3}$")], Annotated[Line, Field(min_length=3)]] = Field(
+    ignore: dict[RuleId, Annotated[Line, Field(min_length=3)]] = Field(
         default_factory=dict, description="Rule id → the reason why the rule does not apply here, in words."
     )
 

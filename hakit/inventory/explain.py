@@ -37,19 +37,20 @@ class _Place:
 
 def problems(
     error: ValidationError, model: type[BaseModel], node: Node, path: Path, marks: Dict[Path, Mark]
-) -> list[Problem]:
-    """One problem per wrong value; `node` at `path` below `hakit` was validated, `marks` are its places."""
+) -> list[tuple[Path, Problem]]:
+    """One problem per wrong value with its path; `node` at `path` below `hakit` was validated, `marks` its places."""
     schema = _Schema(model.model_json_schema(mode="validation"))
     at: dict[Path, list[tuple[_Place, ErrorDetails]]] = {}
     for detail in error.errors(include_url=False, include_input=False, include_context=True):
         place = _place(detail, node, path, marks)
         at.setdefault(place.path, []).append((place, detail))
-    found: list[Problem] = []
+    found: list[tuple[Path, Problem]] = []
     for where, several in at.items():
         if any(other[: len(where)] == where and other != where for other in at) and _is_container(several[0][0].node):
             continue
         said = dict.fromkeys(_message(place, detail, schema) for place, detail in several)
-        found.append(Problem(_joined(list(said)), several[0][0].mark, f"hakit.{dotted((*path, *where))}"))
+        problem = Problem(_joined(list(said)), several[0][0].mark, f"hakit.{dotted((*path, *where))}")
+        found.append((where, problem))
     return found
 
 
@@ -121,7 +122,8 @@ def _message(place: _Place, detail: ErrorDetails, schema: _Schema) -> str:
     elif detail["loc"][-1:] == ("[key]",):
         message = f"is no allowed key: {_lower(detail['msg'])}"
     elif kind in ("too_short", "string_too_short"):
-        message = f"expects at least {(detail.get('ctx') or {}).get('min_length', 1)} of them, got {got}"
+        unit = "items" if _is_container(place.node) else "characters"
+        message = f"expects at least {(detail.get('ctx') or {}).get('min_length', 1)} {unit}, got {got}"
     elif expected := schema.describe(place.path):
         message = f"expects {expected}, got {got}{_quoting(place.node, kind)}"
     else:

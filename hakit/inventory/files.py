@@ -44,7 +44,7 @@ _HIDDEN_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\uf
 class UnreadableError(Exception):
     """A file or folder can't be read; carries the one problem."""
 
-    def __init__(self, message: str, path: Path | str, line: int = 1, column: int = 1) -> None:
+    def __init__(self, message: str, path: Path | str, line: int = 0, column: int = 1) -> None:
         self.problem = Problem(message, Mark(str(path), line, column))
         super().__init__(self.problem.text())
 
@@ -64,7 +64,7 @@ def read(path: Path) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if b"\0" in data:
-            raise UnreadableError("is binary, not text; an inventory is YAML in UTF-8", path) from None
+            raise UnreadableError("is binary, not text; an inventory is YAML in UTF-8", path, 1) from None
         before = data[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
         raise UnreadableError("is not UTF-8; save it in that encoding", path, before.count(b"\n") + 1, column) from None
@@ -80,6 +80,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     return str(error)
+
+
+def is_ini(text: str) -> bool:
+    """Whether a text looks like an INI inventory: its first line is a section, or a host with `key=value` behind it."""
+    for line in text.splitlines():
+        first = line.strip()
+        if first and not first.startswith(("#", ";")):
+            return re.fullmatch(r"\[[\w.:-]+\]\s*([#;].*)?|[\w.:\[\]-]+(\s+\w+=\S.*)", first) is not None
+    return False
 
 
 def sources(path: Path) -> tuple[list[Path], list[Problem]]:
@@ -122,13 +131,15 @@ def _near(path: Path) -> str:
 
 
 def _must_be_yaml(path: Path) -> None:
-    hint = (
-        f"hakit reads YAML inventories; convert it with  ansible-inventory -i {path} --list --yaml --export > hosts.yml"
-    )
     if path.suffix in (".ini", ".toml"):
-        raise UnreadableError(f"is an inventory in {path.suffix[1:].upper()} format; {hint}", path)
+        raise UnreadableError(f"is an inventory in {path.suffix[1:].upper()} format; {conversion(path)}", path)
     if path.suffix in (".py", ".sh"):
-        raise UnreadableError(f"is a script; {hint}", path)
+        raise UnreadableError(f"is a script; {conversion(path)}", path)
+
+
+def conversion(path: Path | str) -> str:
+    """What to do with an inventory in another format."""
+    return f"hakit reads YAML; convert it with  ansible-inventory -i {path} --list --yaml --export > new-hosts.yml"
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -153,7 +164,7 @@ def _collect(folder: Path, found: list[Path], warnings: list[Problem], seen: Seq
             _must_be_yaml(entry)
         elif entry.suffix in (".py", ".sh") and os.access(entry, os.X_OK):
             warnings.append(
-                Problem("a script; Ansible would run it, hakit does not", Mark(str(entry), 1), "", "warning")
+                Problem("a script; Ansible would run it, hakit does not", Mark(str(entry), 0), "", "warning")
             )
 
 

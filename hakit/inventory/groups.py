@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, Literal
 
 from hakit.inventory.document import Entry, Mapping, Node, Scalar, Sequence, plain
+from hakit.inventory.files import conversion
 from hakit.inventory.hostnames import MAX_HOSTS, expand, split_port
 from hakit.inventory.origin import Mark, Problem
 
@@ -83,9 +84,10 @@ class Graph:
         if root is None or (isinstance(root, Scalar) and root.value is None):
             self.problems.append(Problem("is empty; an inventory begins with  all:", Mark(file, 1)))
         elif not isinstance(root, Mapping):
-            self.error(_NO_MAPPING, root)
+            self.error(f"expects a mapping of groups that begins with  all:  but this is {shape(root)}", root)
         elif isinstance(plugin := root.get("plugin"), Scalar) and plugin.value:
-            self.error(_PLUGIN, plugin, "plugin")
+            message = f"configures a dynamic inventory, which hakit does not run; {conversion(file)}"
+            self.error(message, plugin, "plugin")
         else:
             for name, entry in root.items.items():
                 self.group(name, entry)
@@ -332,7 +334,3 @@ def shape(node: Node) -> str:
         return str(value).lower()
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004 - one line of a terminal
-
-
-_NO_MAPPING = "expects a mapping of groups that begins with  all:  — Ansible's YAML inventory, not INI (convert that with  ansible-inventory -i FILE --list --yaml --export)"  # noqa: E501 - one message
-_PLUGIN = "configures a dynamic inventory plugin of Ansible, which hakit does not run; export its result with  ansible-inventory -i FILE --list --yaml --export"  # noqa: E501 - one message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hakit.errors import InventoryError
@@ -11,7 +12,16 @@ from hakit.inventory import checks
 from hakit.inventory.core import SITE_KEYS, Core, Lab, SecretSources, Service
 from hakit.inventory.document import DocumentError, Mapping, Scalar, parse, plain
 from hakit.inventory.explain import unknown
-from hakit.inventory.files import VAULTED, UnreadableError, read, sources, variable_files
+from hakit.inventory.files import (
+    VAULTED,
+    YAML_EXTENSIONS,
+    UnreadableError,
+    conversion,
+    is_ini,
+    read,
+    sources,
+    variable_files,
+)
 from hakit.inventory.groups import Graph, Layer, shape
 from hakit.inventory.model import Group, Host, Site
 from hakit.inventory.origin import Mark, Problem, dotted
@@ -59,6 +69,8 @@ def read_graph(path: Path) -> tuple[Graph, list[Problem], list[Problem]]:
             text = read(file)
             if text.startswith(VAULTED):
                 raise UnreadableError("is encrypted by Ansible Vault; hakit can't read hosts from it", file)  # noqa: TRY301 - one way out
+            if is_ini(text):
+                raise UnreadableError(f"is an inventory in INI format; {conversion(file)}", file)  # noqa: TRY301 - as above
             graph.add(parse(text, str(file)), str(file))
         except UnreadableError as error:
             problems.append(error.problem)
@@ -83,13 +95,38 @@ def _read_variables(graph: Graph, root: Path, problems: list[Problem]) -> None:
                 problems.append(error.problem)
             except DocumentError as error:
                 problems += error.problems
+        _unused_variables(root / folder, kind, list(nodes), graph)
+
+
+def _unused_variables(folder: Path, kind: str, names: list[str], graph: Graph) -> None:
+    """Warn of files that belong to no group or host; where hakit's settings are in them, that is an error."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith("~") or path.suffix not in ("", *YAML_EXTENSIONS):
+            continue
+        if path.name in names or path.name.removesuffix(path.suffix) in names:
+            continue
+        near = get_close_matches(path.stem, names, n=1)
+        message = f"there is no {kind} {path.stem}; this is not used" + (f" (did you mean {near[0]}?)" if near else "")
+        mark = Mark(str(path), 0)
+        if _speaks_of_hakit(path):
+            graph.problems.append(Problem(message, mark, HAKIT))
+        else:
+            graph.warnings.append(Problem(message, mark, "", "warning"))
+
+
+def _speaks_of_hakit(path: Path) -> bool:
+    try:
+        root = None if path.is_dir() else parse(read(path), str(path))
+    except (UnreadableError, DocumentError):
+        return False
+    return isinstance(root, Mapping) and HAKIT in root.items
 
 
 def _variables(file: Path, kind: Any, name: str, graph: Graph) -> Layer | None:
     text = read(file)
     if text.startswith(VAULTED):
         message = "is encrypted by Ansible Vault: hakit does not know its variables"
-        graph.warnings.append(Problem(message, Mark(str(file), 1), "", "warning"))
+        graph.warnings.append(Problem(message, Mark(str(file), 0), "", "warning"))
         return None
     root = parse(text, str(file))
     if root is None or (isinstance(root, Scalar) and not root.value):

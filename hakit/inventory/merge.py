@@ -41,11 +41,20 @@ def _two(below: Node, above: Node) -> Node:
 
 @dataclass(slots=True)
 class Reading:
-    """A part of the settings as plain JSON data, the place of every key and value by path, and what can't be taken."""
+    """A part of the settings as plain JSON data, the place of every key and value by path, and what can't be taken.
+
+    A refused value stands as null in the data, its path in `refused`.
+    """
 
     data: Any = None
     marks: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    refused: set[Path] = field(default_factory=set)
+
+    def refuse(self, message: str, path: Path, mark: Mark) -> None:
+        """Note a value or key that can't be taken."""
+        self.problems.append(Problem(message, mark, f"hakit.{dotted(path)}"))
+        self.refused.add(path)
 
 
 def reading(node: Node, path: Path, key: Node) -> Reading:
@@ -65,7 +74,7 @@ def _plain(node: Node, path: Path, key: Node, out: Reading) -> Any:
     value = node.value if isinstance(node, Scalar) else None
     out.marks[path] = key.mark if value is None else node.mark
     if message := _refused(value):
-        out.problems.append(Problem(message, node.mark, f"hakit.{dotted(path)}"))
+        out.refuse(message, path, node.mark)
         return None
     return str(value) if isinstance(value, Unsafe) else value
 
@@ -74,12 +83,11 @@ def _plain_mapping(node: Mapping, path: Path, out: Reading) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key, entry in node.items.items():
         name = str(key) if isinstance(key, int) and not isinstance(key, bool) else key
-        where = f"hakit.{dotted(path)}"
         if not isinstance(name, str):
             shown = "true or false" if isinstance(key, bool) else repr(key)
-            out.problems.append(Problem(f"YAML reads this key as {shown}; put it in quotes", entry.key.mark, where))
+            out.refuse(f"YAML reads this key as {shown}; put it in quotes", path, entry.key.mark)
         elif name in data:
-            out.problems.append(Problem(f"the key {name!r} stands here twice", entry.key.mark, where))
+            out.refuse(f"the key {name!r} stands here twice", path, entry.key.mark)
         else:
             data[name] = _plain(entry.value, (*path, name), entry.key, out)
     return data

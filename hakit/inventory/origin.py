@@ -19,14 +19,14 @@ def dotted(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a file: 1-based line and column; `file` as the user would type it."""
+    """A place in a file: 1-based line and column; `file` as the user would type it. Line 0 is the file as a whole."""
 
     file: str
     line: int
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)

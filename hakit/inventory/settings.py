@@ -72,8 +72,6 @@ class Validator:
         path: Path = (name,)
         read = reading(node, path, parts[-1].key)
         self.problems += read.problems
-        if read.problems:
-            return Validated(None, read.marks)
         if read.data is None and not wrap:
             return Validated(None, read.marks, null=True)
         data = {name: read.data} if wrap else read.data
@@ -82,7 +80,10 @@ class Validator:
         except ValidationError as error:
             if wrap:
                 node, path = _wrapped(name, node, parts[-1].key), ()
-            self.problems += explain.problems(error, model, node, path, read.marks)
+            found = explain.problems(error, model, node, path, read.marks)
+            self.problems += [problem for at, problem in found if (*path, *at) not in read.refused]
+            return Validated(None, read.marks)
+        if read.problems:
             return Validated(None, read.marks)
         tracer = _Tracer(read.marks)
         tracer.model(checked, () if wrap else path)

@@ -63,7 +63,7 @@ INVENTORIES = st.dictionaries(GROUPS, st.recursive(_group(st.none()), _group, ma
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(inventory=INVENTORIES)
 def test_generated_inventories_are_the_same(
