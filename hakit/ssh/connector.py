@@ -47,7 +47,7 @@ class Connector:
     """Opens connections for one run. Safe for threads: connect to many hosts from a pool of them."""
 
     def __init__(self, options: Options, inventory: str | None = None) -> None:
-        """Read ssh_config; known_hosts and keys follow when the first host needs them.
+        """Read ssh_config and known_hosts; keys follow when the first host needs them.
 
         `inventory` is what the user gave as -i, for the commands that messages propose. Raises ConnectError when a file
         is broken.
@@ -60,6 +60,7 @@ class Connector:
         self._lock = threading.Lock()
         self._known: dict[tuple[Path, ...], KnownHosts] = {}
         self._open: set[Connection] = set()
+        self._read(options.known_hosts)
 
     def connect(self, target: Target) -> Connection:
         """A logged-in connection to a host whose key is known.
@@ -106,18 +107,14 @@ class Connector:
 
     def known_hosts(self, route: Route) -> KnownHosts:
         """The known_hosts files that hold for a host, read once per run."""
-        options, lookup = self.options, route.lookup
-        pinned = (options.pinned,) if options.pinned else ()
-        files = options.known_hosts
+        lookup = route.lookup
+        files = self.options.known_hosts
         if lookup.user_known_hosts is not None or lookup.global_known_hosts is not None:
             files = (
                 *(files if lookup.user_known_hosts is None else lookup.user_known_hosts),
                 *(lookup.global_known_hosts or ()),
             )
-        with self._lock:
-            if (*pinned, *files) not in self._known:
-                self._known[*pinned, *files] = KnownHosts((*pinned, *files))
-            return self._known[*pinned, *files]
+        return self._read(files)
 
     def close(self) -> None:
         """Hang up all connections. Never waits."""
@@ -131,6 +128,14 @@ class Connector:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    def _read(self, files: tuple[Path, ...]) -> KnownHosts:
+        """The pinned keys and these files, as they were at the first question."""
+        everything = ((self.options.pinned,) if self.options.pinned else ()) + files
+        with self._lock:
+            if everything not in self._known:
+                self._known[everything] = KnownHosts(everything)
+            return self._known[everything]
 
     def _forget(self, connection: Connection) -> None:
         with self._lock:

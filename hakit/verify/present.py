@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.present.terminal import count, duration, paint, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hakit.errors import ConnectError
     from hakit.verify.report import Outcome, Report, Status
@@ -71,15 +71,24 @@ def ending(report: Report, seconds: float) -> str:
     """What could not be verified, and the total."""
     lines = [_trouble(name, error.text()) for name, error in report.unreachable.items()]
     lines += [_trouble(name, reason) for name, reason in report.broken.items()]
-    hosts = len({one.host for one in report.outcomes})
-    parts = [f"{count(report.count('passed'), 'check')} passed" if report.outcomes else "Nothing was verified"]
-    parts += [f"{report.count('failed')} failed"] if report.count("failed") else []
-    parts += [f"{report.count('skipped')} skipped"] if report.count("skipped") else []
-    parts += [f"{count(len(report.unreachable), 'host')} not reached"] if report.unreachable else []
-    parts += [f"{count(len(report.broken), 'file')} not read"] if report.broken else []
-    where = f" on {count(hosts, 'host')}" if hosts else ""
-    total = paint(f"{', '.join(parts)}{where}.", None if report.ok else "red")
-    return "\n".join([*lines, *([""] if lines else []), f"{total}  {duration(seconds)}"])
+    total = " ".join(_counts(report))
+    return "\n".join(
+        [*lines, *([""] if lines else []), f"{paint(total, None if report.ok else 'red')}  {duration(seconds)}"]
+    )
+
+
+def _counts(report: Report) -> Iterator[str]:
+    """`4 checks on 2 hosts: 3 passed, 1 failed.`, `1 host was not reached.`."""
+    if report.outcomes:
+        hosts = count(len({one.host for one in report.outcomes}), "host")
+        numbers = [f"{number} {status}" for status in SIGNS if (number := report.count(status))]
+        yield f"{count(len(report.outcomes), 'check')} on {hosts}: {', '.join(numbers)}."
+    else:
+        yield "Nothing was verified."
+    if report.unreachable:
+        yield f"{count(len(report.unreachable), 'host')} not reached."
+    if report.broken:
+        yield f"{count(len(report.broken), 'test file')} not read."
 
 
 def as_data(report: Report) -> dict[str, Any]:

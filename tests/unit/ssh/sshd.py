@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
+
+from hakit.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +61,10 @@ def running(folder: Path, kinds: tuple[str, ...] = ("ed25519", "ecdsa", "rsa"), 
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    keys = {kind: keygen(folder / f"host_{kind}", kind) for kind in kinds}
+    keys = {kind: folder / f"host_{kind}" for kind in kinds}
+    for kind, key in keys.items():
+        if not key.exists():
+            keygen(key, kind)
     client_key = keygen(folder / "client")
     (folder / "authorized_keys").write_text(Path(f"{client_key}.pub").read_text())
     port = free_port()
@@ -107,3 +114,16 @@ def wait_for(condition: Callable[[], bool], what: str, timeout: float = 10.0) ->
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
         time.sleep(0.02)
+
+
+def hakit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, without a terminal, as it would be run from a shell."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with mock.patch("sys.stdin", io.StringIO()), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(list(arguments))
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())

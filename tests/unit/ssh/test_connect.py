@@ -264,8 +264,8 @@ def test_a_server_that_takes_no_keys_says_what_it_wants(options: Options, tmp_pa
 
 
 def test_a_second_factor_is_told(options: Options, tmp_path: Path) -> None:
-    settings = {"AuthenticationMethods": "publickey,password", "PasswordAuthentication": "yes"}
-    with running(tmp_path / "sshd", **settings) as server:
+    folder = tmp_path / "sshd"
+    with running(folder, AuthenticationMethods="publickey,password", PasswordAuthentication="yes") as server:
         o = replace(options, known_hosts=(server.known_hosts,), identity_files=(server.client_key,))
         with pytest.raises(LoginError, match="a key alone does not let"):
             Connector(o).connect(Target("web1", "127.0.0.1", port=server.port))

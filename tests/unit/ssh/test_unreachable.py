@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 import pytest
+from paramiko.common import AUTH_FAILED
 from sshd import free_port
 
 from hakit.errors import ConnectError, LabError, LoginError
@@ -129,7 +130,7 @@ def test_a_server_that_hangs_at_the_login(tmp_path: Path) -> None:
         def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
             del username, key
             stop.wait(10)
-            return paramiko.AUTH_FAILED
+            return AUTH_FAILED
 
     def talk(client: socket.socket) -> None:
         transport = paramiko.Transport(client)
