@@ -98,11 +98,13 @@ class Control:
             if action == "on":
                 if not machine.running:
                     machine.start()
-                self._await((machine.host,))
             elif action == "pull":
                 machine.pull()
             elif machine.running:
                 machine.power_off(SHUTDOWN_TIMEOUT)
+        # Without the lock: another host may be broken while this one boots.
+        if action == "on":
+            self._await((machine.host,))
 
     def link(self, name: str, nic: str | None, *, up: bool) -> tuple[str, ...]:
         """Plug a host's cable in or pull it (all its cables when `nic` is None); returns the NICs. Raises LabError."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from hakit.errors import LabError
@@ -117,7 +116,7 @@ class Lab:
         self._need_up()
         target = self.plan.host(host)
         # ssh runs this by the user's shell, with "exec" before it.
-        program = ["env", f"--chdir={privilege.PACKAGE}", sys.executable, "-m", "hakit.lab", "connect", self.plan.id]
+        program = ["env", f"--chdir={privilege.PACKAGE}", *privilege.PROGRAM, "connect", self.plan.id]
         options = {
             "ProxyCommand": f"{shlex.join(program)} %h %p",
             "ProxyUseFdpass": "yes",

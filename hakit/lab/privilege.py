@@ -31,6 +31,10 @@ PACKAGE: Final = Path(__file__).parents[2]
 """The folder that holds the package hakit: the privileged half is started there, so that it is the same code."""
 
 
+PROGRAM: Final = (sys.executable, "-B", "-m", "hakit.lab")
+"""The other half as a program; without compiled files, which root would leave in a user's checkout."""
+
+
 def invoking_user() -> tuple[int, int]:
     """The user and group id of the person at the keyboard: behind sudo, whoever called it."""
     if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
@@ -49,6 +53,8 @@ def sudo() -> list[str]:
 
 def perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
     """Carry out an operation as root; the result is a JSON value. Raises LabError."""
+    # What the user's half reads must be readable to it, whatever root's umask is.
+    mask = os.umask(0o022)
     try:
         return _perform(operation, plan, arguments, progress)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -58,6 +64,8 @@ def perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progres
             why=str(error),
             hint="`hakit lab up` and `down` can be run again; they go on from whatever is there.",
         ) from error
+    finally:
+        os.umask(mask)
 
 
 def _perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
@@ -86,7 +94,7 @@ def call(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: 
         return perform(operation, plan, arguments, progress)
     request = json.dumps({"plan": plan.as_json(), "arguments": dict(arguments)})
     with subprocess.Popen(
-        [*sudo(), sys.executable, "-m", "hakit.lab", operation],
+        [*sudo(), *PROGRAM, operation],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -121,20 +129,30 @@ def open_socket(plan: LabPlan, *, ipv6: bool) -> socket.socket:
     if os.geteuid() == 0:
         return namespace.open_socket(Place(plan.id).namespace_file, family)
     with _broker_lock:
-        mine = _ask_broker(plan.id)
-        mine.sendall(b"6" if ipv6 else b"4")
-        handles = array.array("i")
-        message, control, _, _ = mine.recvmsg(1, socket.CMSG_SPACE(handles.itemsize))
-        for level, kind, data in control:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                handles.frombytes(data[: len(data) - len(data) % handles.itemsize])
-        if not message or not handles:
-            del _broker[plan.id]
+        handle = _receive(_ask_broker(plan.id), b"6" if ipv6 else b"4")
+        if handle is None:
+            process, line = _broker.pop(plan.id)
+            line.close()
+            process.wait()
             raise LabError(
                 "no socket in the lab's network: sudo or the lab refuses",
                 hint="Check that  sudo -n true  works and that the lab is up, or run the command as root.",
             )
-    return socket.socket(family, socket.SOCK_STREAM, fileno=handles[0])
+    return socket.socket(family, socket.SOCK_STREAM, fileno=handle)
+
+
+def _receive(line: socket.socket, asked: bytes) -> int | None:
+    """The file descriptor that answers; None when the other side is gone."""
+    handles = array.array("i")
+    try:
+        line.sendall(asked)
+        _, control, _, _ = line.recvmsg(1, socket.CMSG_SPACE(handles.itemsize))
+    except OSError:
+        return None
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            handles.frombytes(data[: len(data) - len(data) % handles.itemsize])
+    return handles[0] if handles else None
 
 
 def _ask_broker(lab: str) -> socket.socket:
@@ -142,9 +160,7 @@ def _ask_broker(lab: str) -> socket.socket:
     if lab not in _broker:
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         mine.settimeout(60)
-        process = subprocess.Popen(
-            [*sudo(), sys.executable, "-m", "hakit.lab", "sockets", lab], stdin=theirs.fileno(), cwd=PACKAGE
-        )
+        process = subprocess.Popen([*sudo(), *PROGRAM, "sockets", lab], stdin=theirs.fileno(), cwd=PACKAGE)
         theirs.close()
         _broker[lab] = (process, mine)
     return _broker[lab][1]

@@ -50,11 +50,13 @@ class Probing:
 
     successes: tuple[tuple[float, str], ...]
     failures: tuple[tuple[float, str], ...]
+    until: float
 
     @property
     def longest_gap(self) -> float:
-        """The longest time between two successes, in seconds."""
-        return max((after[0] - before[0] for before, after in pairwise(self.successes)), default=float("inf"))
+        """The longest time between two successes, or after the last one until the end, in seconds."""
+        times = [at for at, _ in self.successes]
+        return max(after - before for before, after in pairwise([*times, max(self.until, times[-1])]))
 
 
 class Prober:
@@ -91,6 +93,7 @@ class Prober:
         return Probing(
             successes=tuple((at, text) for at, text in value["successes"]),
             failures=tuple((at, text) for at, text in value["failures"]),
+            until=value["until"],
         )
 
 

@@ -3,13 +3,14 @@
     python prober.py ADDRESS PORT PATH
 
 Prints `ready` after the first success. Ends when its stdin is closed and every request has ended; then prints one JSON
-value: {"successes": [[time, first line of the body], …], "failures": [[time, reason], …]}, in monotonic seconds at
-which the outcome was known. It never waits for one request before it makes the next.
+value: {"successes": [[time, first line of the body], …], "failures": [[time, reason], …], "until": time}, in monotonic
+seconds at which the outcome was known, or the asking ended. It never waits for one request before it makes the next.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import socket
 import sys
@@ -36,7 +37,7 @@ class Attempt:
         if self.request:
             error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
-                raise OSError(error, "no connection")
+                raise OSError(error, os.strerror(error))
             self.request = self.request[self.socket.send(self.request) :]
             return False
         data = self.socket.recv(65536)
@@ -62,6 +63,7 @@ class Client:
         self.target = (address, port, path)
         self.successes: list[tuple[float, str]] = []
         self.failures: list[tuple[float, str]] = []
+        self.until = 0.0
         self._flying: set[Attempt] = set()
         self._selector = selectors.DefaultSelector()
 
@@ -84,6 +86,7 @@ class Client:
                 elif not sys.stdin.readline():
                     self._selector.unregister(sys.stdin)
                     asking = False
+                    self.until = now
 
     def _start(self) -> None:
         attempt = Attempt(*self.target)
@@ -121,7 +124,7 @@ def main() -> None:
     """Probe, then report."""
     client = Client(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     client.run()
-    say(json.dumps({"successes": client.successes, "failures": client.failures}))
+    say(json.dumps({"successes": client.successes, "failures": client.failures, "until": client.until}))
 
 
 if __name__ == "__main__":
