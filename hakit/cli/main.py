@@ -82,4 +82,25 @@ def main(args: list[str] | None = None) -> None:
     except HakitError as error:
         click.echo(click.style("error: ", fg="red", bold=True) + error.text(), err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone, and does not want our complaint either
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001  the last resort: a user gets a message, we get the traceback
+        sys.exit(_bug(error))
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _bug(error: Exception) -> int:
+    """Say that hakit itself failed, and keep the traceback in a file that only its owner can read."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="hakit-", suffix=".log", delete=False, encoding="utf-8") as log:
+        log.write("".join(traceback.format_exception(error)))
+    click.echo(
+        click.style("error: ", fg="red", bold=True)
+        + f"hakit itself failed: {type(error).__name__}: {error}\n"
+        + f"  This is a bug, not your mistake. The details are in {log.name}; please report them.",
+        err=True,
+    )
+    return 1

@@ -81,6 +81,7 @@ class Apply:
                     step, result = self._ended.get()
                 except KeyboardInterrupt:
                     if self.outcome.stopped:
+                        self._run.hang_up()
                         raise
                     self._stop()
                     continue

@@ -79,10 +79,12 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sessions = list(self.sessions.values())
-        if sessions:
-            with ThreadPoolExecutor(min(len(sessions), self.scope.forks)) as pool:
-                list(pool.map(HostSession.close, sessions))
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End every agent and connection; an agent finishes the atomic step it is in."""
+        for session in list(self.sessions.values()):
+            session.close()
 
     def plan(self) -> SitePlan:
         """Ask every host what differs. A host that fails is among `failed`; an error of the inventory is raised."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakit.engine.plan import Change, FileDiff, HostPlan, Rejection, SitePlan
+    from hakit.errors import HakitError
     from hakit.inventory.model import Site
 
 
@@ -24,7 +25,7 @@ def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True)
     quiet = [host.host for host in plan.hosts.values() if not host.changes]
     if quiet:
         blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
-    blocks += [f"{paint(host, bold=True)}  {failure(error.text())}" for host, error in plan.failed.items()]
+    blocks += [f"{paint(host, bold=True)}  {failure(host, error)}" for host, error in plan.failed.items()]
     return "\n".join([*blocks, "", total(plan, seconds)])
 
 
@@ -42,9 +43,10 @@ def total(plan: SitePlan, seconds: float) -> str:
     return f"{' '.join(parts)}  {duration(seconds)}"
 
 
-def failure(text: str) -> str:
-    """A failure's text, its first line marked."""
-    return paint("✗ ", "red") + printable(text).replace("\n", "\n    ")
+def failure(host: str, error: HakitError) -> str:
+    """What went wrong with a host, for a line that begins with its name."""
+    text = printable(error.text().removeprefix(f"{host}: "))
+    return f"{paint('✗', 'red')} {text}".replace("\n", "\n    ")
 
 
 def rejection_lines(rejection: Rejection) -> Iterator[str]:

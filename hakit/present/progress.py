@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from hakit.engine import events
-from hakit.present.plan import rejection_lines
+from hakit.present.plan import failure, rejection_lines
 from hakit.present.terminal import colourful, count, duration, paint, printable, width
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def told(event: events.Event, *, everything: bool) -> str | None:
         case events.NotStarted():
             sign, text = paint("-", "yellow"), f"not started: {printable(event.why)}"
         case events.Unreachable():
-            sign, text = paint("✗", "red"), printable(event.error.text())
+            text = failure(event.host, event.error)
         case events.Finished():
             text = f"{count(event.changed, 'change')}, {duration(event.seconds)}"
     return f"{sign} {text}".strip() or None
