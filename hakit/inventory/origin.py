@@ -101,7 +101,9 @@ class Problem:
     write: str | None = None
 
     def text(self) -> str:
-        """`file:line:column: key: message`, without the parts that are not known."""
+        """`file:line:column: key: message` on one printable line, without the parts that are not known."""
         place = f"{self.mark}: " if self.mark else ""
         key = f"{self.key}: " if self.key else ""
-        return f"{place}{key}{self.message}"
+        text = f"{place}{key}{self.message}"
+        # A key of the inventory may hold anything; none of it may reach a terminal as a control sequence.
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,22 +1,19 @@
 """Bad inventories: every problem at once, each with its place, in plain language, and nothing but problems.
 
-A case is a folder; `expected.txt` holds the problems, a line each. `HAKIT_UPDATE=1 pytest …` writes them anew: read the diff.
+A case is a folder; `expected.txt` holds the problems, a line each. `HAKIT_UPDATE=1 pytest …` writes them anew: read
+the diff.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from conftest import SCHEMAS
 
 from hakit.errors import InventoryError
 from hakit.inventory import load
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HERE = Path(__file__).parent / "bad"
 CASES = sorted(path for path in HERE.iterdir() if path.is_dir())
