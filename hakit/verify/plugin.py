@@ -239,8 +239,10 @@ def _message(call: pytest.CallInfo[None], report: pytest.TestReport) -> str:
         return error.text()
     if report.skipped:
         return str(error)
-    text = str(error) if isinstance(error, AssertionError | pytest.fail.Exception) else call.excinfo.exconly()
-    return _first_lines(text or "an assertion without a message failed")
+    if isinstance(error, AssertionError | pytest.fail.Exception):
+        said, _, _ = str(error).partition("\nassert ")  # pytest adds the expression to what the test's author said
+        return _first_lines(said or "an assertion without a message failed")
+    return _first_lines(call.excinfo.exconly())
 
 
 def _first_lines(text: str) -> str:

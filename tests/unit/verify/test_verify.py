@@ -209,7 +209,7 @@ def test_a_failure_is_told_in_the_words_of_its_assertion(world: World) -> None:
     world.own("def test_it(host):\n    assert host.run('exit 3').rc == 0, f'{host.backend.hostname} is ill'\n")
     report = world.verify("web1")
     assert not report.ok
-    assert only_message(report).splitlines()[0] == "web1 is ill"
+    assert only_message(report) == "web1 is ill"
     (failed,) = [one for one in report.outcomes if one.status == "failed"]
     assert failed.title == "it"
     assert "test_own.py:2" in failed.details
