@@ -150,8 +150,10 @@ def test_a_host_reads_along_while_the_file_comes_in(cache: Cache, mirror: Mirror
 
 def test_a_download_that_breaks_off_is_not_kept(get: Get, mirror: Mirror, cache: Cache) -> None:
     mirror.cut = True
-    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+    with pytest.raises(http.client.IncompleteRead) as caught:
         get(DEB)
+    assert caught.value.partial == BODY[: len(BODY) // 2], "an error page must not end up in a package"
+    assert list(cache.folder.iterdir()) == []
     mirror.cut = False
     assert get(DEB)[:2] == (200, BODY)
     assert len(list(cache.folder.iterdir())) == 1
