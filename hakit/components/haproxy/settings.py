@@ -111,7 +111,7 @@ class Check(Settings):
     )
     expect: Annotated[int, Field(ge=100, le=599)] = Field(default=200, description="The HTTP status that means well.")
     method: Literal["GET", "HEAD", "OPTIONS"] = Field(default="GET", description="The method of the request.")
-    host: HostName | None = Field(default=None, description="The Host header; left out: the name of the backend.")
+    host: Ip | HostName | None = Field(default=None, description="The Host header; left out: the name of the backend.")
     port: Port | None = Field(default=None, description="Where to ask, if not at the server's own port.")
     interval: Duration = Field(default=1.0, description="Between two checks of a server.")
     fast: Duration = Field(default=0.5, description="Between two checks while a server changes its state.")
@@ -167,7 +167,7 @@ class Pool(Settings):
 class Route(Settings):
     """Requests that go to another backend: all that is said here must hold."""
 
-    host: HostName | None = Field(default=None, description="The Host header, without its port.")
+    host: Ip | HostName | None = Field(default=None, description="The Host header, without its port.")
     path: UrlPath | None = Field(default=None, description="The start of the path.")
     backend: Name = Field(description="Where they go.")
 

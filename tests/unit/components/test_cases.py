@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 COMPONENTS = discover()
-PROGRAMS = ("haproxy-reload",)
+PROGRAMS = ("haproxy-reload", "keepalived-http")
 """Files that are the same for every inventory, with tests that run them."""
 HIDDEN = ("component", "after", "label", "files", "validate")
 
@@ -77,7 +77,7 @@ def write(case: Path, files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
 def test_case(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STATS", "APP_KEY", "DEPLOY_HASH"):
+    for name in ("STATS", "APP_KEY", "DEPLOY_HASH", "VRRP"):
         monkeypatch.setenv(f"HAKIT_SECRET_{name}", "revealed")
     found = rendered(case)
     if os.environ.get("HAKIT_UPDATE_CASES"):
