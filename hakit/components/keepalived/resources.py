@@ -14,6 +14,7 @@ from hakit.agent.resources.paths import Directory
 from hakit.agent.resources.unit import Unit
 from hakit.components.keepalived.routers import virtual_routers
 from hakit.components.keepalived.settings import KeepalivedSettings
+from hakit.inventory.origin import Text, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,18 +74,21 @@ class InstanceView:
     name: str
     settings: Instance
     priority: int
-    advert: str
     source: str
     peers: tuple[str, ...]
     advertised: str
     others: tuple[str, ...]
-    preempt_delay: str
     units: tuple[TrackedUnit, ...]
 
     @property
     def unicast(self) -> bool:
         """Whether adverts go to peers by name; without peers keepalived can't."""
         return self.settings.unicast and bool(self.peers)
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The NICs it tracks beside its own, which keepalived tracks anyway (and complains when told to)."""
+        return tuple(one for one in self.settings.track_interfaces if one != self.settings.interface)
 
     @property
     def scripts(self) -> tuple[str, ...]:
@@ -111,18 +115,23 @@ def split_addresses(settings: Instance, source: str) -> tuple[str, tuple[str, ..
     return advertised, tuple(address for address in settings.addresses if address is not advertised)
 
 
+def seconds(value: float) -> str:
+    """Seconds as keepalived.conf writes them; text from the inventory remembers its place."""
+    text = f"{value:g}"
+    origin = origin_of(value)
+    return Text.at(text, origin) if origin else text
+
+
 def _view(name: str, router: VirtualRouter, own: Member, units: tuple[TrackedUnit, ...]) -> InstanceView:
     advertised, others = split_addresses(own.settings, own.source)
     return InstanceView(
         name=name,
         settings=own.settings,
         priority=own.priority,
-        advert=f"{own.settings.advert:g}",
         source=own.source,
         peers=tuple(member.source for member in router.members if member is not own),
         advertised=advertised,
         others=others,
-        preempt_delay=f"{own.settings.preempt_delay:g}" if own.settings.preempt_delay else "",
         units=units,
     )
 
@@ -178,7 +187,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
             check_http=CHECK_HTTP,
             state=STATE_FOLDER,
             script_user=SCRIPT_USER,
-            startup_delay=f"{settings.startup_delay:g}" if settings.startup_delay else "",
+            seconds=seconds,
         ),
         mode=0o600 if any(view.settings.auth for view in views) else 0o644,
         validate=(VALIDATOR,),

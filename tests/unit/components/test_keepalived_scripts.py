@@ -148,9 +148,9 @@ def test_up_and_down_are_written(track: Path, state: Path) -> None:
         ("deactivating", None, "1\n"),
     ],
 )
-def test_sync_agrees_with_systemd(
+def test_sync_agrees_with_systemd(  # noqa: PLR0917 - pytest passes fixtures and parameters by name
     track: Path, state: Path, commands: Path, systemd: str, before: str | None, after: str
-) -> None:  # noqa: PLR0917 - pytest passes fixtures and parameters by name
+) -> None:
     command(commands, "systemctl", f"echo {systemd}; test {systemd} = active")
     if before is not None:
         state.mkdir()
