@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hakit.verify.hosts import Reach
 
 PARAMETER = "_hakit_host_name"
+NOWHERE = "nowhere"
+"""Stands for the host of a test that none of the chosen hosts needs; it is left out."""
 _MESSAGE_LINES = 12
 
 
@@ -60,6 +62,7 @@ class Plugin:
         self.outcomes: list[Outcome] = []
         self.broken: dict[str, str] = {}
         self.crash: str | None = None
+        self.interrupted = False
         self._elsewhere = backend.Elsewhere()
 
     # Which hosts a test runs on.
@@ -67,7 +70,7 @@ class Plugin:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test once for each host it speaks of."""
         if PARAMETER in metafunc.fixturenames:
-            names = self._speaks_of(metafunc.definition)
+            names = self._speaks_of(metafunc.definition) or [NOWHERE]
             metafunc.parametrize(PARAMETER, names, ids=names, indirect=True, scope="session")
 
     def _speaks_of(self, item: pytest.Item) -> list[str]:
@@ -94,7 +97,7 @@ class Plugin:
             component = components.get(self._component_of(item), len(components))
             return hosts.get(self._host_of(item), len(hosts)), component
 
-        items.sort(key=position)
+        items[:] = sorted((item for item in items if self._host_of(item) != NOWHERE), key=position)
         for item in items:
             item.user_properties += [("host", self._host_of(item) or SITE), ("component", self._component_of(item))]
 
@@ -201,12 +204,16 @@ class Plugin:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Remember test files that can't be read."""
         if report.failed:
-            self.broken[report.nodeid] = _last_lines(report.longreprtext)
+            self.broken[report.nodeid] = last_lines(report.longreprtext)
 
     def pytest_internalerror(self, excrepr: object) -> bool:
         """Keep pytest's own failure for the error message, and its traceback off the screen."""
-        self.crash = _last_lines(str(excrepr))
+        self.crash = last_lines(str(excrepr))
         return True
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that the user, or a test by pytest.exit, broke it off."""
+        self.interrupted = True
 
     def _host_of(self, item: pytest.Item) -> str:
         callspec = getattr(item, "callspec", None)
@@ -250,6 +257,7 @@ def _first_lines(text: str) -> str:
     return "\n".join(lines if len(lines) <= _MESSAGE_LINES else [*lines[:_MESSAGE_LINES], "…"])
 
 
-def _last_lines(text: str) -> str:
+def last_lines(text: str) -> str:
+    """The end of a long text, where tracebacks have their message."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return "\n".join(lines[-_MESSAGE_LINES:])

@@ -44,8 +44,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was asked and nothing failed."""
-        return not self.unreachable and not self.broken and not self.count("failed")
+        """Whether something was verified, every host was asked and nothing failed."""
+        return bool(self.outcomes) and not self.unreachable and not self.broken and not self.count("failed")
 
     def count(self, status: Status) -> int:
         """How many tests ended so."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hakit.errors import HakitError
-from hakit.verify.plugin import Plugin
+from hakit.verify.plugin import Plugin, last_lines
 from hakit.verify.report import Report
 
 if TYPE_CHECKING:
@@ -52,10 +53,16 @@ def run(job: Job, reach: Reach, sink: Callable[[Outcome], None], junit: Path | N
     plugin = Plugin(job, reach, sink)
     paths = [str(path) for path in job.modules] + ([str(job.own)] if job.own else [])
     if paths and plugin.answering:
-        with _shielded({*job.modules, *([job.own] if job.own else [])}):
-            pytest.main([*_options(job.site, junit), *paths], plugins=[plugin])
-    if plugin.crash:
-        raise HakitError(f"pytest broke down:\n{plugin.crash}")
+        said = io.StringIO()
+        with _shielded({*job.modules, *([job.own] if job.own else [])}), redirect_stderr(said):
+            try:
+                code = pytest.main([*_options(job.site, junit), *paths], plugins=[plugin])
+            except OSError as error:  # from writing the XML at the very end
+                raise HakitError(f"{junit or 'pytest'}: {error.strerror}") from error
+        if plugin.interrupted:
+            raise KeyboardInterrupt
+        if plugin.crash or code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+            raise HakitError("pytest can't run the tests", why=plugin.crash or last_lines(said.getvalue()))
     unreachable = {name: error for name, error in reach.failures.items() if name in job.chosen}
     return Report(tuple(plugin.outcomes), unreachable, plugin.broken)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from xml.etree import ElementTree as ET
 
@@ -12,7 +13,7 @@ import pytest
 
 from hakit.components.base import Component
 from hakit.engine.select import select
-from hakit.errors import ConnectError
+from hakit.errors import ConnectError, HakitError
 from hakit.inventory import load
 from hakit.inventory.types import Settings
 from hakit.ssh import Completed
@@ -22,7 +23,6 @@ from hakit.verify.runner import modules_of, run, user_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -322,7 +322,7 @@ def test_a_pattern_that_matches_nothing_is_told(world: World) -> None:
 
 def test_a_test_outside_the_limit_does_not_run(world: World) -> None:
     world.own("testinfra_hosts = ['db']\ndef test_it(host): pass\n")
-    assert {one.host for one in world.verify("web").outcomes if one.status != "skipped"} == {"web1", "web2"}
+    assert [(one.host, one.status) for one in world.verify("web").outcomes] == [("web1", "passed"), ("web2", "passed")]
 
 
 def test_skips_are_skips_and_carry_their_reason(world: World) -> None:
@@ -355,3 +355,37 @@ def test_nothing_is_left_beside_the_users_tests(world: World) -> None:
     world.verify("web1")
     assert sorted(path.name for path in (world.folder / "tests").iterdir()) == ["test_own.py"]
     assert not (world.folder / ".pytest_cache").exists()
+
+
+def test_a_run_in_which_nothing_was_verified_is_no_success(world: World) -> None:
+    world.own("testinfra_hosts = ['web']\ndef test_it(host): pass\n")
+    report = world.verify("db1")
+    assert report.outcomes == ()
+    assert not report.ok
+
+
+def test_a_broken_conftest_is_told(world: World) -> None:
+    world.own("import no_such_module\n", "conftest.py")
+    world.own("def test_it(host): pass\n")
+    with pytest.raises(HakitError) as caught:
+        world.verify("web1")
+    assert "no_such_module" in caught.value.text()
+
+
+def test_a_plugin_that_breaks_pytest_is_told(world: World) -> None:
+    world.own("def pytest_runtest_logreport(report): raise ValueError('from a hook')\n", "conftest.py")
+    world.own("def test_it(host): pass\n")
+    with pytest.raises(HakitError) as caught:
+        world.verify("web1")
+    assert "from a hook" in caught.value.text()
+
+
+def test_breaking_it_off_is_no_success(world: World) -> None:
+    world.own("def test_it(host): raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        world.verify("web1")
+
+
+def test_junit_that_can_not_be_written_is_told(world: World) -> None:
+    with pytest.raises(HakitError, match=r"^/proc/report\.xml: "):
+        world.verify("web1", junit=Path("/proc/report.xml"))
