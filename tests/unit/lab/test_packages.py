@@ -179,6 +179,15 @@ def test_redirects_are_followed(get: Get) -> None:
     assert get("/debian/moved.deb")[:2] == (200, BODY)
 
 
+def test_this_machines_own_proxy_is_used(mirror: Mirror, tmp_path: Path) -> None:
+    proxy = {"http": f"http://127.0.0.1:{mirror.port}"}
+    cache = Cache(tmp_path, Mirrors({"mirror.example": "http"}, proxy))
+    answer = cache.mirrors.open(f"http://mirror.example{INDEX}", {})
+    assert answer.read(len(BODY)) == BODY
+    answer.close()
+    assert mirror.asked == [f"http://mirror.example{INDEX}"]
+
+
 def test_nothing_but_the_mirrors_is_reached(get: Get, mirror: Mirror) -> None:
     assert get("/", host="192.0.2.1")[0] == 403
     assert get("/", host=f"localhost:{mirror.port}")[0] == 403
