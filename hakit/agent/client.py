@@ -181,7 +181,8 @@ class Client:
         return client
 
     def _greet(self) -> None:
-        self._send(bundle().loader)
+        with suppress(OSError):  # when nobody takes it, what the host prints tells why
+            self._channel.send(bundle().loader)
         mark = b"\n" + self._token.encode() + b" "
         deadline = time.monotonic() + START
         seen = b""
@@ -196,7 +197,8 @@ class Client:
                 )
             data = self._recv(deadline, "the agent did not start")
             if not data:
-                reason = explain(self._channel.stderr_tail() or seen.decode("utf-8", "replace"), self._exit())
+                code = self._exit()
+                reason = explain(self._channel.stderr_tail() or seen.decode("utf-8", "replace"), code)
                 raise AgentGone(reason.message, reason.hint)
             seen += data
         word, _, rest = after.partition(b"\n")

@@ -9,12 +9,11 @@ import pwd
 import select
 import shlex
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import driver
 from hakit.agent.bootstrap import bundle
 from hakit.agent.client import AgentEvent, Client
 from hakit.agent.resources.files import File, Files
@@ -22,13 +21,13 @@ from hakit.agent.wire import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from hakit.agent.client import BatchResult, Item
     from hakit.agent.resources.base import Resource
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 MY_GROUP = grp.getgrgid(os.getgid()).gr_name
-DRIVER = Path(__file__).with_name("driver.py")
 
 
 class PipeChannel:
@@ -74,6 +73,62 @@ class PipeChannel:
         self.stderr.close()
 
 
+class ForkChannel:
+    """The client's channel to an agent in a fork of this process: a tenth of the time that a new Python takes."""
+
+    def __init__(self, token: str, root: Path, kill_at: int) -> None:
+        from_client, to_agent = os.pipe()
+        from_agent, to_client = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.dup2(from_client, 0)
+                os.dup2(to_client, 1)
+                for fd in (from_client, to_agent, from_agent, to_client):
+                    os.close(fd)
+                driver.serve(token, len(bundle().loader), root, kill_at)
+            finally:
+                os._exit(70)
+        os.close(from_client)
+        os.close(to_client)
+        self._in, self._out = from_agent, to_agent
+        self._open = True
+
+    def send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._out, view) :]
+
+    def recv(self, size: int, timeout: float) -> bytes:
+        if not select.select([self._in], [], [], timeout)[0]:
+            raise TimeoutError
+        return os.read(self._in, size)
+
+    def stderr_tail(self) -> str:
+        return ""
+
+    def hang_up(self) -> None:
+        """What a connection does that is lost."""
+        if self._open:
+            self._open = False
+            os.close(self._out)
+
+    def exit_status(self, timeout: float) -> int | None:
+        end = os.pidfd_open(self.pid)
+        ended = select.select([end], [], [], timeout)[0]
+        os.close(end)
+        if not ended:
+            return None
+        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        assert found is not None
+        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+    def close(self) -> None:
+        self.hang_up()
+        os.close(self._in)
+        os.waitpid(self.pid, 0)
+
+
 @dataclass
 class Applied:
     """What one plan and apply did."""
@@ -107,11 +162,9 @@ class Agents:
         ):
             (root / "etc" / name).write_text(line + "\n")
 
-    def channel(self, command: str, kill_at: int = 0) -> PipeChannel:
+    def channel(self, command: str, kill_at: int = 0) -> ForkChannel:
         """An agent in place of the one that a command would start."""
-        token = shlex.split(command)[-3]
-        argv = [sys.executable, "-I", str(DRIVER), token, str(len(bundle().loader)), str(self.root), str(kill_at)]
-        return PipeChannel(argv)
+        return ForkChannel(shlex.split(command)[-3], self.root, kill_at)
 
     @contextmanager
     def client(self, *, lock: bool = True, kill_at: int = 0) -> Iterator[Client]:

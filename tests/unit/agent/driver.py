@@ -1,12 +1,16 @@
-"""Runs the agent on a root of its own: token, size of the loader to skip, root, number of the write at which to die."""
+"""Serves as the agent of a root, and dies where it is told to."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hakit.agent import process
+from hakit.agent.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WRITES = ("rename", "fsync", "mkdir", "rmdir", "unlink", "symlink", "fchmod", "fchown", "ftruncate", "posix_spawn")
 
@@ -29,21 +33,14 @@ def die_at(number: int) -> None:
         setattr(os, name, counted(getattr(os, name)))
 
 
-def main() -> None:
-    token, size, root, kill_at = sys.argv[1:5]
-    sys.path.insert(0, str(Path(__file__).parents[3]))
+def serve(token: str, loader: int, root: Path, kill_at: int) -> NoReturn:
+    """Skip the loader, say the token, be the agent."""
     skipped = 0
-    while skipped < int(size):
-        skipped += len(os.read(0, int(size) - skipped))
+    while skipped < loader:
+        skipped += len(os.read(0, loader - skipped))
     os.write(1, f"\n{token} have\n".encode())
-    from hakit.agent import process  # noqa: PLC0415 - its path was just set
-    from hakit.agent.main import main as agent  # noqa: PLC0415 - as above
-
     process.PATH = f"{root}/bin:{process.PATH}"
-    if int(kill_at):
-        die_at(int(kill_at))
-    agent(root=root)
-
-
-if __name__ == "__main__":
-    main()
+    if kill_at:
+        die_at(kill_at)
+    main(root=str(root))
+    raise AssertionError("the agent came back")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_support import ME, MY_GROUP, Agents, files, one
+from agent_support import ME, MY_GROUP, Agents, apply_with, files, one
 
 from hakit.agent.client import AgentGone
 from hakit.agent.resources.paths import Directory, Symlink
@@ -105,12 +105,12 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(memory: Path) -> None:
     ends = []
     for agents in killed_at_every_write(memory, old_site, NEW_SITE):
         assert agents.read("/etc/a.conf") in {"old a\n", "new a\n"}
-        assert agents.apply(*NEW_SITE).result.failed == 0
-        assert agents.apply(*NEW_SITE).result.changed == 0
-        tree = agents.tree()
-        gone = agents.apply()
-        assert gone.result.failed == 0
-        ends.append((tree, agents.tree(), agents.plan()))
+        with agents.client() as client:
+            assert apply_with(client, NEW_SITE).result.failed == 0
+            assert apply_with(client, NEW_SITE).result.changed == 0
+            tree = agents.tree()
+            assert apply_with(client, ()).result.failed == 0
+            ends.append((tree, agents.tree(), client.plan((), None)))
     undisturbed = ends[-1]
     assert undisturbed[1]["etc/adopted.conf"].endswith("original\n")
     assert undisturbed[1]["etc/link"].endswith("/before")
@@ -125,8 +125,9 @@ def test_a_removal_killed_anywhere_is_completed_by_the_next(memory: Path) -> Non
 
     trees = []
     for agents in killed_at_every_write(memory, prepare, ()):
-        assert agents.apply().result.failed == 0
-        assert agents.plan() == ()
+        with agents.client() as client:
+            assert apply_with(client, ()).result.failed == 0
+            assert client.plan((), None) == ()
         trees.append(agents.tree())
     assert trees[-1]["etc/adopted.conf"].endswith("original\n")
     assert all(tree == trees[-1] for tree in trees)
@@ -156,9 +157,10 @@ def test_a_reload_is_never_forgotten(memory: Path, active: str, meanwhile: str, 
         systemd = Systemd(agents)
         if meanwhile == "restart" and systemd.get("active") == "active":
             systemd.restart_by_itself()
-        assert agents.apply(*daemon("new\n")).result.failed == 0
-        assert (systemd.get("loaded"), systemd.get("active")) == ("new", "active")
-        assert [item.status for item in agents.plan(*daemon("new\n"))] == ["same", "same"]
+        with agents.client() as client:
+            assert apply_with(client, daemon("new\n")).result.failed == 0
+            assert (systemd.get("loaded"), systemd.get("active")) == ("new", "active")
+            assert [item.status for item in client.plan(daemon("new\n"), None)] == ["same", "same"]
 
 
 def test_nothing_is_reloaded_without_need(agents: Agents) -> None:
