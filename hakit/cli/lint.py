@@ -35,7 +35,8 @@ A rule is waived, with a reason, by  hakit: {lint: {ignore: {KA008: "why"}}}  fo
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
 @click.option("--explain", metavar="RULE", help="What a rule is for, its source, how to waive it.")
 @click.option("--rules", "list_rules", is_flag=True, help="List all rules.")
-def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, list_rules: bool) -> int:
+@click.option("--markdown", is_flag=True, help="With --rules: as a page of documentation.")
+def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, list_rules: bool, markdown: bool) -> int:
     """Hold an inventory to the rules of high availability.
 
     Everything that is wrong is told at once, with its file and line, why it hurts and what to write instead. Errors
@@ -44,7 +45,7 @@ def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, l
     if explain is not None:
         return _explain(explain)
     if list_rules:
-        return _list_rules()
+        return _list_rules(as_json=as_json, markdown=markdown)
     from hakit.errors import InventoryError
     from hakit.lint import examine
 
@@ -96,12 +97,18 @@ def _explain(id_: str) -> int:
     return 0
 
 
-def _list_rules() -> int:
+def _list_rules(*, as_json: bool, markdown: bool) -> int:
     from hakit.lint.registry import rules, upheld
     from hakit.present import findings
 
     found = options.components()
-    click.echo(findings.catalogue(rules(found), upheld(found)))
+    known, given = rules(found), upheld(found)
+    if as_json:
+        _json(findings.catalogue_json(known, given))
+    elif markdown:
+        click.echo(findings.catalogue_markdown(known, given), nl=False)
+    else:
+        click.echo(findings.catalogue(known, given))
     return 0
 
 

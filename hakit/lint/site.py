@@ -131,6 +131,31 @@ def missing_dependency(site: Site, components: Mapping[str, Component]) -> Itera
                     )
                 elif components[needed].health(site, host) is None:
                     yield Finding(host, path, f"{needed} has no way to tell whether it serves, so it can't be tracked")
+    yield from _unheld(site, components)
+
+
+def _unheld(site: Site, components: Mapping[str, Component]) -> Iterator[Finding]:
+    """Addresses that are answered on, but that neither belong to the host nor are kept alive there."""
+    held = {
+        (serving.address, name)
+        for component in components.values()
+        for serving in component.serves(site)
+        for name in serving.hosts
+    }
+    for component in components.values():
+        for tier in component.tiers(site):
+            address = _ip(tier.address)
+            if address is None or address.is_unspecified or address.is_loopback:
+                continue
+            if tier.address not in _own(tier.host) and (tier.address, tier.host.name) not in held:
+                message = f"this is reached at {tier.address}, an address that nothing brings to {tier.host.name}"
+                write = f"a keepalived instance with {tier.address} on {tier.host.name}, or an address of its own"
+                yield Finding(tier.host, tier.path, message, write, severity="warning")
+
+
+def _own(host: Host) -> tuple[str, ...]:
+    """The addresses that a host has by itself."""
+    return (host.address, *(str(ipaddress.ip_interface(cidr).ip) for cidr in host.nics.values() if cidr))
 
 
 @rule(
@@ -168,8 +193,9 @@ def _outside(site: Site, serving: Serving) -> Iterator[Finding]:
         return
     for name in serving.hosts:
         host = site.hosts[name]
-        own = [host.address, *(str(ipaddress.ip_interface(cidr).ip) for cidr in host.nics.values() if cidr)]
-        known = [address for address in (_ip(one) for one in own) if address and address.version == network.version]
+        known = [
+            address for address in (_ip(one) for one in _own(host)) if address and address.version == network.version
+        ]
         if known and not any(address in network for address in known):
             yield Finding(
                 host,

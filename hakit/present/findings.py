@@ -111,6 +111,56 @@ def catalogue(rules: Mapping[str, Rule], given: Mapping[str, Upheld]) -> str:
     )
 
 
+def catalogue_json(rules: Mapping[str, Rule], given: Mapping[str, Upheld]) -> list[dict[str, Any]]:
+    """All rules for programs."""
+    checked = [
+        {
+            "id": one.id,
+            "severity": one.severity,
+            "reason": one.reason,
+            "checks": one.check.__doc__,
+            "source": one.source,
+            "waivable": one.waivable,
+        }
+        for one in rules.values()
+    ]
+    kept = [
+        {"id": one.id, "severity": "upheld", "reason": one.reason, "how": one.how, "source": one.source}
+        for one in given.values()
+    ]
+    return sorted([*checked, *kept], key=lambda row: str(row["id"]))
+
+
+def catalogue_markdown(rules: Mapping[str, Rule], given: Mapping[str, Upheld]) -> str:
+    """All rules as a page of documentation."""
+    lines = [
+        "# The rules of `hakit lint`",
+        "",
+        "Written by `hakit lint --rules --markdown`; [lint.md](lint.md) says how to use them.",
+    ]
+    for id_ in sorted([*rules, *given]):
+        lines += ["", *(_section(rules[id_]) if id_ in rules else _upheld_section(given[id_]))]
+    return "\n".join(lines) + "\n"
+
+
+def _section(one: Rule) -> list[str]:
+    waivable = [] if one.waivable else ["", "Can't be waived: it protects data."]
+    looks = [f"Looks at: {one.check.__doc__.splitlines()[0]}", ""] if one.check.__doc__ else []
+    return [f"## {one.id} ({one.severity})", "", one.reason, "", *looks, f"Source: {one.source}", *waivable]
+
+
+def _upheld_section(one: Upheld) -> list[str]:
+    return [
+        f"## {one.id} (upheld)",
+        "",
+        one.reason,
+        "",
+        f"No setting breaks it: {one.how}.",
+        "",
+        f"Source: {one.source}",
+    ]
+
+
 def _wrapped(text: str, indent: str, hang: str | None = None) -> list[str]:
     """Lines that fit the terminal; one line in a pipe, where programs and grep read."""
     if not sys.stdout.isatty():
