@@ -31,7 +31,7 @@ In the inventory a secret is written {secret: NAME}. The variable HAKIT_SECRET_N
 def secret() -> None:
     """Keep secrets in an encrypted store beside the inventory.
 
-    The store secrets.age is encrypted by age for everybody in secrets.recipients; both can be committed.
+    The store secrets.age is encrypted by age for everybody in secrets.recipients.txt; both can be committed.
     """
 
 

@@ -47,7 +47,8 @@ def blame(host: Host, key: str) -> tuple[Setting, ...]:
         ]
         if found:
             return tuple(_settings(candidate, [(str(layer), entry) for layer, entry in found]))
-    raise UsageError(f"{host.name} has no {key}: {unknown(key, sorted(_keys(host)), 'setting or variable')}")
+    asked = key.removeprefix(f"{HAKIT}.")
+    raise UsageError(f"{host.name} has no {key}: {unknown(asked, sorted(_keys(host)), 'setting or variable')}")
 
 
 def _settings(key: str, found: list[tuple[str, Entry]]) -> Iterator[Setting]:

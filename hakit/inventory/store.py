@@ -1,14 +1,16 @@
 """The encrypted store of secrets beside an inventory: age files, as `age` and `rage` read and write them.
 
-    secrets.age         a YAML mapping of names to texts, encrypted for every recipient
-    secrets.recipients  who can read it: age or SSH public keys, one per line (the format of `age -R`)
+    secrets.age             a YAML mapping of names to texts, encrypted for every recipient, armored
+    secrets.recipients.txt  who can read it: age or SSH public keys, one per line (the format of `age -R`)
 
+Ansible, given the folder, takes neither for an inventory: it passes over .txt, and armor is no list of hosts.
 Both belong into version control. The identity (the private key) never does: it is `$HAKIT_AGE_IDENTITY`, or
 `~/.config/hakit/age.key`, or an SSH key of the user.
 """
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import os
 import stat
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
 
 STORE: Final = "secrets.age"
-RECIPIENTS: Final = "secrets.recipients"
+RECIPIENTS: Final = "secrets.recipients.txt"
 IDENTITY_VARIABLE: Final = "HAKIT_AGE_IDENTITY"
 SSH_KEYS: Final = ("id_ed25519", "id_rsa")
 PRIVATE: Final = 0o600
+ARMOR_BEGIN: Final = "-----BEGIN AGE ENCRYPTED FILE-----"
+ARMOR_END: Final = "-----END AGE ENCRYPTED FILE-----"
 
 
 def default_identity() -> Path:
@@ -181,8 +185,8 @@ class Store:
                 hint="make one with  hakit secret init  and let somebody add your public key",
             )
         try:
-            text = bytes(decrypt(data, identities)).decode("utf-8")
-        except (DecryptError, UnicodeDecodeError) as error:
+            text = bytes(decrypt(_without_armor(data), identities)).decode("utf-8")
+        except (DecryptError, ValueError) as error:
             raise SecretError(
                 f"{self.path}: can't be decrypted: {str(error)[:1].lower()}{str(error)[1:]}",
                 why="it is damaged, or encrypted for others only",
@@ -199,7 +203,7 @@ class Store:
             raise SecretError(
                 f"{self.recipients_path}: names nobody who could read the store", hint="hakit secret init  makes it"
             )
-        _write(self.path, bytes(encrypt(format_secrets(secrets).encode(), recipients)), PRIVATE)
+        _write(self.path, _armored(bytes(encrypt(format_secrets(secrets).encode(), recipients))), PRIVATE)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -245,6 +249,23 @@ def format_secrets(secrets: Dict[str, str]) -> str:
     if not secrets:
         return "# name: value\n"
     return yaml.safe_dump(dict(sorted(secrets.items())), allow_unicode=True, default_flow_style=False, width=10_000)
+
+
+def _armored(data: bytes) -> bytes:
+    """The data as age's armor, a strict PEM (age-encryption.org/v1, "ASCII armor")."""
+    text = base64.b64encode(data).decode()
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return "\n".join([ARMOR_BEGIN, *lines, ARMOR_END, ""]).encode()
+
+
+def _without_armor(data: bytes) -> bytes:
+    """The data below age's armor, if it has one. Raises ValueError."""
+    if not data.startswith(ARMOR_BEGIN.encode()):
+        return data
+    body, end, _ = data[len(ARMOR_BEGIN) :].partition(ARMOR_END.encode())
+    if not end:
+        raise ValueError("its end is missing")
+    return base64.b64decode(b"".join(body.split()), validate=True)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -119,7 +119,7 @@ def _ip(value: str) -> str:
 def _cidr(value: str) -> str:
     what = "an address with its prefix length such as 10.77.0.11/24"
     _, slash, prefix = value.partition("/")
-    if not slash or not prefix.isdecimal() or "%" in value:
+    if not slash or not (prefix.isascii() and prefix.isdecimal()) or "%" in value:
         raise expected(what, value)
     try:
         return str(ipaddress.ip_interface(value))
@@ -212,7 +212,7 @@ def _mode(value: Any) -> Any:
 
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 
 
 def seconds(value: str) -> float:
@@ -227,7 +227,7 @@ def duration_text(value: float) -> str:
     """Seconds as a duration that `seconds` reads back: 90 → 90s, 0.5 → 500ms."""
     if value and value < 1 and round(value * 1000, 3) == round(value * 1000):
         return f"{round(value * 1000)}ms"
-    return f"{value:g}s"
+    return f"{value:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def _duration(value: Any) -> Any:
