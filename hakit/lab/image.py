@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hakit.errors import LabError
 from hakit.lab import requirements
 from hakit.lab.disk import Accounts
+from hakit.lab.machine import cgroup_root, entering, kill, remove_cgroup
 from hakit.lab.sources import CODENAMES
 from hakit.lab.state import CACHE, LABS, locked
 
@@ -61,6 +62,8 @@ FILES: Final = {
 }
 MAX_AGE: Final = 7 * 86400.0
 """Seconds after which an image is made anew: by then mirrors drop package versions that its lists still name."""
+CGROUP: Final = "hakit-images"
+"""Holds what makes an image, so that nothing of it outlives a killed `up` for long."""
 RECIPE: Final = 1
 """Part of the image's key: raise it whenever this module makes another image of the same packages."""
 
@@ -132,8 +135,13 @@ def _age(path: Path) -> float:
 
 
 def _make(image: Image, place: Place, proxy: str, folder: Path) -> Path:
+    # Whoever holds the lock is alone here: what still runs was left by a killed `up`, its mounts end with it.
+    left = cgroup_root() / CGROUP
+    kill(left)
+    remove_cgroup(left)
     building = folder / f".new-{image.key}"
-    shutil.rmtree(building, ignore_errors=True)
+    if building.exists():
+        shutil.rmtree(building)
     _bootstrap(image, place, proxy, building, folder / f"{image.key}-log")
     _finish(building)
     os.utime(building)
@@ -151,7 +159,8 @@ def _prune(folder: Path, key: str, keep: Path) -> None:
 def _bootstrap(image: Image, place: Place, proxy: str, target: Path, log: Path) -> None:
     options = (f'Acquire::http::Proxy "{proxy}";', *image.upstream.options)
     command = [
-        *("nsenter", f"--net={place.namespace_file}"),
+        *entering(cgroup_root() / CGROUP),
+        *("nsenter", f"--net={place.namespace_file}", "unshare", "--mount", "--propagation=slave"),
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--skip=cleanup/apt/lists"),
         f"--include={','.join(image.included)}",
         *(f"--aptopt={option}" for option in options),
@@ -175,8 +184,8 @@ def _bootstrap(image: Image, place: Place, proxy: str, target: Path, log: Path) 
             env={"PATH": requirements.PATH, "LC_ALL": "C.UTF-8"},
             check=False,
         )
+    remove_cgroup(cgroup_root() / CGROUP)
     if done.returncode:
-        shutil.rmtree(target, ignore_errors=True)
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-6:]
         raise LabError("the base image could not be made", why="\n  ".join(tail), hint=f"The whole log: {log}")
 

@@ -169,6 +169,12 @@ def populated(cgroup: Path) -> bool:
         return False
 
 
+def entering(cgroup: Path) -> list[str]:
+    """The words before a command that put it into a cgroup, which is made."""
+    cgroup.mkdir(parents=True, exist_ok=True)
+    return ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', str(cgroup)]
+
+
 def launch(
     cgroup: Path, command: Sequence[str], log: IO[bytes], *, given: bytes = b"", pass_fds: tuple[int, ...] = ()
 ) -> None:
@@ -176,10 +182,8 @@ def launch(
 
     It is in the cgroup before this returns, in a session of its own, and a child of nobody here.
     """
-    cgroup.mkdir(parents=True, exist_ok=True)
-    enter = 'echo 0 >"$0/cgroup.procs" && exec setsid --fork "$@"'
     subprocess.run(
-        ["sh", "-c", enter, str(cgroup), *command],
+        [*entering(cgroup), "setsid", "--fork", *command],
         input=given,
         stdout=log,
         stderr=log,

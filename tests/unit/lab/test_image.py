@@ -24,6 +24,7 @@ PLACE = Place("0123abcd")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(image, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(image, "LABS", tmp_path / "labs")
+    monkeypatch.setattr(image, "cgroup_root", lambda: tmp_path / "cgroup")
     made = tmp_path / "cache" / "images"
     made.mkdir(parents=True)
     return made
