@@ -11,6 +11,8 @@ from hakit.inventory.types import (
     AbsPath,
     Block,
     Duration,
+    HostName,
+    Ip,
     Line,
     Mode,
     Name,
@@ -20,7 +22,6 @@ from hakit.inventory.types import (
     Settings,
     UnitName,
     UserName,
-    Word,
     expected,
 )
 
@@ -126,7 +127,7 @@ class SystemSettings(Settings):
     hosts_file: bool = Field(
         default=False, description="Whether /etc/hosts is made from the inventory: every host under its name."
     )
-    hosts: dict[Word, tuple[Word, ...]] = Field(
+    hosts: dict[Ip, tuple[HostName, ...]] = Field(
         default_factory=dict, description="More lines of /etc/hosts: address → names (needs hosts_file)."
     )
     directories: dict[AbsPath, DirectorySettings] = Field(default_factory=dict, description="Directories by path.")
