@@ -49,7 +49,10 @@ def lab() -> None:
 @lab.command()
 @options.inventory
 def up(inventory: Path) -> None:
-    """Make the lab's hosts and power them on; what is there already stays."""
+    """Make the lab's hosts and power them on.
+
+    What is there already stays; it can be run at any time, also after a restart of the machine.
+    """
     made = _lab(inventory)
     start = time.monotonic()
     made.up(_progress)
@@ -107,9 +110,9 @@ def status(inventory: Path, *, as_json: bool) -> None:
 @click.argument("host", shell_complete=_hosts)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
-    """Log in on a host, or run a COMMAND there; the exit code is the command's.
+    """Log in on a host, or run a COMMAND there.
 
-    Write  --  before a COMMAND that has options of its own.
+    The exit code is the command's. Write  --  before a COMMAND that has options of its own.
     """
     import subprocess
 
@@ -131,7 +134,10 @@ def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
 @click.argument("action", type=click.Choice(["on", "off", "pull"]))
 @click.argument("host", shell_complete=_hosts)
 def power(inventory: Path, action: str, host: str) -> None:
-    """Switch a host on, off in order, or pull its power: no process gets to say goodbye, the disk stays."""
+    """Switch a host on or off, or pull its power.
+
+    off shuts down in order; after pull no process gets to say goodbye. The disk stays.
+    """
     made = _lab(inventory)
     start = time.monotonic()
     made.power(host, action, _progress)  # type: ignore[arg-type]  # click.Choice lets only these words through
@@ -154,7 +160,10 @@ def power(inventory: Path, action: str, host: str) -> None:
 @click.argument("host", shell_complete=_hosts)
 @click.argument("nic", required=False)
 def link(inventory: Path, action: str, host: str, nic: str | None) -> None:
-    """Pull a host's network cable (down) or plug it in (up); all its cables without NIC."""
+    """Pull a host's network cable, or plug it in.
+
+    All its cables when no NIC is named. A pulled cable stays pulled while the host is off.
+    """
     nics = _lab(inventory).link(host, nic, up=action == "up")
     click.echo(f"{host}: {', '.join(nics)} {'plugged in' if action == 'up' else 'pulled out'}")
     if action == "down":
