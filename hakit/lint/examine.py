@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from hakit.inventory.origin import Mark, Problem, dotted
 from hakit.lint.registry import rules, upheld
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from hakit.components.base import Component
     from hakit.inventory.model import Site
@@ -47,7 +47,7 @@ class Report:
 def examine(site: Site, components: Mapping[str, Component]) -> Report:
     """Check every component's settings and every rule."""
     known = rules(components)
-    problems = [*_component_problems(site, components), *_bad_waivers(site, known, upheld(components))]
+    told = [*_component_problems(site, components), *_bad_waivers(site, known, upheld(components))]
     waived: list[Waived] = []
     for rule in known.values():
         for finding in rule.check(site, components):
@@ -55,8 +55,23 @@ def examine(site: Site, components: Mapping[str, Component]) -> Report:
             if rule.waivable and reason is not None:
                 waived.append(Waived(rule.id, reason, finding.host.mark("lint", "ignore", rule.id)))
             else:
-                problems.append(_problem(rule, finding))
-    return Report(tuple(sorted(dict.fromkeys(problems), key=_reading_order)), tuple(dict.fromkeys(waived)))
+                told.append((finding.host.name, _problem(rule, finding)))
+    return Report(tuple(sorted(_once(told), key=_reading_order)), tuple(dict.fromkeys(waived)))
+
+
+def _once(told: Iterable[tuple[str, Problem]]) -> Iterator[Problem]:
+    """What one setting does wrong on several hosts, told for the first of them; the others are named."""
+    places: dict[tuple[object, ...], dict[str, list[Problem]]] = {}
+    for host, problem in told:
+        place = (problem.rule, problem.severity, problem.mark, problem.key)
+        places.setdefault(place, {}).setdefault(host, []).append(problem)
+    for by_host in places.values():
+        first, *others = by_host
+        same = dict.fromkeys(by_host[first])
+        differing = [host for host in others if by_host[host][0].message != by_host[first][0].message]
+        likewise = f" (likewise {', '.join(differing)})" if differing else ""
+        for problem in same:
+            yield replace(problem, message=problem.message + likewise)
 
 
 def _problem(rule: Rule, finding: Finding) -> Problem:
@@ -70,13 +85,13 @@ def _problem(rule: Rule, finding: Finding) -> Problem:
     )
 
 
-def _component_problems(site: Site, components: Mapping[str, Component]) -> Iterator[Problem]:
+def _component_problems(site: Site, components: Mapping[str, Component]) -> Iterator[tuple[str, Problem]]:
     for component in components.values():
         for host, path, message in component.check(site):
-            yield Problem(message, host.mark(*path), dotted(path))
+            yield host.name, Problem(message, host.mark(*path), dotted(path))
 
 
-def _bad_waivers(site: Site, known: Mapping[str, Rule], given: Collection[str]) -> Iterator[Problem]:
+def _bad_waivers(site: Site, known: Mapping[str, Rule], given: Collection[str]) -> Iterator[tuple[str, Problem]]:
     """Waivers of rules that do not exist, or that nobody may waive."""
     for host in site.hosts.values():
         for rule in host.ignore:
@@ -87,7 +102,7 @@ def _bad_waivers(site: Site, known: Mapping[str, Rule], given: Collection[str]) 
             else:
                 near = get_close_matches(rule, known, n=1)
                 message = f"no such rule: {rule}" + (f" (did you mean {near[0]}?)" if near else "")
-            yield Problem(message, host.mark("lint", "ignore", rule), f"lint.ignore.{rule}")
+            yield host.name, Problem(message, host.mark("lint", "ignore", rule), f"lint.ignore.{rule}")
 
 
 def _reading_order(problem: Problem) -> tuple[bool, Mark, str, str]:
