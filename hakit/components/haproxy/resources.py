@@ -37,7 +37,7 @@ VALIDATOR = Validator(
     argv=("/usr/sbin/haproxy", "-c", "-f", f"{{{CONFIG}}}"),
     path=CONFIG,
     place=r"^\[ALERT\] +\(\d+\) : (?:config : )?"
-    r"(?:parsing \[(?P<path>[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
+    r"(?:(?:parsing )?\[(?P<path>/[^\]]*):(?P<line>\d+)\] ?: ?)?(?P<message>.*)$",
 )
 
 
