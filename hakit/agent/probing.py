@@ -46,8 +46,7 @@ def split_url(url: str) -> tuple[str, int, str, str]:
     if scheme != "http" or not separator:
         raise ValueError("only http:// can be probed")
     authority, slash, path = rest.partition("/")
-    tail = authority.rpartition(":")[2]
-    explicit = tail.isdigit() and not authority.endswith("]")
+    explicit = ":" in authority.rpartition("]")[2]
     host, port = endpoint(authority if explicit else f"{authority}:80")
     return host, port, slash + path if slash else "/", authority
 

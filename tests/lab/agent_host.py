@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hakit.agent.client import AgentEvent, Client
-from hakit.agent.wire import Text
-
 from hakit.agent.resources.files import File, Files
+from hakit.agent.wire import Text
 from hakit.cli.reach import connector, target
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class AgentHost:
         with self.connection() as connection:
             done = connection.run(command, timeout)
             assert done.exit == 0, done
-            return done.stdout.strip()
+            return done.stdout.decode().strip()
 
 
 def apply_with(client: Client, resources: Sequence[Resource]) -> Applied:

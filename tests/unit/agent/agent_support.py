@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import driver
+
 from hakit.agent.bootstrap import bundle
 from hakit.agent.client import AgentEvent, Client
 from hakit.agent.resources.files import File, Files

@@ -24,10 +24,12 @@ SYSTEMCTL = """#!/bin/sh
 cd "${0%/*}/../fake"
 case "$1" in
 show)
-    echo "LoadState=loaded"; echo "ActiveState=$(cat active)"; echo "UnitFileState=enabled"; echo "Type=oneshot"; echo "RemainAfterExit=yes"
+    echo "LoadState=loaded"; echo "ActiveState=$(cat active)"; echo "UnitFileState=enabled"
+    echo "Type=oneshot"; echo "RemainAfterExit=yes"
     echo "InvocationID=$(cat invocation)"; echo "NeedDaemonReload=no"; echo "CanReload=yes"; echo "Result=success" ;;
 start|restart)
-    echo active > active; echo $(( $(cat invocation) + 1 )) > invocation; cat ../etc/daemon.conf > loaded; echo $1 >> asked ;;
+    echo active > active; echo $(( $(cat invocation) + 1 )) > invocation
+    cat ../etc/daemon.conf > loaded; echo $1 >> asked ;;
 reload)
     cat ../etc/daemon.conf > loaded; echo reload >> asked ;;
 stop)

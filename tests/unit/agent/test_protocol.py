@@ -63,7 +63,7 @@ def test_json_is_read_and_written_as_the_json_package_does(value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[1,]", "nul", "{}x", " 1", "NaN", '{"a":1,}', "[" * 100_000, '"\x01"'])
 def test_broken_json_is_an_error_of_values(text: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError):  # noqa: PT011 - the messages are of the C code and differ by version
         jsonlite.loads(text)
 
 
