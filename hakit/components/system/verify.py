@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from hakit.components.system.settings import SystemSettings
     from hakit.inventory.model import Host, Site
 
+RUNNING = ("active", "reloading")
+STARTS_AT_BOOT = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "transient")
+"""What `systemctl is-enabled` says of units that are enabled, or have nothing that could be (systemctl(1))."""
+
 
 def test_packages_are_installed(host: Remote, settings: SystemSettings) -> None:
     """Every package is installed."""
@@ -82,9 +86,12 @@ def test_units_are_as_declared(host: Remote, settings: SystemSettings) -> None:
     """Every unit runs, and starts with the host, or does not, as declared."""
     wrong = []
     for name, unit in settings.units.items():
-        service = host.service(name)
-        if unit.running is not None and service.is_running != unit.running:
+        running = host.run("systemctl is-active -- %s", name).stdout.strip() in RUNNING
+        enabled = host.run("systemctl is-enabled -- %s", name).stdout.strip()
+        if unit.running is not None and running != unit.running:
             wrong.append(f"{name} {'does not run' if unit.running else 'runs'}")
-        if unit.enabled is not None and service.is_enabled != unit.enabled:
-            wrong.append(f"{name} is {'not ' if unit.enabled else ''}enabled")
+        if unit.enabled is True and enabled not in STARTS_AT_BOOT:
+            wrong.append(f"{name} does not start with the host: it is {enabled or 'not there'}")
+        if unit.enabled is False and enabled in ("enabled", "enabled-runtime"):
+            wrong.append(f"{name} starts with the host")
     assert not wrong, "; ".join(wrong)
