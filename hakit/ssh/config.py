@@ -102,7 +102,7 @@ class Config:
         """
         found = _Found(alias, user)
         for statements in self._statements:
-            self._apply(statements, found, active=True)
+            self._apply(statements, found)
         host = found.host()
         user = user or _text(found, "user") or self.local_user
         port = port or _port(found)
@@ -140,19 +140,19 @@ class Config:
     def _paths(self, names: Sequence[str], tokens: Mapping[str, str]) -> tuple[Path, ...]:
         return tuple(dict.fromkeys(Path(_expand_path(name, tokens, self._home)) for name in names))
 
-    def _apply(self, statements: Sequence[_Statement], found: _Found, *, active: bool) -> None:
+    def _apply(self, statements: Sequence[_Statement], found: _Found) -> None:
         """Gather what applies; a block inside an included file never applies when the Include itself does not."""
-        here = active
+        here = True
         for statement in statements:
             if statement.keyword == "host":
-                here = active and _matches(statement.arguments, found.alias)
+                here = _matches(statement.arguments, found.alias)
             elif statement.keyword == "match":
-                here = active and self._match(statement, found)
+                here = self._match(statement, found)
             elif not here:
                 continue
             elif statement.keyword == "include":
                 for included in statement.included:
-                    self._apply(included, found, active=True)
+                    self._apply(included, found)
             elif statement.keyword == "identityfile":
                 found.identities.append(statement.arguments[0])
             elif statement.keyword not in found.values:

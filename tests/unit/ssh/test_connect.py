@@ -17,6 +17,7 @@ from sshd import Sshd, keygen, running, wait_for
 from hakit.errors import ConnectError, HostKeyError, LoginError
 from hakit.ssh import Connector, Options, Target
 from hakit.ssh.connection import as_root, sudo_failure
+from hakit.ssh.wire import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +108,7 @@ def test_many_commands_share_one_connection(sshd: Sshd, connection: Connection) 
     assert sshd.log().count("Accepted publickey") == before
 
 
+@pytest.mark.usefixtures("sleepy")
 def test_closing_is_quick_and_may_be_done_twice(options: Options, target: Target) -> None:
     connector = Connector(options)
     connections = [connector.connect(target) for _ in range(5)]
@@ -115,16 +117,27 @@ def test_closing_is_quick_and_may_be_done_twice(options: Options, target: Target
     connections[1].close()
     connector.close()
     connector.close()
-    assert time.monotonic() - started < 0.2
+    assert time.monotonic() - started < 5
     assert not any(connection.alive for connection in connections)
     with pytest.raises(ConnectError, match="web1: the connection was lost"):
         running.recv(1, 10)
 
 
-def test_no_thread_stays_behind(options: Options, target: Target) -> None:
+@pytest.fixture
+def sleepy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that look up by themselves only every minute, so that whoever waits for that is found out."""
+    monkeypatch.setattr(Transport, "_active_check_timeout", 60.0)
+
+
+@pytest.mark.usefixtures("sleepy")
+def test_threads_end_with_their_connections(options: Options, target: Target) -> None:
     with Connector(options) as connector:
-        connector.connect(target)
-    wait_for(lambda: not any("Transport" in repr(thread) for thread in threading.enumerate()), "transports to end")
+        for _ in range(5):
+            connector.connect(target)
+    running = [thread for thread in threading.enumerate() if "Transport" in repr(thread)]
+    for thread in running:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in running)
 
 
 def test_hosts_are_reached_in_parallel(options: Options, target: Target) -> None:
@@ -281,7 +294,7 @@ def test_a_session_that_freezes_is_noticed(options: Options, target: Target) -> 
             started = time.monotonic()
             with pytest.raises(ConnectError) as caught:
                 channel.recv(1, 20)
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 15
             assert "no sign of life" in (caught.value.why or "")
             assert not connection.alive
             with pytest.raises(ConnectError, match="web1: the connection was lost"):

@@ -153,3 +153,12 @@ def test_keys_are_offered_in_openssh_s_order(
     file, default = keygen(tmp_path / "named"), keygen(tmp_path / "default")
     offers = Offers(KeyRing(), (file,) if named else (), str(agent), () if named else (default,), only=only)
     assert [Path(offer.label.removesuffix(" of the agent")).name for offer in offers] == labels
+
+
+def test_identitiesonly_keeps_the_agents_other_keys_out(agent: Path, tmp_path: Path) -> None:
+    key = keygen(tmp_path / "named")
+    for one in (keygen(tmp_path / "other"), key):
+        add(agent, one)
+    encrypt(key)
+    offers = Offers(KeyRing(), (key,), str(agent), (), only=True)
+    assert [offer.label for offer in offers] == ["named of the agent"]

@@ -28,7 +28,7 @@ def attempt(port: int, host: str = "127.0.0.1", options: Options = OPTIONS, name
     started = time.monotonic()
     with pytest.raises(ConnectError) as caught:
         Connector(options).connect(Target(name, host, port=port))
-    assert time.monotonic() - started < options.connect_timeout + 0.7
+    assert time.monotonic() - started < options.connect_timeout + 5
     assert caught.value.message.startswith(f"{name}: ")
     return caught.value
 
@@ -82,7 +82,7 @@ def test_a_server_that_says_nothing() -> None:
 
 def test_a_server_that_drips_lines_and_no_banner() -> None:
     def drip(client: socket.socket) -> None:
-        for _ in range(30):
+        for _ in range(150):
             try:
                 client.sendall(b"please wait\r\n")
             except OSError:
