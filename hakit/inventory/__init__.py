@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: Path, schemas: Mapping[str, type[BaseModel]]) -> Site:
+def load(path: Path, schemas: Mapping[str, type[BaseModel]], *, need_secrets: bool = True) -> Site:
     """The site of an inventory file or folder; `schemas` are the components' settings by name.
 
-    Raises InventoryError with every problem found.
+    With `need_secrets`, a secret that is surely not set is a problem too. Raises InventoryError with every problem.
     """
     from hakit.inventory.loader import load_site  # noqa: PLC0415 - whoever only needs a type does not pay for YAML
 
-    return load_site(path, schemas)
+    return load_site(path, schemas, need_secrets=need_secrets)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hakit.errors import InventoryError
 from hakit.inventory import checks
 from hakit.inventory.core import SITE_KEYS, Core, Lab, SecretSources, Service
-from hakit.inventory.document import DocumentError, Mapping, Scalar, parse, plain
+from hakit.inventory.document import DocumentError, Mapping, Node, Scalar, parse, plain
 from hakit.inventory.explain import unknown
 from hakit.inventory.files import (
     VAULTED,
@@ -40,13 +40,15 @@ if TYPE_CHECKING:
 HAKIT = "hakit"
 
 
-def load_site(path: Path, schemas: Dict[str, type[BaseModel]]) -> Site:
+def load_site(path: Path, schemas: Dict[str, type[BaseModel]], *, need_secrets: bool = True) -> Site:
     """The site of an inventory file or folder. Raises InventoryError with every problem found."""
     graph, problems, warnings = read_graph(path)
     if problems:
         raise InventoryError(_sorted(problems))
     loader = _Loader(path, schemas, graph)
     site = loader.site(warnings)
+    if need_secrets and not loader.problems:
+        loader.problems += _missing_secrets(site)
     if loader.problems:
         raise InventoryError(_sorted(loader.problems))
     return site
@@ -64,21 +66,49 @@ def read_graph(path: Path) -> tuple[Graph, list[Problem], list[Problem]]:
     except UnreadableError as error:
         return graph, [error.problem], []
     problems: list[Problem] = []
+    strangers: list[Problem] = []
+    good = 0
     for file in files:
         try:
-            text = read(file)
-            if text.startswith(VAULTED):
-                raise UnreadableError("is encrypted by Ansible Vault; hakit can't read hosts from it", file)  # noqa: TRY301 - one way out
-            if is_ini(text):
-                raise UnreadableError(f"is an inventory in INI format; {conversion(file)}", file)  # noqa: TRY301 - as above
-            graph.add(parse(text, str(file)), str(file))
+            root = _source(file)
         except UnreadableError as error:
-            problems.append(error.problem)
+            (strangers if _may_be_stranger(file, path) else problems).append(error.problem)
         except DocumentError as error:
-            problems += error.problems
+            (strangers if _may_be_stranger(file, path) else problems).extend(error.problems)
+        else:
+            if file != path and not isinstance(root, Mapping):
+                other = "empty" if root is None else shape(root)
+                strangers.append(Problem(f"is no inventory: {other}, not a mapping of groups", Mark(str(file), 1)))
+                continue
+            graph.add(root, str(file))
+            good += 1
+    if good:
+        warnings += [replace(problem, severity="warning") for problem in strangers]
+    else:
+        problems += strangers
     graph.finish()
     _read_variables(graph, path if path.is_dir() else path.parent, problems)
     return graph, problems + graph.problems, warnings + graph.warnings
+
+
+def _source(file: Path) -> Node | None:
+    """The document in an inventory file. Raises UnreadableError, DocumentError."""
+    text = read(file)
+    if text.startswith(VAULTED):
+        raise UnreadableError("is encrypted by Ansible Vault; hakit can't read hosts from it", file)
+    if is_ini(text):
+        raise UnreadableError(f"is an inventory in INI format; {conversion(file)}", file)
+    return parse(text, str(file))
+
+
+def _may_be_stranger(file: Path, path: Path) -> bool:
+    """Whether a file that can't be read may be something else: in a folder, without a suffix, and no INI inventory."""
+    if file == path or file.suffix:
+        return False
+    try:
+        return not is_ini(read(file))
+    except UnreadableError:
+        return True
 
 
 def _read_variables(graph: Graph, root: Path, problems: list[Problem]) -> None:
@@ -182,8 +212,6 @@ class _Loader:
         self.problems += self.validator.problems
         managed = {name for name, found in parts.items() if found.keys}
         self.problems += checks.all_problems(site, self.graph, managed)
-        if not self.problems:
-            self.problems += _missing_secrets(site)
         return site
 
     def check_layers(self) -> None:

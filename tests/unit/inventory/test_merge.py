@@ -196,6 +196,12 @@ all:
     }
 
 
+def test_one_alias_may_fill_several_keys(write: Write) -> None:
+    text = "all: {hosts: {h: {x: &x rack1, hakit: {zone: *x, address: *x}}}}\n"
+    host = load(write({"hosts.yml": text}), SCHEMAS).hosts["h"]
+    assert (host.zone, host.address) == ("rack1", "rack1")
+
+
 def test_warnings_do_not_stop_a_foreign_inventory(write: Write) -> None:
     files = {
         "hosts.yml": "all: {hosts: {a: }, remote_user: me, children: {a: {hosts: {b: }}}}\n",
@@ -208,6 +214,29 @@ def test_warnings_do_not_stop_a_foreign_inventory(write: Write) -> None:
     assert "encrypted by Ansible Vault" in said
     assert "is the name of a host and of a group" in said
     assert "this is ignored" in said
+
+
+def test_files_that_are_no_inventory_are_passed_over_in_a_folder(write: Write) -> None:
+    files = {
+        "hosts.yml": "all: {hosts: {a: }}\n",
+        "playbook.yml": "- hosts: all\n",
+        "later.yml": "# nothing yet\n",
+        "vault_pass": "{ no yaml\n",
+        "nodes": "b:\n  hosts: {c: }\n",
+    }
+    site = load(write(files), SCHEMAS)
+    assert list(site.hosts) == ["a", "c"]
+    assert [warning.mark.file.rpartition("/")[2] for warning in site.warnings if warning.mark] == [
+        "later.yml",
+        "playbook.yml",
+        "vault_pass",
+    ]
+
+
+@pytest.mark.parametrize("text", ["[web]\na\n", "a ansible_host=10.0.0.1\n"])
+def test_an_ini_file_is_never_passed_over(text: str, write: Write) -> None:
+    with pytest.raises(InventoryError, match="INI format"):
+        load(write({"hosts.yml": "all: {hosts: {a: }}\n", "more": text}), SCHEMAS)
 
 
 def test_problems_that_many_hosts_inherit_are_told_once(write: Write) -> None:

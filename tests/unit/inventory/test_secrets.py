@@ -174,6 +174,8 @@ def test_missing_names_are_told(inventory: Path, monkeypatch: pytest.MonkeyPatch
     good(inventory, "init")
     with pytest.raises(InventoryError, match="the secret pw is not set; set it with  hakit secret set pw"):
         load(inventory, SCHEMAS)
+    assert load(inventory, SCHEMAS, need_secrets=False).hosts["h"].settings["balancer"]
+    assert "(not in the store)" in good(inventory, "list")
     assert Secrets(inventory).missing(["pw", "x", "pw"]) == ("pw", "x")
     monkeypatch.setenv("HAKIT_SECRET_PW", "y")
     assert load(inventory, SCHEMAS).secrets.missing(["pw", "x"]) == ("x",)
