@@ -84,12 +84,16 @@ def components() -> dict[str, Component]:
     return discover()
 
 
-def load(path: Path) -> tuple[Site, dict[str, Component]]:
-    """The site of an inventory, validated against the installed components. Raises InventoryError."""
+def load(path: Path, *, need_secrets: bool = True) -> tuple[Site, dict[str, Component]]:
+    """The site of an inventory, validated against the installed components. Raises InventoryError.
+
+    Without `need_secrets`, secrets that are named but not set are no problem.
+    """
     from hakit.inventory import load as load_site
 
     found = components()
-    return load_site(path, {name: one.Settings for name, one in found.items()}), found
+    schemas = {name: one.Settings for name, one in found.items()}
+    return load_site(path, schemas, need_secrets=need_secrets), found
 
 
 def checked(site: Site, components: dict[str, Component]) -> None:

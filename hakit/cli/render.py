@@ -30,7 +30,7 @@ def render(inventory: Path, output: Path, hosts: tuple[str, ...], *, as_json: bo
     from hakit.engine.select import select
     from hakit.present.terminal import count
 
-    site, components = options.load(inventory)
+    site, components = options.load(inventory, need_secrets=False)
     options.checked(site, components)
     result = render_site(site, components, select(site, hosts), output)
     if as_json:
