@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -49,6 +50,12 @@ def target(host: Host) -> Target:
         key_file=login.key_file,
         become=login.become,
     )
+
+
+def announce(hosts: int) -> None:
+    """Say on a terminal that hosts are being asked, which takes up to the connect timeout when one is dead."""
+    if sys.stderr.isatty():
+        click.echo(f"Asking {hosts} host{'s' if hosts > 1 else ''} …", err=True)
 
 
 def pinned(site: Site) -> Path:

@@ -128,7 +128,7 @@ def look(site: Site, hosts: Sequence[str], replace: frozenset[str], *, no_lab: b
     """Ask the hosts, several at once. Raises LabError."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from hakit.cli.reach import connector, target
+    from hakit.cli.reach import announce, connector, target
     from hakit.errors import ConnectError
     from hakit.ssh.scan import scan
 
@@ -140,6 +140,7 @@ def look(site: Site, hosts: Sequence[str], replace: frozenset[str], *, no_lab: b
             except ConnectError as error:
                 return error
 
+        announce(len(hosts))
         with ThreadPoolExecutor(min(forks, len(hosts))) as pool:
             answers = dict(zip(hosts, pool.map(ask, hosts), strict=True))
     return Seen(

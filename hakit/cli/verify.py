@@ -87,7 +87,7 @@ def job(site: Site, components: dict[str, Component], asked: options.Asked) -> J
 
 def carry_out(work: Job, asked: options.Asked, sink: Callable[[Outcome], None], junit: Path | None) -> Report:
     """Connect to the site's hosts, run the tests, hang up. Raises LabError, HakitError."""
-    from hakit.cli.reach import connector, target
+    from hakit.cli.reach import announce, connector, target
     from hakit.verify.hosts import Reach
     from hakit.verify.runner import run
 
@@ -96,6 +96,7 @@ def carry_out(work: Job, asked: options.Asked, sink: Callable[[Outcome], None], 
         def connect(host: Host) -> Connection:
             return ssh.connect(target(host))
 
+        announce(len(work.chosen))
         return run(work, Reach(work.site.hosts, connect, asked.forks), sink, junit)
 
 
