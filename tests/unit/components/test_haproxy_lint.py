@@ -14,6 +14,7 @@ SERVERS = {"a": {"address": "10.9.0.1", "port": 80}, "b": {"address": "10.9.0.2"
 WEB: dict[str, Any] = {"bind": ["10.1.0.1:80"], "servers": SERVERS}
 DATABASES = {name: {**server, "port": 5432} for name, server in SERVERS.items()}
 SPARE = {**DATABASES["b"], "backup": True}
+TABLE = "stick-table type ip size 1k expire 1m"
 POOL: dict[str, Any] = {"servers": SERVERS}
 
 
@@ -198,6 +199,7 @@ def test_it_says(tmp_path: Path, haproxy: dict[str, Any], key: str, said: str) -
         pytest.param(
             {"listens": {"w": WEB, "x": {**WEB, "bind": ["127.0.0.2:80", "[::1]:80"]}}}, id="one port, other addresses"
         ),
+        pytest.param({"listens": {"w": {**WEB, "extra": [TABLE]}}}, id="a table of a balancer that is alone"),
         pytest.param({"listens": {"w": {**WEB, "servers": {"lb1": {"port": 8080}, **SERVERS}}}}, id="itself a server"),
     ],
 )
