@@ -62,6 +62,19 @@ class HostNode:
     files: list[Layer] = field(default_factory=list)
 
 
+def root_problem(root: Node | None, file: str) -> Problem | None:
+    """Why a document is no inventory, or None."""
+    if root is None or _is_null(root):
+        return Problem("is empty; an inventory begins with  all:", Mark(file, 1))
+    if not isinstance(root, Mapping):
+        return Problem(f"expects a mapping of groups that begins with  all:  but this is {shape(root)}", root.mark)
+    plugin = root.get("plugin")
+    if isinstance(plugin, Scalar) and plugin.value:
+        message = f"configures a dynamic inventory, which hakit does not run; {conversion(file)}"
+        return Problem(message, plugin.mark, "plugin")
+    return None
+
+
 class Graph:
     """The hosts and groups that all files of an inventory define together; collects what is wrong in `problems`."""
 
@@ -79,18 +92,10 @@ class Graph:
         """Note something that is wrong."""
         self.problems.append(Problem(message, node.mark, key))
 
-    def add(self, root: Node | None, file: str) -> None:
+    def add(self, root: Mapping) -> None:
         """Read one inventory file."""
-        if root is None or (isinstance(root, Scalar) and root.value is None):
-            self.problems.append(Problem("is empty; an inventory begins with  all:", Mark(file, 1)))
-        elif not isinstance(root, Mapping):
-            self.error(f"expects a mapping of groups that begins with  all:  but this is {shape(root)}", root)
-        elif isinstance(plugin := root.get("plugin"), Scalar) and plugin.value:
-            message = f"configures a dynamic inventory, which hakit does not run; {conversion(file)}"
-            self.error(message, plugin, "plugin")
-        else:
-            for name, entry in root.items.items():
-                self.group(name, entry)
+        for name, entry in root.items.items():
+            self.group(name, entry)
 
     def group(self, name: object, entry: Entry) -> str | None:
         """Read the definition of one group, with all below it; its name, or None where it is none."""

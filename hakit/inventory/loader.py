@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.errors import InventoryError
 from hakit.inventory import checks
 from hakit.inventory.core import SITE_KEYS, Core, Lab, SecretSources, Service
-from hakit.inventory.document import DocumentError, Mapping, Node, Scalar, parse, plain
+from hakit.inventory.document import DocumentError, Mapping, Scalar, parse, plain
 from hakit.inventory.explain import unknown
 from hakit.inventory.files import (
     VAULTED,
@@ -22,7 +22,7 @@ from hakit.inventory.files import (
     sources,
     variable_files,
 )
-from hakit.inventory.groups import Graph, Layer, shape
+from hakit.inventory.groups import Graph, Layer, root_problem, shape
 from hakit.inventory.model import Group, Host, Site
 from hakit.inventory.origin import Mark, Problem, dotted
 from hakit.inventory.secrets import Secrets
@@ -70,18 +70,14 @@ def read_graph(path: Path) -> tuple[Graph, list[Problem], list[Problem]]:
     good = 0
     for file in files:
         try:
-            root = _source(file)
+            graph.add(_source(file))
+            good += 1
         except UnreadableError as error:
             (strangers if _may_be_stranger(file, path) else problems).append(error.problem)
+        except _StrangerError as error:
+            (problems if file == path else strangers).extend(error.problems)
         except DocumentError as error:
             (strangers if _may_be_stranger(file, path) else problems).extend(error.problems)
-        else:
-            if file != path and not isinstance(root, Mapping):
-                other = "empty" if root is None else shape(root)
-                strangers.append(Problem(f"is no inventory: {other}, not a mapping of groups", Mark(str(file), 1)))
-                continue
-            graph.add(root, str(file))
-            good += 1
     if good:
         warnings += [replace(problem, severity="warning") for problem in strangers]
     else:
@@ -91,14 +87,22 @@ def read_graph(path: Path) -> tuple[Graph, list[Problem], list[Problem]]:
     return graph, problems + graph.problems, warnings + graph.warnings
 
 
-def _source(file: Path) -> Node | None:
-    """The document in an inventory file. Raises UnreadableError, DocumentError."""
+class _StrangerError(DocumentError):
+    """The document is empty, a list or the like: in a folder it may be a playbook, say."""
+
+
+def _source(file: Path) -> Mapping:
+    """The document in an inventory file. Raises UnreadableError, DocumentError, _StrangerError."""
     text = read(file)
     if text.startswith(VAULTED):
         raise UnreadableError("is encrypted by Ansible Vault; hakit can't read hosts from it", file)
     if is_ini(text):
         raise UnreadableError(f"is an inventory in INI format; {conversion(file)}", file)
-    return parse(text, str(file))
+    root = parse(text, str(file))
+    wrong = root_problem(root, str(file))
+    if isinstance(root, Mapping) and wrong is None:
+        return root
+    raise (DocumentError if isinstance(root, Mapping) else _StrangerError)(*([wrong] if wrong else []))
 
 
 def _may_be_stranger(file: Path, path: Path) -> bool:
