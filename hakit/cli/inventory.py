@@ -22,7 +22,7 @@ EPILOG = """
 Examples:
   hakit inventory -i inventories/lab
   hakit inventory -i inventories/lab --host lb1
-  hakit inventory -i inventories/lab --blame lb1 keepalived.instances.front.interface
+  hakit inventory -i inventories/lab --blame lb1 keepalived.instances.web.prefer
   hakit inventory -i hosts.yml --json | jq '._meta.hostvars | keys'
 """
 
