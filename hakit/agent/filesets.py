@@ -63,13 +63,13 @@ def declared_paths(work: Work) -> dict[str, Files]:
     return {file.path: one for one in work.declared.values() if one.type == "files" for file in one.files}  # type: ignore[attr-defined, misc]  # the type says that it is Files
 
 
-def declared_hashes(work: Work) -> dict[str, str]:
-    """The hashes of what is declared, by path."""
+def declared_hashes(paths: Iterable[str], work: Work) -> dict[str, str]:
+    """The hashes of what is declared at these paths."""
+    sets = declared_paths(work)
     return {
         file.path: disk.digest(file.content.reveal().encode("utf-8"))
-        for one in work.declared.values()
-        if one.type == "files"
-        for file in one.files  # type: ignore[attr-defined]  # the type says that it is Files
+        for one in {sets[path].key: sets[path] for path in paths if path in sets}.values()
+        for file in one.files
     }
 
 

@@ -186,7 +186,7 @@ def _differing(
         return []
     from hakit.agent.filesets import declared_hashes
 
-    declared = declared_hashes(work)
+    declared = declared_hashes(paths, work)
     found = []
     for path, on_disk in loaded.hashes(paths, work).items():
         stale = state.get("NeedDaemonReload") == "yes"

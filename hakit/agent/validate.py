@@ -34,7 +34,7 @@ def judge(resource: Files, work: Work) -> None:
     try:
         for validator in resource.validate:
             copies = _lay_out(resource, validator, folder)
-            _ask(validator, copies, work)
+            _ask(validator, copies, resource, work)
     finally:
         disk.delete_tree(folder)
 
@@ -73,12 +73,15 @@ def _redirect(text: str, copies: dict[str, str]) -> str:
     return re.sub(rf"(?<![\w./-])(?:{paths})(?![\w/-])", lambda found: copies[found[0]], text)
 
 
-def _ask(validator: Validator, copies: dict[str, str], work: Work) -> None:
+def _ask(validator: Validator, copies: dict[str, str], resource: Files, work: Work) -> None:
     argv = [_fill(word, copies) for word in validator.argv]
     result = work.run(argv, validator.timeout)
     output = result.tail()
     for path, copy in copies.items():
         output = output.replace(copy, path)
+    for file in resource.files:
+        if file.content.secret:
+            output = mask(output, file.content.reveal(), file.content.masked())
     name = os.path.basename(validator.argv[0])
     if result.late:
         raise Failure(f"{name} did not judge {validator.path} within {validator.timeout:g} s", output=_end(output))
@@ -94,6 +97,22 @@ def _ask(validator: Validator, copies: dict[str, str], work: Work) -> None:
         path=groups.get("path") or validator.path,
         line=int(line) if line and line.isdigit() else None,
     )
+
+
+def mask(output: str, text: str, masked: str) -> str:
+    """Output of a command in which no secret of `text` is left; `masked` is the text with a placeholder for each."""
+    import re
+
+    parts = re.split("(<secret:[^>]*>)", masked)
+    pattern = "".join("(.*?)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+    found = re.fullmatch(pattern, text, re.DOTALL)
+    if found is None:
+        return "(hidden: it may quote a secret)" if output else ""
+    pairs = zip(found.groups(), parts[1::2])  # noqa: B905 - equal by construction; Python 3.9 knows no strict
+    for secret, name in sorted(pairs, key=lambda pair: -len(pair[0])):
+        if secret:
+            output = output.replace(secret, name)
+    return output
 
 
 def _fill(word: str, copies: dict[str, str]) -> str:

@@ -166,6 +166,15 @@ def test_validators_judge_copies_under_their_own_names(agents: Agents, judge: Va
     assert (item.status == "change") == accepted
 
 
+def test_a_judge_that_quotes_a_secret_is_masked(agents: Agents) -> None:
+    judge = validator('cat "$1"; exit 1', place="(?P<message>.*pass.*)")
+    secret = one("/etc/a.conf", "user x\nauth_pass hunter2\n", 0o600, "user x\nauth_pass <secret:vrrp>\n")
+    (item,) = agents.plan(files(secret, validate=(judge,)))
+    assert item.error is not None
+    assert "hunter2" not in repr(item)
+    assert item.error.message == "sh rejects /etc/a.conf: auth_pass <secret:vrrp>"
+
+
 def test_members_of_a_set_are_judged_with_each_other(agents: Agents) -> None:
     agents.write("/etc/part.conf", "old\n")
     judge = validator('grep -q new "$(cut -d" " -f2 "$1")"')

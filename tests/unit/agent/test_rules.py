@@ -32,7 +32,7 @@ BOB = Account(  # noqa: S604 - a declared value, not a call of ours
     shell="/bin/sh",
     groups=("bob",),
     password="!",
-    keys=None,  # noqa: S106 - a declared value, not a call of ours
+    keys=None,
 )
 
 
