@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from hakit.ssh.options import Completed, Dialer, Options, Target
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from hakit.ssh.connector import Connector
 
 __all__ = ["Completed", "Connection", "Connector", "Dialer", "ExecChannel", "Options", "Target"]
+
+# paramiko loads invoke, and with it asyncio and unittest, for the `Match exec` of its own ssh_config reader, which is
+# not used here: a third of its import time.
+sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]  # None means: not to be had
 
 
 def __getattr__(name: str) -> Any:
