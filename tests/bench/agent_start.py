@@ -89,7 +89,7 @@ def main() -> None:
                 after = (time.perf_counter(), time.process_time(), host_cpu(group))
                 figures.append((after[0] - before[0], after[1] - before[1], after[2] - before[2]))
             medians = [statistics.median(column) * 1000 for column in zip(*figures, strict=True)]
-            print(f"{way:8} wall {medians[0]:6.1f} ms  controller {medians[1]:6.1f} ms  host {medians[2]:6.1f} ms")
+            print(f"{way:8} wall {medians[0]:6.1f} ms  controller {medians[1]:6.1f} ms  host {medians[2]:6.1f} ms")  # noqa: T201 - its figures are what it is for
         connection.run("rm -r /srv/bench /var/lib/hakit/agent", 10)
         connection.close()
 

@@ -14,11 +14,10 @@ from hakit.cli.reach import connector, target
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from conftest import LabHandle
-
     from hakit.agent.client import BatchResult, Item
     from hakit.agent.resources.base import Resource
     from hakit.ssh import Connection
+    from tests.lab.conftest import LabHandle
 
 INVENTORY = """
 all:

@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_host import INVENTORY, AgentHost, apply_with, file
 
 from hakit.agent.client import AgentGone, Client
 from hakit.agent.frames import TO_HOST, encode
@@ -18,13 +17,13 @@ from hakit.agent.resources.package import Package
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.agent.wire import Text
+from tests.lab.agent_host import INVENTORY, AgentHost, apply_with, file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import LabFactory, LabHandle
-
     from hakit.agent.resources.base import Resource
+    from tests.lab.conftest import LabFactory, LabHandle
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKXPvTN3Pq5xP1KvHqGPMxX3xX1d2P1zv3n8YkYw0a0b ops@example"
 DAEMON = "/etc/systemd/system/sleeper.service"

@@ -17,7 +17,7 @@ from hakit.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORY = Path(__file__).parents[2] / "inventories" / "lab"
 ADDRESSES = {"10.77.0.100": "lb1", "10.77.0.101": "lb2"}

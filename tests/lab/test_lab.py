@@ -21,7 +21,7 @@ from hakit.lab.machine import cgroup_root, kill, lab_cgroup
 from hakit.lab.state import Place, read_record
 
 if TYPE_CHECKING:
-    from conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORY = """
 all:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORY = """
 all:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORY = """
 all:

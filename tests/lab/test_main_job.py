@@ -13,7 +13,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORIES = Path(__file__).parents[2] / "inventories"
 HOSTS = ("lb1", "lb2", "web1", "web2", "web3")

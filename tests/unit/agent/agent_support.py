@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import driver
-
 from hakit.agent.bootstrap import bundle
 from hakit.agent.client import AgentEvent, Client
 from hakit.agent.resources.files import File, Files
 from hakit.agent.wire import Text
+from tests.unit.agent import driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_support import Agents
+
+from tests.unit.agent.agent_support import Agents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

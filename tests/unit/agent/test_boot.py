@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_support import PipeChannel
 
 import hakit.agent
 from hakit.agent import bootstrap, client
 from hakit.agent.client import AgentGone, Client
+from tests.unit.agent.agent_support import PipeChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

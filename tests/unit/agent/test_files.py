@@ -7,14 +7,14 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_support import ME, MY_GROUP, files, one
 
 from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Validator
 from hakit.agent.resources.paths import Directory, Symlink
+from tests.unit.agent.agent_support import ME, MY_GROUP, files, one
 
 if TYPE_CHECKING:
-    from agent_support import Agents
+    from tests.unit.agent.agent_support import Agents
 
 
 def validator(script: str, path: str = "/etc/a.conf", **more: object) -> Validator:

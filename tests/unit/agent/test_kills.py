@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_support import ME, MY_GROUP, Agents, apply_with, files, one
 
 from hakit.agent.client import AgentGone
 from hakit.agent.resources.paths import Directory, Symlink
 from hakit.agent.resources.unit import Unit
+from tests.unit.agent.agent_support import ME, MY_GROUP, Agents, apply_with, files, one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agent_support import Agents, ForkChannel, files, one
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from hakit.agent.resources.paths import Directory, Symlink
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.agent.wire import Text, from_wire, probe_from_wire, wire
+from tests.unit.agent.agent_support import Agents, ForkChannel, files, one
 
 if TYPE_CHECKING:
     from hakit.agent.resources.base import Resource

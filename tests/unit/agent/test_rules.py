@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_support import ME, Agents
 
 from hakit.agent import process
 from hakit.agent.accounts import Account, user_commands
@@ -20,6 +19,7 @@ from hakit.agent.probing import endpoint, split_url
 from hakit.agent.resources.account import Group, User
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.units import _time
+from tests.unit.agent.agent_support import ME, Agents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ BOB = Account(  # noqa: S604 - a declared value, not a call of ours
     home="/home/bob",
     shell="/bin/sh",
     groups=("bob",),
-    password="!",
+    password="!",  # noqa: S106 - a locked one
     keys=None,
 )
 

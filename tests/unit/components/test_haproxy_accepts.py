@@ -10,12 +10,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from programs import program
-from sites import COMPONENTS, found, site
 
 from hakit.components.templates import Templates
 from hakit.engine.compile import declare
 from hakit.engine.facts import offline
+from tests.unit.components.programs import program
+from tests.unit.components.sites import COMPONENTS, found, site
 
 BACKENDS = ("web", "api", "mail", "x-1.y_2")
 DURATIONS = st.sampled_from(["1ms", "250ms", "1s", "1500ms", "90s", "5m", "1h", "1d", "1m30s"])

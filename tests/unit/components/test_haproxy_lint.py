@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sites import found, site
+
+from tests.unit.components.sites import found, site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from sites import COMPONENTS
 
 from hakit.components.content import Content
 from hakit.components.haproxy.resources import VALIDATOR
@@ -15,6 +14,7 @@ from hakit.engine.compile import declare
 from hakit.engine.facts import offline
 from hakit.inventory import load
 from hakit.inventory.origin import dotted
+from tests.unit.components.sites import COMPONENTS
 
 CASE = Path(__file__).parent / "cases" / "haproxy-http" / "inventory.yml"
 

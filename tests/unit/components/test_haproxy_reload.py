@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from programs import program
 
 from hakit.components.registry import discover
 from hakit.components.templates import Templates
 from hakit.inventory import load
+from tests.unit.components.programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sites import COMPONENTS, site
-
 from hakit.components.haproxy import Haproxy
 from hakit.components.haproxy.view import partners
+from tests.unit.components.sites import COMPONENTS, site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sites import COMPONENTS
 
 from hakit.engine.render import render_site
 from hakit.inventory import load
 from hakit.lint import examine
+from tests.unit.components.sites import COMPONENTS
 
 INVENTORIES = Path(__file__).parents[3] / "inventories"
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from programs import program
 
 from hakit.components.base import Facts
 from hakit.components.keepalived.resources import CONFIG, VALIDATOR
@@ -21,6 +20,7 @@ from hakit.components.templates import Templates
 from hakit.engine.compile import declare
 from hakit.inventory import load
 from hakit.lint import findings
+from tests.unit.components.programs import program
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sites import found, site
 
 from hakit.errors import InventoryError
+from tests.unit.components.sites import found, site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sites import COMPONENTS, site
-
 from hakit.components.templates import Templates
 from hakit.engine.compile import declare
 from hakit.engine.facts import offline
+from tests.unit.components.sites import COMPONENTS, site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from pydantic import BaseModel
-from sites import host, site
 
 from hakit.agent.resources.account import User
 from hakit.agent.resources.files import File, Files
@@ -18,6 +17,7 @@ from hakit.components.content import Content
 from hakit.components.templates import Templates
 from hakit.engine.compile import HostResources, declare
 from hakit.errors import InventoryError
+from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

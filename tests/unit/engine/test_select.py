@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sites import host, site
 
 from hakit.engine.select import select, select_components
 from hakit.errors import UsageError
+from tests.unit.engine.sites import host, site
 
 SITE = site(host("lb1", "balancers"), host("lb2", "balancers"), host("web1", "web"), host("web2", "web"))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sites import host, site
 
 from hakit.components.templates import Templates
 from hakit.errors import TemplateError
 from hakit.inventory.origin import Mark, Number, Origin, Text
 from hakit.inventory.secrets import Secret, Secrets
+from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
     from pathlib import Path

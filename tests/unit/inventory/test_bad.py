@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import SCHEMAS
 
 from hakit.errors import InventoryError
 from hakit.inventory import load
+from tests.unit.inventory.conftest import SCHEMAS
 
 HERE = Path(__file__).parent / "bad"
 CASES = sorted(path for path in HERE.iterdir() if path.is_dir())

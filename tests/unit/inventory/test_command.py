@@ -16,7 +16,7 @@ from hakit.inventory.starter import FILES
 from hakit.inventory.store import Store, make_identity
 
 if TYPE_CHECKING:
-    from conftest import Ansible
+    from tests.unit.inventory.conftest import Ansible
 
 ROOT = Path(__file__).parents[3]
 LAB = "inventories/lab"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import SCHEMAS, Balancer
 
 from hakit.errors import InventoryError, UsageError
 from hakit.inventory import load
 from hakit.inventory.blame import blame, flat
 from hakit.inventory.origin import Number, Real, Text, origin_of
+from tests.unit.inventory.conftest import SCHEMAS, Balancer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from hakit.inventory import load
 from hakit.inventory.listing import inventory_list
 
 if TYPE_CHECKING:
-    from conftest import Ansible
+    from tests.unit.inventory.conftest import Ansible
 
 CASES = sorted(Path(__file__).parent.joinpath("parity").iterdir())
 

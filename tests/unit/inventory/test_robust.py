@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from conftest import SCHEMAS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hakit.errors import InventoryError
 from hakit.inventory import load
+from tests.unit.inventory.conftest import SCHEMAS
 
 if TYPE_CHECKING:
     from pathlib import Path

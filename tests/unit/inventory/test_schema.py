@@ -8,7 +8,6 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import SCHEMAS
 
 from hakit.cli import options
 from hakit.cli.init import init
@@ -17,6 +16,7 @@ from hakit.inventory import load
 from hakit.inventory.reference import markdown
 from hakit.inventory.schema import inventory_schema
 from hakit.lint import findings
+from tests.unit.inventory.conftest import SCHEMAS
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import SCHEMAS, Balancer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from hakit.errors import HakitError, InventoryError, SecretError
 from hakit.inventory import load
 from hakit.inventory.secrets import Secret, Secrets, is_name
 from hakit.inventory.store import ARMOR_BEGIN, Store, format_secrets, make_identity, parse_secrets
+from tests.unit.inventory.conftest import SCHEMAS, Balancer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sshd import Sshd, keygen, running, wait_for
 
 from hakit.errors import ConnectError, HostKeyError, LoginError
 from hakit.ssh import Connector, Options, Target
 from hakit.ssh.connection import as_root, sudo_failure
 from hakit.ssh.wire import Transport
+from tests.unit.ssh.sshd import Sshd, keygen, running, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sshd import Sshd, keygen, running, wait_for
 
 from hakit.errors import LoginError
 from hakit.ssh import Connector, Options, Target
 from hakit.ssh.agent import Agent
 from hakit.ssh.keys import KeyRing, Offers
+from tests.unit.ssh.sshd import Sshd, keygen, running, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sshd import Sshd, free_port, hakit, keygen, running
+
+from tests.unit.ssh.sshd import Sshd, free_port, hakit, keygen, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import paramiko
 import pytest
 from paramiko.common import AUTH_FAILED
-from sshd import free_port
 
 from hakit.errors import ConnectError, LabError, LoginError
 from hakit.ssh import Connector, Options, Target
 from hakit.ssh.known_hosts import KnownHosts, PublicKey
+from tests.unit.ssh.sshd import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

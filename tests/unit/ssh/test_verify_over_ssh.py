@@ -7,7 +7,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
-from sshd import Sshd, free_port, hakit, running
+
+from tests.unit.ssh.sshd import Sshd, free_port, hakit, running
 
 if TYPE_CHECKING:
     import subprocess
