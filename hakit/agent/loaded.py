@@ -68,12 +68,7 @@ def content(record: dict[str, Any], path: str, current: str, on_disk: str, *, st
 
 def note_of(record: dict[str, Any], path: str, current: str, before: str, after: str) -> dict[str, Any]:
     """The note of a write that is about to happen while `current` runs."""
-    old = record.get("written", {}).get(path)
-    if old is not None and old["during"] == current:
-        first: str | None = old["before"]
-    else:
-        first = content(record, path, current, before)
-    return {"during": current, "before": first, "after": after, "open": True}
+    return {"during": current, "before": content(record, path, current, before), "after": after, "open": True}
 
 
 def users_of(paths: Iterable[str], work: Work) -> list[str]:

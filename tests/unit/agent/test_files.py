@@ -74,6 +74,21 @@ def test_a_plan_never_shows_a_secret_that_is_on_disk(agents: Agents, others: boo
     assert "hunter" not in repr(gone)
 
 
+def test_a_foreign_file_is_not_shown_where_a_secret_will_stand(agents: Agents) -> None:
+    agents.write("/etc/a.conf", "pw hunter2\n")
+    (item,) = agents.plan(files(one("/etc/a.conf", "pw new\n", 0o600, "pw <secret:x>\n")))
+    assert "hunter2" not in repr(item)
+    assert item.files[0].why_hidden == "not written by hakit, may hold secrets"
+
+
+def test_the_original_is_that_of_the_last_adoption(agents: Agents) -> None:
+    for original in ("first\n", "second\n"):
+        agents.write("/etc/a.conf", original)
+        agents.apply(files(one("/etc/a.conf", "ours\n")))
+        agents.apply()
+        assert agents.read("/etc/a.conf") == original
+
+
 def test_a_foreign_file_that_not_everyone_may_read_is_not_shown(agents: Agents) -> None:
     agents.write("/etc/a.conf", "pw hunter2\n", 0o600)
     (item,) = agents.plan(files(one("/etc/a.conf", "new\n")))

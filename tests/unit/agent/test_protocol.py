@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -256,6 +257,15 @@ def test_what_children_print_never_reaches_the_frames(agents: Agents) -> None:
         label="noisy", argv=("sh", "-c", f"echo noise; echo noise >&2; touch {agents.root}/x"), creates="/x"
     )
     assert agents.apply(noisy).result.changed == 1
+
+
+def test_the_agent_itself_has_nothing_to_print_frames_over(agents: Agents) -> None:
+    with agents.client(lock=False) as client:
+        channel = client._channel
+        assert isinstance(channel, ForkChannel)
+        ours = Path(f"/proc/self/fd/{channel._in}").readlink()
+        assert Path(f"/proc/{channel.pid}/fd/1").readlink() != ours
+        assert str(Path(f"/proc/{channel.pid}/fd/0").readlink()) == "/dev/null"
 
 
 def _wait_for(state: Any) -> None:
