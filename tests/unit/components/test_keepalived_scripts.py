@@ -64,7 +64,9 @@ def answering(answer: bytes | None) -> Iterator[int]:
                     return
                 held.append(connection)
                 if answer is not None:
-                    connection.recv(4096)
+                    request = b""
+                    while not request.endswith(b"\r\n\r\n"):
+                        request += connection.recv(4096)
                     connection.sendall(answer)
                     connection.close()
 
