@@ -3,9 +3,11 @@ SHELL := /bin/sh
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := .venv/bin
 LAB := inventories/lab
+# haproxy and keepalived judge rendered configurations, sshd is what the SSH tests talk to on loopback.
+JUDGES := haproxy keepalived openssh-client openssh-server
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages demo lab-up lab-down lint unit lab-tests test test-long
+.PHONY: help venv packages judges demo lab-up lab-down lint unit lab-tests test test-long
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -37,7 +39,10 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex '(client|bootstrap)\.py$$' hakit/agent
 	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/host.sh; do sh -n $$script || exit 1; done
 
-unit: .venv/.installed ## Run the tests that need no host
+judges: .venv/.installed
+	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)
+
+unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit
 
 lab-tests: packages ## Run the tests on the lab's hosts
@@ -48,5 +53,5 @@ test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory lab-tests
 
-test-long: packages ## Run the exhaustive matrices
+test-long: packages judges ## Run the exhaustive matrices
 	$(BIN)/pytest tests -m long

@@ -6,23 +6,21 @@ address while a client asks through both of them, and says how long they paused.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hakit.cli.options import load
+from hakit.drill.prober import Prober
 from hakit.errors import LabError
 from hakit.lab import Lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hakit.inventory.model import Site
 
 INVENTORY = Path("inventories/lab")
@@ -46,17 +44,6 @@ def hakit(*words: str, show: bool = True) -> str:
         click.echo(f"hakit {' '.join(words)} ended with {done.returncode}; the lab is left as it is", err=True)
         sys.exit(1)
     return done.stdout or ""
-
-
-@contextmanager
-def client(lab: Lab, urls: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
-    """A client in the lab's network that asks every URL 50 times a second; the result is there afterwards."""
-    seen: dict[str, dict[str, Any]] = {}
-    command = [*lab.enter(), sys.executable, "-m", "hakit.drill.prober", *urls]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as prober:
-        yield seen
-        out, _ = prober.communicate(timeout=30)
-    seen.update(json.loads(out))
 
 
 def holder(lab: Lab, site: Site, address: str) -> str | None:
@@ -92,22 +79,22 @@ def fail_over(lab: Lab, site: Site) -> None:
     """Pull the power of a holder under load, and say what the client saw."""
     home = homes(site)
     wait_for(lab, site, home)
-    urls = [f"http://{address}/" for address in home]
     address, first = next(iter(home.items()))
     other = next(host.name for host in site.members("balancers") if host.name != first)
-    click.echo(f"{address} is on {first}. A client asks {' and '.join(urls)} 50 times a second.")
-    with client(lab, urls) as seen:
+    click.echo(f"{address} is on {first}. A client asks {' and '.join(home)} 50 times a second each.")
+    with ExitStack() as stack:
+        probers = {one: stack.enter_context(Prober(lab.enter(), one)) for one in home}
         time.sleep(1.0)
         hakit("lab", "power", "pull", first, "-i", str(INVENTORY))
         wait_for(lab, site, dict.fromkeys(home, other))
         time.sleep(2.0)
-    for url, result in seen.items():
+        seen = {one: prober.stop() for one, prober in probers.items()}
+    for one, result in seen.items():
         click.echo(
-            f"{url}  {result['requests']} requests, {result['failed']} failed, "
-            + click.style(f"longest pause {result['longest_gap']:.2f} s", bold=True)
+            f"http://{one}/  {len(result.successes)} requests answered, {len(result.failures)} failed, "
+            + click.style(f"longest pause {result.longest_gap:.2f} s", bold=True)
         )
-    worst = max(result["longest_gap"] for result in seen.values())
-    if worst > PROMISE or not all(result["ended_well"] for result in seen.values()):
+    if not all(result.longest_gap <= PROMISE and result.ended_well for result in seen.values()):
         click.echo(f"an address paused for more than {PROMISE:.0f} s", err=True)
         sys.exit(1)
     hakit("lab", "power", "on", first, "-i", str(INVENTORY))

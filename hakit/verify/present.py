@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hakit.present.terminal import count, duration, paint, printable
+from hakit.verify.report import SITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ def ending(report: Report, seconds: float) -> str:
 def _counts(report: Report) -> Iterator[str]:
     """`4 checks on 2 hosts: 3 passed, 1 failed.`, `1 host was not reached.`."""
     if report.outcomes:
-        hosts = count(len({one.host for one in report.outcomes}), "host")
+        hosts = count(len({one.host for one in report.outcomes} - {SITE}), "host")
         numbers = [f"{number} {status}" for status in SIGNS if (number := report.count(status))]
         yield f"{count(len(report.outcomes), 'check')} on {hosts}: {', '.join(numbers)}."
     else:

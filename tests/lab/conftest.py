@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hakit.cli import options
+from hakit.drill.prober import Prober
 from hakit.lab import Lab
 
 if TYPE_CHECKING:
@@ -42,59 +41,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("lab"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: lab tests may not be skipped: {report.longrepr}"
-
-
-@dataclass(frozen=True)
-class Probing:
-    """What a prober saw: times in seconds, and who answered (first line of the body) or why nobody did."""
-
-    successes: tuple[tuple[float, str], ...]
-    failures: tuple[tuple[float, str], ...]
-    until: float
-
-    @property
-    def longest_gap(self) -> float:
-        """The longest time between two successes, or after the last one until the end, in seconds."""
-        times = [at for at, _ in self.successes]
-        return max(after - before for before, after in pairwise([*times, max(self.until, times[-1])]))
-
-
-class Prober:
-    """A client in the lab's network that opens a new connection to a service every 20 ms (timeout 0.3 s).
-
-    Entering waits for the first success; `stop` ends it and returns what it saw.
-    """
-
-    def __init__(self, lab: Lab, address: str, port: int = 80, path: str = "/") -> None:
-        command = [*lab.enter(), sys.executable, "-I", str(Path(__file__).with_name("prober.py"))]
-        self._command = [*command, address, str(port), path]
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
-
-    def run_for(self, seconds: float) -> None:
-        """Let it probe: the one wait here that is not for a state, since silence is what is looked for."""
-        time.sleep(seconds)
-
-    def stop(self) -> Probing:
-        """End it."""
-        assert self._process is not None
-        out, _ = self._process.communicate(timeout=10)
-        value = json.loads(out)
-        return Probing(
-            successes=tuple((at, text) for at, text in value["successes"]),
-            failures=tuple((at, text) for at, text in value["failures"]),
-            until=value["until"],
-        )
 
 
 @dataclass(frozen=True)
@@ -128,7 +74,7 @@ class LabHandle:
 
     def prober(self, address: str, port: int = 80, path: str = "/") -> Prober:
         """A client of a service of this lab."""
-        return Prober(self.lab, address, port, path)
+        return Prober(self.lab.enter(), address, port, path)
 
     def eventually(self, state: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
         """Wait until a state is reached; fails with `what` when it is not."""
@@ -139,7 +85,7 @@ class LabHandle:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFactory]:
     """Makes labs: from the text of an inventory, or from a copy of an inventory's folder or file."""
     made: list[Lab] = []

@@ -2,82 +2,106 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import subprocess
-import sys
+import socket
+import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.drill.prober import Measurement, run
+from hakit.drill.prober import Prober, Probing
+from hakit.errors import HakitError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
+
+GOOD = b"HTTP/1.0 200 OK\r\n\r\none\n"
 
 
-@asynccontextmanager
-async def server(answer: bytes, pause: tuple[float, float] | None = None) -> AsyncIterator[str]:
-    """Answers everyone, except between the two seconds of `pause` after its start."""
-    began = time.monotonic()
+class Server:
+    """Answers what it is told to; None: leaves the client without an answer."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        since = time.monotonic() - began
-        if pause is not None and pause[0] < since < pause[1]:
-            await reader.read()
-        else:
-            writer.write(answer)
-            await writer.drain()
-        writer.close()
+    def __init__(self) -> None:
+        self.answer: bytes | None = GOOD
+        self._kept: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
-    listening.close()
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            if self.answer is None:
+                self._kept.append(client)
+                continue
+            client.recv(4096)
+            client.sendall(self.answer)
+            client.close()
 
 
-async def seen(answer: bytes, seconds: float, pause: tuple[float, float] | None = None) -> Measurement:
-    async with server(answer, pause) as url:
-        return (await run([url], seconds))[url]
+@contextmanager
+def server() -> Iterator[Server]:
+    one = Server()
+    threading.Thread(target=one.serve, daemon=True).start()
+    yield one
+    one.listener.shutdown(socket.SHUT_RDWR)
+    one.listener.close()
+
+
+def probe(one: Server, *steps: tuple[float, bytes | None]) -> Probing:
+    """Ask while the server's answer changes: (seconds, answer from then on)."""
+    with Prober([], "127.0.0.1", one.port) as prober:
+        for seconds, answer in steps:
+            prober.run_for(seconds)
+            one.answer = answer
+        prober.run_for(0.4)
+        return prober.stop()
 
 
 def test_a_steady_service_has_no_gap() -> None:
-    result = asyncio.run(seen(b"HTTP/1.1 200 OK\r\n\r\nok", 0.6))
-    assert result.failed == 0
-    assert result.ended_well
-    assert result.succeeded == result.requests >= 20
-    assert result.longest_gap < 0.2
+    with server() as one:
+        seen = probe(one, (0.6, GOOD))
+    assert seen.failures == ()
+    assert {text for _, text in seen.successes} == {"one"}
+    assert len(seen.successes) >= 30
+    assert seen.longest_gap < 0.2
+    assert seen.ended_well
 
 
 def test_a_pause_is_measured() -> None:
-    result = asyncio.run(seen(b"HTTP/1.1 204 No\r\n\r\n", 1.6, pause=(0.3, 0.9)))
-    assert 0.55 <= result.longest_gap <= 0.8
-    assert result.errors == {"timeout": result.failed}
-    assert result.ended_well
-    assert len(result.gaps) == 1
-
-
-def test_a_wrong_answer_is_a_failure() -> None:
-    result = asyncio.run(seen(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 0.3))
-    assert result.succeeded == 0
-    assert result.errors == {"answer 503": result.failed}
-    assert not result.ended_well
+    with server() as one:
+        began = time.monotonic()
+        seen = probe(one, (0.3, None), (0.6, GOOD))
+        lasted = time.monotonic() - began
+    assert 0.55 <= seen.longest_gap <= lasted
+    assert {text for _, text in seen.failures} == {"timeout"}
+    assert seen.ended_well
 
 
 def test_a_service_that_never_comes_back_is_one_long_gap() -> None:
-    result = asyncio.run(seen(b"HTTP/1.1 200 OK\r\n\r\n", 1.2, pause=(0.2, 99)))
-    assert result.longest_gap > 0.9
-    assert not result.ended_well
+    with server() as one:
+        seen = probe(one, (0.2, None), (0.6, None))
+    assert seen.longest_gap > 0.9
+    assert not seen.ended_well
 
 
-@pytest.mark.parametrize("way", ["stdin", "seconds"])
-def test_the_program_ends_when_told(way: str) -> None:
-    url = "http://127.0.0.1:1/"
-    command = [sys.executable, "-m", "hakit.drill.prober", url, *(["--seconds", "0.2"] if way == "seconds" else [])]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as prober:
-        out, _ = prober.communicate(timeout=20)
-    result = json.loads(out)[url]
-    assert result["succeeded"] == 0
-    assert prober.returncode == 0
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.0 503 Service Unavailable\r\n\r\n", "HTTP/1.0 503 Service Unavailable"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\none", "answer cut short"),
+        (b"", "closed without an answer"),
+    ],
+)
+def test_a_wrong_answer_is_a_failure(answer: bytes, reason: str) -> None:
+    with server() as one:
+        seen = probe(one, (0.2, answer), (0.2, GOOD))
+    assert {text for _, text in seen.failures} == {reason}
+
+
+def test_a_client_that_can_not_run_is_an_error() -> None:
+    with pytest.raises(HakitError, match="ended before"), Prober(["false"], "127.0.0.1"):
+        pass

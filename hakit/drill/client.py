@@ -1,6 +1,6 @@
-"""A client that asks for a page over a new connection every 20 ms; a program that runs in the lab's network.
+"""A client that asks for a page over a new connection every 20 ms; a program of its own, standard library only.
 
-    python prober.py ADDRESS PORT PATH
+    python client.py ADDRESS PORT PATH
 
 Prints `ready` after the first success. Ends when its stdin is closed and every request has ended; then prints one JSON
 value: {"successes": [[time, first line of the body], …], "failures": [[time, reason], …], "until": time}, in monotonic
