@@ -64,9 +64,9 @@ def answering(answer: bytes | None) -> Iterator[int]:
                     return
                 held.append(connection)
                 if answer is not None:
-                    request = b""
-                    while not request.endswith(b"\r\n\r\n"):
-                        request += connection.recv(4096)
+                    with connection.makefile("rb") as request:
+                        while request.readline().strip():
+                            pass
                     connection.sendall(answer)
                     connection.close()
 
