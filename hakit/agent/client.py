@@ -294,19 +294,24 @@ class Client:
         while (frame := self._decoder.next()) is None:
             data = self._recv(deadline, "the agent does not answer")
             if not data:
-                code = self._exit()
-                tail = self._channel.stderr_tail().strip()[-2000:]
-                ended = "the connection ended" if code is None else f"it ended with exit {code}"
-                raise AgentGone(f"the agent is gone: {ended}{': ' + tail if tail else ''}")
+                raise self._gone(self._exit())
             self._decoder.feed(data)
         return frame
 
     def _send(self, data: bytes) -> None:
         try:
             self._channel.send(data)
-        except OSError as error:
-            reason = explain(self._channel.stderr_tail(), self._exit())
-            raise AgentGone(reason.message, reason.hint) from error
+        except Exception as error:
+            # A channel has errors of its own for a connection that is lost; an agent that ended is ours to tell.
+            code = self._exit()
+            if code is None and not isinstance(error, OSError):
+                raise
+            raise self._gone(code) from error
+
+    def _gone(self, code: int | None) -> AgentGone:
+        tail = self._channel.stderr_tail().strip()[-2000:]
+        ended = "the connection ended" if code is None else f"it ended with exit {code}"
+        return AgentGone(f"the agent is gone: {ended}{': ' + tail if tail else ''}")
 
     def _recv(self, deadline: float, complaint: str) -> bytes:
         left = deadline - time.monotonic()
