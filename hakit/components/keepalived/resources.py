@@ -12,7 +12,7 @@ from hakit.agent.resources.files import Validator
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory
 from hakit.agent.resources.unit import Unit
-from hakit.components.keepalived.routers import virtual_routers
+from hakit.components.keepalived.routers import CHECK_WAIT, virtual_routers
 from hakit.components.keepalived.settings import KeepalivedSettings
 from hakit.inventory.origin import Text, origin_of
 
@@ -173,7 +173,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield ctx.file(RELEASE, ctx.template("release", instances=views), mode=0o755)
     if units:
         yield ctx.file(TRACK, ctx.template("track", units=units, state=STATE_FOLDER), mode=0o755)
-        yield ctx.file(CHECK_HTTP, ctx.template("check-http"), mode=0o755)
+        yield ctx.file(CHECK_HTTP, ctx.template("check-http", wait=CHECK_WAIT), mode=0o755)
         for unit, path in unit_drop_ins.items():
             yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK))
     yield ctx.file(drop_in, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE))

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 TOP_PRIORITY = 150
 PRIORITY_STEP = 10
-SCRIPT_LATENCY = 1.5
-"""Seconds until the check of a tracked component has seen a hang: runs each second, waits 0.5 s for the answer."""
+CHECK_WAIT = 0.5
+"""Seconds that the check of a tracked component waits for an answer."""
+SCRIPT_LATENCY = 1 + CHECK_WAIT
+"""Seconds until that check has seen a hang: it runs each second, keepalived 2.2 knows no shorter interval."""
 
 
 @dataclass(frozen=True, slots=True)
