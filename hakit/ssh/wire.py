@@ -112,7 +112,10 @@ class Transport(paramiko.Transport):
         """Close the connection without waiting for anyone."""
         self.active, was_active = False, self.active
         self.wire.hang_up()
-        self.packetizer.close()
+        if not self.is_alive():
+            # A running thread closes its socket itself: closed under it, the descriptor may be another connection's
+            # by the time the thread waits on it.
+            self.packetizer.close()
         if was_active:
             for channel in list(self._channels.values()):  # type: ignore[attr-defined] # not in the stubs
                 channel._unlink()  # noqa: SLF001 - what paramiko's own close() does after joining the thread
