@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hakit.agent.errors import Failure, FrameError, from_os
+from hakit.agent.handlers.unit import daemon_reload
 from hakit.agent.loaded import ask_restart
 from hakit.agent.planning import compare, is_early, read_one
-from hakit.agent.units import daemon_reload
 from hakit.agent.work import SAME, handler
 
 TYPE_CHECKING = False

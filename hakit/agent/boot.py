@@ -56,7 +56,7 @@ class Finder:
         del path, target
         if name not in self.modules:
             return None
-        package = name in {"hakit", "hakit.agent", "hakit.agent.resources"}
+        package = any(other.startswith(name + ".") for other in self.modules)
         return ModuleSpec(name, self, origin="hakit", is_package=package)  # type: ignore[arg-type]  # a loader by shape
 
     def create_module(self, spec: ModuleSpec) -> None:

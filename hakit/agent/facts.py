@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from hakit.agent.packages import query_candidates, query_installed
+from hakit.agent.handlers.package import query_candidates, query_installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ class Group(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and made."""
-        from hakit.agent.accounts import Groups
+        from hakit.agent.handlers.account import Groups
 
         return Groups()
 
@@ -60,6 +60,6 @@ class User(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and made."""
-        from hakit.agent.accounts import Users
+        from hakit.agent.handlers.account import Users
 
         return Users()

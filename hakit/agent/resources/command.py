@@ -33,6 +33,6 @@ class Command(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and carried out."""
-        from hakit.agent.commands import Commands
+        from hakit.agent.handlers.command import Commands
 
         return Commands()

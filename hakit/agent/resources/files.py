@@ -61,6 +61,6 @@ class Files(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and written."""
-        from hakit.agent.filesets import FileSets
+        from hakit.agent.handlers.files import FileSets
 
         return FileSets()

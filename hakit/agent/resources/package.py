@@ -28,6 +28,6 @@ class Package(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read, installed and removed."""
-        from hakit.agent.packages import Packages
+        from hakit.agent.handlers.package import Packages
 
         return Packages()

@@ -28,7 +28,7 @@ class Directory(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and made."""
-        from hakit.agent.places import Directories
+        from hakit.agent.handlers.paths import Directories
 
         return Directories()
 
@@ -48,6 +48,6 @@ class Symlink(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and made."""
-        from hakit.agent.places import Symlinks
+        from hakit.agent.handlers.paths import Symlinks
 
         return Symlinks()

@@ -29,6 +29,6 @@ class Sysctl(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and carried out."""
-        from hakit.agent.kernel import Sysctls
+        from hakit.agent.handlers.sysctl import Sysctls
 
         return Sysctls()

@@ -34,6 +34,6 @@ class Unit(Resource):
     @staticmethod
     def handler() -> Handler:
         """How it is read and changed."""
-        from hakit.agent.units import Units
+        from hakit.agent.handlers.unit import Units
 
         return Units()

@@ -166,8 +166,8 @@ def test_a_plan_imports_nothing_that_costs(state: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "import hakit.agent.main, hakit.agent.planning, hakit.agent.applying, hakit.agent.facts, hakit.agent.lock;"
-        "import hakit.agent.filesets, hakit.agent.units, hakit.agent.packages, hakit.agent.places, hakit.agent.kernel;"
-        "import hakit.agent.accounts, hakit.agent.commands, hakit.agent.probing;"
+        "import hakit.agent.probing;"
+        "from hakit.agent.handlers import account, command, files, package, paths, sysctl, unit;"
         f"print(sorted(set(sys.modules) & set('{costly}'.split(','))))"
     )
     argv = [sys.executable, "-I", "-S", "-E", "-c", code, str(FOLDER.parents[1])]

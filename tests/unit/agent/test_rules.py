@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent import process
-from hakit.agent.accounts import Account, user_commands
 from hakit.agent.facts import release
-from hakit.agent.kernel import proc_path
-from hakit.agent.packages import candidates, going, installed
+from hakit.agent.handlers.account import Account, user_commands
+from hakit.agent.handlers.package import candidates, going, installed
+from hakit.agent.handlers.sysctl import proc_path
+from hakit.agent.handlers.unit import _time
 from hakit.agent.probes import Probe
 from hakit.agent.probing import endpoint, split_url
 from hakit.agent.resources.account import Group, User
 from hakit.agent.resources.sysctl import Sysctl
-from hakit.agent.units import _time
 from tests.unit.agent.agent_support import ME, Agents
 
 if TYPE_CHECKING:

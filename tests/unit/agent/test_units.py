@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from hakit.agent.handlers.unit import RELOAD, RESTART, decide
 from hakit.agent.loaded import content, note_of
 from hakit.agent.resources.unit import Unit
-from hakit.agent.units import RELOAD, RESTART, decide
 
 UP = {"ActiveState": "active", "UnitFileState": "enabled", "InvocationID": "1", "CanReload": "yes", "Type": "notify"}
 DOWN = UP | {"ActiveState": "inactive", "InvocationID": ""}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 
-from hakit.agent import disk, validate
+from hakit.agent import disk
 from hakit.agent.errors import Failure, from_os
+from hakit.agent.handlers import validate
+from hakit.agent.handlers.shown import shown
 from hakit.agent.loaded import SYSTEMD, Writing
-from hakit.agent.shown import shown
 from hakit.agent.work import Change, FileDiff
 
 TYPE_CHECKING = False

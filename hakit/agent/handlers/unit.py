@@ -85,7 +85,7 @@ class Units:
         return Change(summary=lines, impact=impact, steps=tuple(steps), after=unknown, unknown=bool(unknown and lines))
 
     def _has_file(self, resource: Unit, work: Work) -> bool:
-        from hakit.agent.filesets import declared_paths
+        from hakit.agent.handlers.files import declared_paths
 
         paths = {folder + resource.unit for folder in loaded.SYSTEMD}
         return not paths.isdisjoint(declared_paths(work)) or any(os.path.exists(work.at(path)) for path in paths)
@@ -184,7 +184,7 @@ def _differing(
     """The files that the running invocation has not loaded as declared; where not declared, as they are on disk."""
     if not current:
         return []
-    from hakit.agent.filesets import declared_hashes
+    from hakit.agent.handlers.files import declared_hashes
 
     declared = declared_hashes(paths, work)
     found = []
@@ -200,7 +200,7 @@ def _gone(resource: Unit, record: dict[str, Any], current: str, work: Work) -> l
     """Files that the running invocation has loaded, that it no longer lists, and that are or will be gone."""
     if record.get("invocation") != current or not current:
         return []
-    from hakit.agent.filesets import declared_paths
+    from hakit.agent.handlers.files import declared_paths
 
     listed = set(resource.reload_on + resource.restart_on)
     declared = declared_paths(work)
