@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hakit import __version__
-from hakit.errors import HakitError
+from hakit.errors import HakitError, InventoryError
 
 COMMANDS = {
     "init": "hakit.cli.init:init",
@@ -80,7 +80,7 @@ def main(args: list[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except HakitError as error:
-        click.echo(click.style("error: ", fg="red", bold=True) + error.text(), err=True)
+        _tell(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone, and does not want our complaint either
@@ -88,6 +88,22 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001  the last resort: a user gets a message, we get the traceback
         sys.exit(_bug(error))
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _tell(error: HakitError) -> None:
+    """Show an error; every problem of an inventory on a line that begins with its place, as editors like it."""
+    mark = click.style("error: ", fg="red", bold=True)
+    if not (isinstance(error, InventoryError) and error.problems):
+        click.echo(mark + error.text(), err=True)
+        return
+    for problem in error.problems:
+        rule = f"{problem.rule} " if problem.rule else ""
+        write = f" — write {problem.write}" if problem.write else ""
+        click.echo(f"{problem.text()}{write}" if problem.mark else f"{mark}{rule}{problem.text()}{write}", err=True)
+    number = len(error.problems)
+    click.echo(f"{mark}{number} problem{'s' if number > 1 else ''} in the inventory; nothing was done.", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
 
 
 def _bug(error: Exception) -> int:
