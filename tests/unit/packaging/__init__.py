@@ -1,0 +1,1 @@
+"""Tests of hakit as it is installed: the wheel."""
