@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hakit.errors import AgentError, ConnectError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -35,9 +37,20 @@ def _failing(host: str, probes: Iterable[Probe], sessions: Mapping[str, HostSess
     failing: list[Probe] = []
     detail = ""
     for probe in probes:
-        asker = sessions.get(probe.seen_from) or sessions[host]
-        (result,) = asker.probe([probe])
-        if not result.ok:
+        asker = sessions.get(probe.seen_from)
+        if asker is None or not asker.usable:
+            asker = sessions[host]
+        reason = _ask(asker, probe)
+        if reason:
             failing.append(probe)
-            detail = f"{probe.kind} {probe.target} from {asker.host.name}: {result.detail}"
+            detail = f"{probe.kind} {probe.target} from {asker.host.name}: {reason}"
     return failing, detail
+
+
+def _ask(asker: HostSession, probe: Probe) -> str:
+    """Why a probe fails, or ""; an asker that is lost says nothing about the member it was to ask."""
+    try:
+        (result,) = asker.probe([probe])
+    except (AgentError, ConnectError) as error:
+        return error.message
+    return "" if result.ok else result.detail or "no"

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +17,7 @@ from hakit.engine import facts as facts_of
 from hakit.engine.events import Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
-from hakit.errors import HakitError
+from hakit.errors import AgentError, ConnectError, HakitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +125,8 @@ class Run:
         held: dict[str, int] = {}
         for name in hosts:
             probes = [group.holder for group in groups if name in group.hosts and group.holder is not None]
-            if probes and name in self.sessions:
-                held[name] = sum(result.ok for result in self.sessions[name].probe(probes))
+            if probes and self.sessions[name].usable:
+                # A host that is lost by now fails when its turn comes, with a message of its own.
+                with suppress(AgentError, ConnectError):
+                    held[name] = sum(result.ok for result in self.sessions[name].probe(probes))
         return held

@@ -13,7 +13,7 @@ from hakit.components.base import Facts
 from hakit.engine.compile import declare
 from hakit.engine.facts import wanted
 from hakit.engine.plan import HostPlan, changes_of
-from hakit.errors import AgentError, LockedError, RefusedError
+from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +40,12 @@ class HostSession:
         self._connection: Connection | None = None
         self._client: Client | None = None
         self._turn = threading.Lock()
+        self._lost = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether the agent was reached and has not been lost since."""
+        return self._client is not None and not self._lost
 
     def open(self, *, lock: bool) -> Facts:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
@@ -92,7 +98,11 @@ class HostSession:
         try:
             with self._turn:
                 yield
+        except ConnectError:
+            self._lost = True
+            raise
         except (AgentGone, FrameError) as error:
+            self._lost = True
             raise AgentError(f"{self.host.name}: {error}", hint=getattr(error, "hint", None)) from error
 
     def _check_lock(self, hello: Hello) -> None:
