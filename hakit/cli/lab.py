@@ -46,7 +46,13 @@ def lab() -> None:
     """
 
 
-@lab.command()
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab up -i inventories/lab
+    """,
+)
 @options.inventory
 def up(inventory: Path) -> None:
     """Make the lab's hosts and power them on.
@@ -61,7 +67,13 @@ def up(inventory: Path) -> None:
     click.echo(f"See what would be done with  hakit plan -i {inventory}")
 
 
-@lab.command()
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab down -i inventories/lab
+    """,
+)
 @options.inventory
 def down(inventory: Path) -> None:
     """Remove the lab: its hosts, their disks, its network."""
@@ -70,7 +82,14 @@ def down(inventory: Path) -> None:
     click.echo(f"Lab {made.namespace} is down. Make it anew with  hakit lab up -i {inventory}")
 
 
-@lab.command()
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab status -i inventories/lab
+      hakit lab status -i inventories/lab --json | jq '.hosts[].power'
+    """,
+)
 @options.inventory
 @options.as_json
 def status(inventory: Path, *, as_json: bool) -> None:

@@ -65,7 +65,14 @@ def _checked(name: str) -> str:
     return name
 
 
-@secret.command("init")
+@secret.command(
+    "init",
+    epilog="""
+    \b
+    Examples:
+      hakit secret init -i inventories/site
+    """,
+)
 @options.inventory
 def init_store(inventory: Path) -> None:
     """Make an identity, if you have none, and an empty store that you can read."""
@@ -102,7 +109,16 @@ def _whoami() -> str:
     return "".join(char for char in f"{user}@{socket.gethostname()}" if char.isprintable())
 
 
-@secret.command("set")
+@secret.command(
+    "set",
+    epilog="""
+    \b
+    Examples:
+      hakit secret set -i inventories/site pg_replication
+      pass show db/replication | hakit secret set -i inventories/site pg_replication
+      hakit secret set -i inventories/site stats_password --generate 24
+    """,
+)
 @click.argument("name")
 @options.inventory
 @click.option(
@@ -140,7 +156,14 @@ def _generated(length: int) -> str:
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
-@secret.command("remove")
+@secret.command(
+    "remove",
+    epilog="""
+    \b
+    Examples:
+      hakit secret remove -i inventories/site pg_replication
+    """,
+)
 @click.argument("name")
 @options.inventory
 def remove_secret(name: str, inventory: Path) -> None:
@@ -157,7 +180,15 @@ def remove_secret(name: str, inventory: Path) -> None:
     click.echo(f"Removed {name} from {store.path}.")
 
 
-@secret.command("edit")
+@secret.command(
+    "edit",
+    epilog="""
+    \b
+    Examples:
+      hakit secret edit -i inventories/site
+      EDITOR=nano hakit secret edit -i inventories/site
+    """,
+)
 @options.inventory
 def edit_secrets(inventory: Path) -> None:
     """Edit all secrets as YAML in $VISUAL or $EDITOR; the plain text stays in memory and is removed."""
@@ -190,7 +221,15 @@ def edit_secrets(inventory: Path) -> None:
     click.echo(f"Saved {store.path}.")
 
 
-@secret.command("list")
+@secret.command(
+    "list",
+    epilog="""
+    \b
+    Examples:
+      hakit secret list -i inventories/site
+      hakit secret list -i inventories/site --json
+    """,
+)
 @options.inventory
 @options.as_json
 def list_secrets(inventory: Path, as_json: bool) -> None:
@@ -225,7 +264,14 @@ def recipient() -> None:
     """Say who can read the store."""
 
 
-@recipient.command("list")
+@recipient.command(
+    "list",
+    epilog="""
+    \b
+    Examples:
+      hakit secret recipient list -i inventories/site
+    """,
+)
 @options.inventory
 def list_recipients(inventory: Path) -> None:
     """List the public keys that can read the store."""
@@ -233,7 +279,15 @@ def list_recipients(inventory: Path) -> None:
         click.echo(key)
 
 
-@recipient.command("add")
+@recipient.command(
+    "add",
+    epilog="""
+    \b
+    Examples:
+      hakit secret recipient add -i inventories/site age1…
+      hakit secret recipient add -i inventories/site "$(cat ~/.ssh/id_ed25519.pub)"
+    """,
+)
 @click.argument("key")
 @options.inventory
 def add_recipient(key: str, inventory: Path) -> None:
@@ -250,7 +304,14 @@ def add_recipient(key: str, inventory: Path) -> None:
     click.echo(f"Encrypted {store.path} for {len(store.recipients())} recipients.")
 
 
-@recipient.command("remove")
+@recipient.command(
+    "remove",
+    epilog="""
+    \b
+    Examples:
+      hakit secret recipient remove -i inventories/site age1…
+    """,
+)
 @click.argument("key")
 @options.inventory
 def remove_recipient(key: str, inventory: Path) -> None:
