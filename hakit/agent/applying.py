@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hakit.agent.errors import Failure, FrameError, from_os
+from hakit.agent.handlers import handler
 from hakit.agent.handlers.unit import daemon_reload
 from hakit.agent.loaded import ask_restart
 from hakit.agent.planning import compare, is_early, read_one
-from hakit.agent.work import SAME, handler
+from hakit.agent.work import SAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

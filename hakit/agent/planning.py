@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hakit.agent.errors import Failure, from_os
+from hakit.agent.handlers import handler
 from hakit.agent.loaded import SYSTEMD
-from hakit.agent.work import REFUSED, REMOVE, Change, handler
+from hakit.agent.work import REFUSED, REMOVE, Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

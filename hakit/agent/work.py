@@ -74,13 +74,6 @@ class Change(Declaration):
         return UNKNOWN if self.unknown else CHANGE if self.summary else SAME
 
 
-def handler(kind: str) -> Any:
-    """The `Handler` of a type: the object of that name in the module of its declaration."""
-    from hakit.agent.wire import resource_type
-
-    return resource_type(kind).handler()
-
-
 class Work:
     """One session's view of its host: where things are, what is declared, what was changed, whom to tell.
 

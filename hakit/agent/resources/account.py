@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from hakit.agent.declare import Content
-    from hakit.agent.work import Handler
 
 
 class Group(Resource):
@@ -24,13 +23,6 @@ class Group(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.group
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and made."""
-        from hakit.agent.handlers.account import Groups
-
-        return Groups()
 
 
 class User(Resource):
@@ -56,10 +48,3 @@ class User(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.user
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and made."""
-        from hakit.agent.handlers.account import Users
-
-        return Users()

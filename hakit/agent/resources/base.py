@@ -1,8 +1,7 @@
 """What every resource type has in common.
 
-A type is its declaration, used on both ends, and a handler, used on the host: how to read the actual state, how to
-compare, how to apply, how to remove. A declaration names its handler and imports it only when it is asked for, so that
-a host loads no more than the types it has.
+A type is its declaration, used on both ends, and a handler in `agent/handlers`, used on the host: how to read the
+actual state, how to compare, how to apply, how to remove.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from hakit.agent.work import Handler
-
 
 class Command(Resource):
     """A command that runs only while its guard says so.
@@ -29,10 +27,3 @@ class Command(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.label
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and carried out."""
-        from hakit.agent.handlers.command import Commands
-
-        return Commands()

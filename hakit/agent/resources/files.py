@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from hakit.agent.declare import Content
-    from hakit.agent.work import Handler
 
     Nested = dict[str, type[Declaration]]
 
@@ -57,10 +56,3 @@ class Files(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.label
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and written."""
-        from hakit.agent.handlers.files import FileSets
-
-        return FileSets()

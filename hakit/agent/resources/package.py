@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from hakit.agent.work import Handler
-
 
 class Package(Resource):
     """A package that is installed (any version). All packages of a batch go in one apt transaction.
@@ -24,10 +22,3 @@ class Package(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.package
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read, installed and removed."""
-        from hakit.agent.handlers.package import Packages
-
-        return Packages()

@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from hakit.agent.work import Handler
-
 
 class Directory(Resource):
     """A directory with owner, group and mode. Removal takes it away only when hakit made it and it is empty."""
@@ -25,13 +23,6 @@ class Directory(Resource):
         """What tells it from others of its type."""
         return self.path
 
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and made."""
-        from hakit.agent.handlers.paths import Directories
-
-        return Directories()
-
 
 class Symlink(Resource):
     """A symbolic link; never replaces a directory or a file that hakit did not make."""
@@ -44,10 +35,3 @@ class Symlink(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.path
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and made."""
-        from hakit.agent.handlers.paths import Symlinks
-
-        return Symlinks()

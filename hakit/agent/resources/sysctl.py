@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from hakit.agent.work import Handler
-
 
 class Sysctl(Resource):
     """Kernel parameters, live and in `/etc/sysctl.d/60-hakit-<label>.conf`.
@@ -25,10 +23,3 @@ class Sysctl(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.label
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and carried out."""
-        from hakit.agent.handlers.sysctl import Sysctls
-
-        return Sysctls()

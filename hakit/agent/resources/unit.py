@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from hakit.agent.work import Handler
-
 
 class Unit(Resource):
     """A unit that is enabled or not, running or not (None: leave as it is).
@@ -30,10 +28,3 @@ class Unit(Resource):
     def name(self) -> str:
         """What tells it from others of its type."""
         return self.unit
-
-    @staticmethod
-    def handler() -> Handler:
-        """How it is read and changed."""
-        from hakit.agent.handlers.unit import Units
-
-        return Units()
