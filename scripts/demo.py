@@ -19,6 +19,7 @@ from hakit.cli.options import load
 from hakit.drill.prober import Prober
 from hakit.errors import LabError
 from hakit.lab import Lab
+from hakit.present.terminal import paint
 
 if TYPE_CHECKING:
     from hakit.inventory.model import Site
@@ -31,13 +32,13 @@ PROMISE = 1.0
 
 def heading(text: str) -> None:
     """Say what comes next."""
-    click.echo("\n" + click.style(f"── {text} ", bold=True) + click.style("─" * max(0, 76 - len(text)), dim=True))
+    click.echo("\n" + paint(f"── {text} ", bold=True) + paint("─" * max(0, 76 - len(text)), dim=True))
 
 
 def hakit(*words: str, show: bool = True) -> str:
     """Run a hakit command as a user would; its output is shown, or returned with `show=False`. Exits when it fails."""
     if show:
-        click.echo(click.style(f"$ hakit {' '.join(words)}", fg="cyan"))
+        click.echo(paint(f"$ hakit {' '.join(words)}", "cyan"))
     command = [sys.executable, "-m", "hakit", *words]
     done = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)
     if done.returncode:
@@ -92,7 +93,7 @@ def fail_over(lab: Lab, site: Site) -> None:
     for one, result in seen.items():
         click.echo(
             f"http://{one}/  {len(result.successes)} requests answered, {len(result.failures)} failed, "
-            + click.style(f"longest pause {result.longest_gap:.2f} s", bold=True)
+            + paint(f"longest pause {result.longest_gap:.2f} s", bold=True)
         )
     if not all(result.longest_gap <= PROMISE and result.ended_well for result in seen.values()):
         click.echo(f"an address paused for more than {PROMISE:.0f} s", err=True)

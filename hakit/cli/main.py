@@ -10,6 +10,7 @@ import click
 
 from hakit import __version__
 from hakit.errors import HakitError, InventoryError
+from hakit.present.terminal import paint
 
 COMMANDS = {
     "init": "hakit.cli.init:init",
@@ -58,7 +59,16 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with  hakit init DIR  and see what it wrote, or try  make demo  in a checkout.",
+    epilog="""
+    \b
+    Examples:
+      hakit init inventories/production         # a commented inventory to start from
+      hakit lint -i inventories/production
+      hakit plan -i inventories/production
+      hakit apply -i inventories/production
+
+    In a checkout  make demo  shows all of it on practice hosts.
+    """,
 )
 @click.version_option(__version__, prog_name="hakit")
 def cli() -> None:
@@ -92,7 +102,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _tell(error: HakitError) -> None:
     """Show an error; every problem of an inventory on a line that begins with its place, as editors like it."""
-    mark = click.style("error: ", fg="red", bold=True)
+    mark = paint("error: ", "red", bold=True)
     if not (isinstance(error, InventoryError) and error.problems):
         click.echo(mark + error.text(), err=True)
         return
@@ -114,7 +124,7 @@ def _bug(error: Exception) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="hakit-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write("".join(traceback.format_exception(error)))
     click.echo(
-        click.style("error: ", fg="red", bold=True)
+        paint("error: ", "red", bold=True)
         + f"hakit itself failed: {type(error).__name__}: {error}\n"
         + f"  This is a bug, not your mistake. The details are in {log.name}; please report them.",
         err=True,

@@ -259,7 +259,15 @@ def list_secrets(inventory: Path, as_json: bool) -> None:
         click.echo(f"{store.path} is empty; fill it with  hakit secret set NAME -i {inventory}")
 
 
-@secret.group("recipient")
+@secret.group(
+    "recipient",
+    epilog="""
+    \b
+    Examples:
+      hakit secret recipient list -i inventories/site
+      hakit secret recipient add -i inventories/site age1…
+    """,
+)
 def recipient() -> None:
     """Say who can read the store."""
 
