@@ -1,11 +1,13 @@
-"""Which content a unit's running invocation has loaded: systemd's InvocationID and hashes, never times.
+"""Which content a unit's running invocation has loaded: systemd's InvocationID and hashes, never files' times.
 
 The record of a unit holds
 - `invocation` and `files` (path → hash): what that invocation had loaded when hakit last started or reloaded it;
+- `stamp`: the moment of the unit's last change of state as systemd counts it (StateChangeTimestampMonotonic), seen
+  then. A reload is such a change: another moment means that somebody else may have reloaded since;
 - `written` (path → note): writes of hakit that no reload has followed yet;
 - `pending`: keys of changed resources that ask for a restart.
-A note is made before the rename and holds `during` (the invocation that ran then), `before` and `after` (hashes) and
-`open`, which turns false once the same invocation was seen after the rename.
+A note is made before the rename and holds `during` (the invocation that ran then), `stamp`, `before` and `after`
+(hashes) and `open`, which turns false once the same invocation was seen after the rename.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 RUNNING = ("active", "reloading", "refreshing", "activating", "deactivating")
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,InvocationID,NeedDaemonReload,MainPID,Type,RemainAfterExit,"
-    "CanReload,TimeoutStartUSec,NRestarts,Result"
+    "CanReload,TimeoutStartUSec,NRestarts,Result,StateChangeTimestampMonotonic"
 )
 SYSTEMD = ("/etc/systemd/system/", "/run/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
 
@@ -47,12 +49,21 @@ def invocation(properties: dict[str, str]) -> str:
     return properties.get("InvocationID", "") if properties.get("ActiveState") in RUNNING else ""
 
 
-def content(record: dict[str, Any], path: str, current: str, on_disk: str, *, stale: bool = False) -> str | None:
+def stamp_of(properties: dict[str, str]) -> str:
+    """The moment of a unit's last change of state, empty when unknown."""
+    return properties.get("StateChangeTimestampMonotonic", "")
+
+
+def content(
+    record: dict[str, Any], path: str, current: str, on_disk: str, *, stamp: str = "", stale: bool = False
+) -> str | None:
     """The hash of what invocation `current` has loaded from `path`, or None when that can't be known.
 
-    `stale` says that systemd itself has not read its unit files since they changed.
+    `stamp` is its last change of state, and `stale` says that systemd itself has not read its unit files since they
+    changed. Whoever else reloaded the unit has loaded what was on disk; a write of ours counts as loaded only when we
+    saw it loaded.
     """
-    if record.get("invocation") == current and path in record.get("files", {}):
+    if record.get("invocation") == current and path in record.get("files", {}) and not _moved(record, stamp):
         known: str = record["files"][path]
         return known
     note = record.get("written", {}).get(path)
@@ -60,15 +71,23 @@ def content(record: dict[str, Any], path: str, current: str, on_disk: str, *, st
         return on_disk
     if note["during"] == current:
         before: str | None = note["before"]
-        return before
+        return None if _moved(note, stamp) and on_disk != note["after"] else before
     if note["open"] or (stale and path.startswith(SYSTEMD)):
         return None
     return on_disk if on_disk == note["after"] else None
 
 
-def note_of(record: dict[str, Any], path: str, current: str, before: str, after: str) -> dict[str, Any]:
+def _moved(seen: dict[str, Any], stamp: str) -> bool:
+    """Whether the unit has changed its state since a record or note was made; no, where either moment is unknown."""
+    return bool(stamp and seen.get("stamp")) and seen["stamp"] != stamp
+
+
+def note_of(
+    record: dict[str, Any], path: str, current: str, before: str, after: str, *, stamp: str = ""
+) -> dict[str, Any]:
     """The note of a write that is about to happen while `current` runs."""
-    return {"during": current, "before": content(record, path, current, before), "after": after, "open": True}
+    loaded = content(record, path, current, before, stamp=stamp)
+    return {"during": current, "stamp": stamp, "before": loaded, "after": after, "open": True}
 
 
 def users_of(paths: Iterable[str], work: Work) -> list[str]:
@@ -105,7 +124,7 @@ class Writing:
             record = self._work.state.loaded.setdefault(unit, {})
             self._during[unit] = current = invocation(state[unit])
             notes = {
-                path: note_of(record, path, current, before, after)
+                path: note_of(record, path, current, before, after, stamp=stamp_of(state[unit]))
                 for path, (before, after) in self._writes.items()
                 if self._loads(unit, record, path)
             }
@@ -152,7 +171,13 @@ def hashes(paths: Iterable[str], work: Work) -> dict[str, str]:
     return {path: disk.hash_of(work.at(path)) for path in paths if path.startswith("/")}
 
 
-def record_loaded(unit: str, current: str, files: dict[str, str], work: Work) -> None:
-    """Remember durably that an invocation has loaded these contents; nothing is due any more. Raises Failure."""
-    work.state.loaded[unit] = {"invocation": current, "files": files, "written": {}, "pending": []}
+def record_loaded(unit: str, properties: dict[str, str], files: dict[str, str], work: Work) -> None:
+    """Remember durably that what runs now has loaded these contents; nothing is due any more. Raises Failure."""
+    work.state.loaded[unit] = {
+        "invocation": invocation(properties),
+        "stamp": stamp_of(properties),
+        "files": files,
+        "written": {},
+        "pending": [],
+    }
     work.state.save_loaded()

@@ -137,7 +137,7 @@ class Units:
         if result.code:
             raise Failure(f"{unit}: {action} failed", output=f"{result.tail()}\n{_journal(unit, work)}".strip())
         found = self._settled(resource, action, began, work)
-        loaded.record_loaded(unit, loaded.invocation(found), files, work)
+        loaded.record_loaded(unit, found, files, work)
 
     def _settled(self, resource: Unit, action: str, began: float, work: Work) -> dict[str, str]:
         """The state of a unit once it has proven that it lives. Raises Failure."""
@@ -190,7 +190,7 @@ def _differing(
     found = []
     for path, on_disk in loaded.hashes(paths, work).items():
         stale = state.get("NeedDaemonReload") == "yes"
-        has = loaded.content(record, path, current, on_disk, stale=stale)
+        has = loaded.content(record, path, current, on_disk, stamp=loaded.stamp_of(state), stale=stale)
         if has != declared.get(path, on_disk):
             found.append(f"{os.path.basename(path)} changed")
     return found

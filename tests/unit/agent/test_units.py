@@ -46,8 +46,11 @@ def test_decide(
     assert [action for action, _ in steps] == actions
 
 
-def note(during: str, before: str | None = "old", after: str = "new", *, unconfirmed: bool = False) -> dict[str, Any]:
-    return {"written": {"/p": {"during": during, "before": before, "after": after, "open": unconfirmed}}}
+def note(
+    during: str, before: str | None = "old", after: str = "new", *, unconfirmed: bool = False, stamp: str = ""
+) -> dict[str, Any]:
+    about = {"during": during, "stamp": stamp, "before": before, "after": after, "open": unconfirmed}
+    return {"written": {"/p": about}}
 
 
 KNOWN = {"invocation": "1", "files": {"/p": "seen"}}
@@ -73,6 +76,21 @@ def test_content(record: dict[str, Any], current: str, on_disk: str, loaded: str
     assert content(record, "/p", current, on_disk) == loaded
 
 
+@pytest.mark.parametrize(
+    ("record", "stamp", "on_disk", "loaded"),
+    [
+        pytest.param(KNOWN | {"stamp": "5"}, "5", "drift", "seen", id="changed on disk, not reloaded"),
+        pytest.param(KNOWN | {"stamp": "5"}, "6", "drift", "drift", id="others changed it and reloaded"),
+        pytest.param(KNOWN, "6", "drift", "seen", id="recorded before moments were"),
+        pytest.param(KNOWN | {"stamp": "5"} | note("1", stamp="6"), "6", "new", "old", id="we wrote after that"),
+        pytest.param(note("1", stamp="6"), "7", "new", "old", id="reloaded after our write, well or not"),
+        pytest.param(note("1", stamp="6"), "7", "drift", None, id="others wrote and reloaded after our write"),
+    ],
+)
+def test_content_after_a_reload_by_others(record: dict[str, Any], stamp: str, on_disk: str, loaded: str | None) -> None:
+    assert content(record, "/p", "1", on_disk, stamp=stamp) == loaded
+
+
 def test_a_drop_in_is_not_loaded_before_systemd_has_read_it() -> None:
     record = {"written": {DROPIN: note("1")["written"]["/p"]}}
     assert content(record, DROPIN, "2", "new", stale=True) is None
@@ -89,8 +107,9 @@ def test_a_drop_in_is_not_loaded_before_systemd_has_read_it() -> None:
     ],
 )
 def test_note_of(record: dict[str, Any], current: str, before: str | None) -> None:
-    assert note_of(record, "/p", current, "disk", "new") == {
+    assert note_of(record, "/p", current, "disk", "new", stamp="9") == {
         "during": current,
+        "stamp": "9",
         "before": before,
         "after": "new",
         "open": True,
