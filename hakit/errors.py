@@ -3,6 +3,7 @@
     HakitError                      exit 1   something could not be done
     ├── UsageError                  exit 2   the command line asks for what can't be
     ├── InventoryError              exit 2   findings, each with its place
+    │   └── TemplateError           exit 2   a template is missing or broken, with its line
     ├── SecretError                 exit 2   a secret is missing, unreadable or badly formed
     ├── RefusedError                exit 1   allowed by the inventory, forbidden by safety
     ├── ConnectError                exit 1   a host can't be reached
@@ -10,7 +11,6 @@
     │   └── LoginError              exit 1   the host does not let us in, or not as root
     ├── AgentError                  exit 1   the host's side ended unexpectedly or speaks nonsense
     ├── LockedError                 exit 1   another run works on the host
-    ├── TemplateError               exit 2   a template is broken, with its line
     └── LabError                    exit 1   the lab can't do what is asked
 
 An error owns its text: `message` says what and where, `why` the reason, `hint` what to do.
@@ -90,10 +90,8 @@ class LockedError(HakitError):
     """Another run holds the host's lock."""
 
 
-class TemplateError(HakitError):
-    """A template is broken: syntax, undefined name, wrong type."""
-
-    exit_code = 2
+class TemplateError(InventoryError):
+    """A template is missing or broken: syntax, undefined name, wrong type."""
 
 
 class LabError(HakitError):

@@ -46,6 +46,7 @@ def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, l
         return _explain(explain)
     if list_rules:
         return _list_rules(as_json=as_json, markdown=markdown)
+    from hakit.engine.render import broken
     from hakit.errors import InventoryError
     from hakit.lint import examine
 
@@ -57,8 +58,9 @@ def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, l
             raise
         return FOUND
     report = examine(site, components)
-    _show(inventory, report.problems, report.waived, len(site.hosts), as_json=as_json)
-    return FOUND if report.errors or (strict and report.warnings) else 0
+    unrendered = () if report.errors else broken(site, components)
+    _show(inventory, (*report.problems, *unrendered), report.waived, len(site.hosts), as_json=as_json)
+    return FOUND if report.errors or unrendered or (strict and report.warnings) else 0
 
 
 def _show(

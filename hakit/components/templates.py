@@ -19,7 +19,7 @@ from jinja2.lexer import Token
 
 from hakit.components.content import Content, LineSource
 from hakit.errors import TemplateError
-from hakit.inventory.origin import Text, origin_of
+from hakit.inventory.origin import Mark, Problem, Text, dotted, origin_of
 from hakit.inventory.secrets import Secret
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Templates:
 
     def render_own(self, name: Text | str, host: Host, values: Mapping[str, Any] | None = None) -> Content:
         """A template of the user's, by its path below `templates/` beside the inventory. Raises TemplateError."""
-        return self._render(str(name), host, values or {})
+        return self._render(name, host, values or {})
 
     def literal(self, text: str | Secret) -> Content:
         """Text that is no template; its lines remember the inventory value that holds them."""
@@ -141,29 +141,34 @@ class Templates:
             template = self._environment.get_template(path)
             marked = template.render(**{"site": self.site, "host": host, "vars": host.vars, **values})
         except jinja2.TemplateNotFound as error:
-            raise TemplateError(
-                f"no template {error.name}",
-                why=f"looked in {self._own} and in hakit's own templates",
-                hint="give its path below templates/ beside the inventory",
-            ) from error
+            raise TemplateError([self._missing(path, str(error.name or path))]) from error
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"{self._shown(error.name or path)}:{error.lineno}: {error.message}") from error
+            mark = Mark(self._shown(error.name or path), error.lineno)
+            raise TemplateError([Problem(error.message or "is no template", mark)]) from error
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            place = self._place(path)
-            raise TemplateError(f"{place}: {error}", why=f"while rendering for {host.name}") from error
+            raise TemplateError([Problem(f"{error} (while rendering for {host.name})", self._place(path))]) from error
         return self._unmark(marked)
 
     def _shown(self, name: str) -> str:
         """A template's name as the user knows it."""
         return f"{self._own / name}" if (self._own / name).is_file() else f"templates/{name}"
 
-    def _place(self, path: str) -> str:
-        """`template:line` of the exception being handled: the innermost frame that is a template's."""
-        place = self._shown(path)
+    def _missing(self, asked: str, name: str) -> Problem:
+        """A template that is nowhere; the place is the setting that asks for it, where one does."""
+        origin = origin_of(asked)
+        message = f"no template {name} in {self._own} or among hakit's own; give its path below templates/"
+        return Problem(message, origin.mark, dotted(origin.path)) if origin else Problem(message)
+
+    def _place(self, path: str) -> Mark:
+        """Where the exception being handled arose: the innermost frame that is a template's."""
+        place = Mark(self._shown(path), 1)
         traceback = sys.exc_info()[2]
         while traceback is not None:
-            if traceback.tb_frame.f_code.co_filename.endswith(".j2"):
-                place = f"{place.split(':')[0]}:{traceback.tb_lineno}"
+            name = traceback.tb_frame.f_code.co_filename
+            if name.endswith(".j2"):
+                place = Mark(
+                    name if Path(name).is_relative_to(self._own) else self._shown(_below(name)), traceback.tb_lineno
+                )
             traceback = traceback.tb_next
         return place
 
@@ -199,6 +204,11 @@ class Templates:
         if (tail or parts) and not tail.endswith("\n"):
             close()
         return Content(tuple(part for part in (*parts, tail) if part != ""), tuple(lines))
+
+
+def _below(name: str) -> str:
+    """A shipped template's path below its folder."""
+    return str(Path(name).relative_to(shipped_templates()))
 
 
 def _pieces(marked: str) -> Iterator[tuple[str, str]]:

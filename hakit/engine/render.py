@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hakit.components.templates import Templates
 from hakit.engine.compile import declare
 from hakit.engine.facts import offline
-from hakit.errors import HakitError
+from hakit.errors import HakitError, InventoryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hakit.components.base import Component
     from hakit.inventory.model import Site
+    from hakit.inventory.origin import Problem
 
 MARKER = ".hakit-render"
 """Lists what hakit wrote into a folder, so that a later rendering removes its own leftovers and nothing else."""
@@ -47,6 +48,19 @@ def render_site(site: Site, components: Mapping[str, Component], hosts: Sequence
     except OSError as error:
         raise HakitError(f"can't write {error.filename}: {error.strerror}") from error
     return Rendered(len(hosts), sorted(files), removed)
+
+
+def broken(site: Site, components: Mapping[str, Component]) -> tuple[Problem, ...]:
+    """What can't be rendered, on any host: templates that are missing or broken, paths declared twice; each once."""
+    templates = Templates(site)
+    found: dict[str, Problem] = {}
+    for host in site.hosts.values():
+        try:
+            declare(site, components, host, offline(site, host), templates)
+        except InventoryError as error:
+            for problem in error.problems:
+                found.setdefault(f"{problem.mark} {problem.key}", problem)
+    return tuple(found.values())
 
 
 def _clean(output: Path, files: Mapping[str, str], hosts: Sequence[str]) -> list[str]:

@@ -88,19 +88,32 @@ def test_a_value_of_several_lines_is_traced_to_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("ok\n{{ missing }}\n", "a.cfg.j2:2: 'missing' is undefined"),
-        ("ok\n{% if %}\n", "a.cfg.j2:2: Expected an expression"),
-        ("{{ none }}\n", "a.cfg.j2:1: the template prints None"),
-        ("\n\n{{ flag }}\n", "a.cfg.j2:3: the template prints True"),
-        ("{{ 1 / 0 }}\n", "a.cfg.j2:1: division by zero"),
+        ("ok\n{{ missing }}\n", "a.cfg.j2:2:1: 'missing' is undefined"),
+        ("ok\n{% if %}\n", "a.cfg.j2:2:1: Expected an expression"),
+        ("{{ none }}\n", "a.cfg.j2:1:1: the template prints None"),
+        ("\n\n{{ flag }}\n", "a.cfg.j2:3:1: the template prints True"),
+        ("{{ 1 / 0 }}\n", "a.cfg.j2:1:1: division by zero"),
         ("{% include 'other.j2' %}\n", "no template other.j2"),
-        ("{{ nul }}", "a.cfg.j2:1: a value holds a NUL"),
+        ("{{ nul }}", "a.cfg.j2:1:1: a value holds a NUL"),
     ],
 )
 def test_a_broken_template_is_named_with_its_line(tmp_path: Path, template: str, message: str) -> None:
     with pytest.raises(TemplateError) as error:
         render(tmp_path, template, none=None, flag=True, nul=text("a\0L1:x\0", 1))
     assert message in error.value.message
+
+
+def test_a_missing_template_is_placed_where_it_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError) as error:
+        Templates(site(root=tmp_path)).render_own(text("mine/none.j2", 4), host("h"))
+    assert error.value.message.startswith("hosts.yml:4:7: x.mine/none.j2: no template mine/none.j2 in ")
+
+
+def test_an_error_within_an_included_template_is_placed_there(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "part.j2").write_text("fine\n{{ missing }}\n")
+    with pytest.raises(TemplateError, match=r"part\.j2:2:1: 'missing' is undefined"):
+        render(tmp_path, "{% include 'part.j2' %}\n")
 
 
 def test_a_value_is_never_taken_for_template_code(tmp_path: Path) -> None:
