@@ -62,8 +62,9 @@ def apply(
         record.write("plan.json", plan_json(found))
         if not as_json and (found.changing or found.failed):
             click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started))
-        if found.changing and not assume_yes:
-            _ask(found, as_json=as_json)
+        if found.changing and not assume_yes and not _agreed(found, as_json=as_json):
+            click.echo("Nothing was changed.")
+            ctx.exit(1)
         with Working(found, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
             outcome = Apply(run, found).execute()
@@ -76,10 +77,11 @@ def apply(
     ctx.exit(0 if outcome.good else 1)
 
 
-def _ask(found: SitePlan, *, as_json: bool) -> None:
+def _agreed(found: SitePlan, *, as_json: bool) -> bool:
+    """Ask before changing hosts. Raises UsageError without a terminal to ask on."""
     from hakit.errors import UsageError
     from hakit.present.terminal import count
 
     if as_json or not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on; nothing was changed", hint="review the plan, then add  --yes")
-    click.confirm(f"Change {count(len(found.changing), 'host')}?", abort=True)
+    return click.confirm(f"Change {count(len(found.changing), 'host')}?")
