@@ -10,6 +10,7 @@ from hakit.agent.work import Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from hakit.agent.resources.sysctl import Sysctl
@@ -67,6 +68,7 @@ class Sysctls:
                 lines.append(f"{name} = {wanted}")
             elif actual != wanted:
                 lines.append(f"{name} {actual} → {wanted}")
+        lines += _back(_left(resource, live, work), work)
         if kept != file_text(resource.values):
             lines.append(("create " if kept is None else "write ") + file_path(resource.label))
         impact = resource.impact if lines else "none"
@@ -89,28 +91,44 @@ class Sysctls:
             wanted = " ".join(value.split())
             if live[name] != wanted:
                 _set(name, wanted, work)
-        for name in [name for name in old if name not in live]:
-            _set(name, old[name], work)
+        left = _left(resource, live, work)
+        _put_back(left, work)
+        for name in left:
             del work.state.items[resource.key]["live"][name]
         work.state.save_manifest()
         return change.summary
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
         """What removal would put back."""
-        lines = [f"delete {file_path(key.partition(':')[2])}"]
-        for name, value in record.get("live", {}).items():
-            actual = _get(name, work)
-            if actual not in {None, value}:
-                lines.append(f"{name} {actual} → {value}")
-        return Change(summary=tuple(lines))
+        return Change(summary=(f"delete {file_path(key.partition(':')[2])}", *_back(record.get("live", {}), work)))
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
-        """Delete the file and put the live values back. Raises Failure."""
+        """Delete the file and put the live values back."""
         disk.delete(work.at(file_path(key.partition(":")[2])))
-        for name, value in record.get("live", {}).items():
-            if _get(name, work) not in {None, value}:
-                _set(name, value, work)
+        _put_back(record.get("live", {}), work)
         return ()
+
+
+def _left(resource: Sysctl, declared: Iterable[str], work: Work) -> dict[str, str]:
+    """The values before hakit of the parameters that are not declared any more."""
+    before = work.state.items.get(resource.key, {}).get("live", {})
+    return {name: value for name, value in before.items() if name not in declared}
+
+
+def _back(before: dict[str, str], work: Work) -> list[str]:
+    """What putting these values back would change."""
+    actual = {name: _get(name, work) for name in before}
+    return [f"{name} {actual[name]} → {value}" for name, value in before.items() if actual[name] not in {None, value}]
+
+
+def _put_back(before: dict[str, str], work: Work) -> None:
+    """Put values back; one that the kernel refuses stays until the next boot, and is told."""
+    for name, value in before.items():
+        if _get(name, work) not in {None, value}:
+            try:
+                _set(name, value, work)
+            except Failure as failure:
+                work.say(f"{failure.message}; it stays as it is until the next boot")
 
 
 def _get(name: str, work: Work) -> str | None:

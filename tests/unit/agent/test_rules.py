@@ -232,6 +232,38 @@ def test_kernel_parameters_of_a_root(agents: Agents) -> None:
     assert not list((agents.root / "etc/sysctl.d").iterdir())
 
 
+def test_a_parameter_that_leaves_its_set_goes_back(agents: Agents) -> None:
+    stays = agents.write("/proc/sys/a/stays", "1\n")
+    leaves = agents.write("/proc/sys/a/leaves", "2\n")
+    both = Sysctl(label="x", values=(("a.stays", "10"), ("a.leaves", "20")), component="test")
+    agents.apply(both)
+    assert leaves.read_text() == "20\n"
+    one = both.replace(values=both.values[:1])
+    assert agents.apply(one).item("sysctl:x").summary == (
+        "a.leaves 20 → 2",
+        "write /etc/sysctl.d/60-hakit-x.conf",
+    )
+    assert (stays.read_text(), leaves.read_text()) == ("10\n", "2\n")
+    assert agents.apply(one).result.changed == 0
+
+
+@pytest.mark.parametrize("left", [(), (("a.stays", "10"),)], ids=["the whole set", "one of it"])
+def test_a_value_that_the_kernel_does_not_take_back_stops_nothing(
+    agents: Agents, left: tuple[tuple[str, str], ...]
+) -> None:
+    agents.write("/proc/sys/a/stays", "1\n")
+    live = agents.write("/proc/sys/a/b", "60\n")
+    wanted = Sysctl(label="x", values=(("a.stays", "10"), ("a.b", "7")), component="test")
+    agents.apply(wanted)
+    live.unlink()
+    live.symlink_to("/proc/version")  # can be read, and refuses what is written
+    remaining = [wanted.replace(values=left)] if left else []
+    done = agents.apply(*remaining)
+    assert (done.result.changed, done.result.failed) == (1, 0)
+    assert any("a.b = 60" in event.text for event in done.events if event.ev == "note")
+    assert agents.apply(*remaining).result.changed == 0
+
+
 def test_an_unknown_parameter_is_refused(agents: Agents) -> None:
     (item,) = agents.plan(Sysctl(label="x", values=(("net.nothing", "1"),)))
     assert item.error is not None
