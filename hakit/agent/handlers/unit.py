@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 ENABLE, DISABLE, START, STOP, RELOAD, RESTART = "enable", "disable", "start", "stop", "reload", "restart"
+UNMASK = "unmask"
 IMPACT = {START: "none", STOP: "disruptive", RESTART: "disruptive", RELOAD: "reload"}
 # States in which a unit needs no enabling, or has nothing that could be enabled (systemctl(1), is-enabled).
 FIXED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "transient")
@@ -35,6 +36,8 @@ def decide(unit: Unit, state: dict[str, str], due: dict[str, tuple[str, ...]]) -
     """
     steps: list[tuple[str, str]] = []
     enabled = state.get("UnitFileState", "")
+    if state.get("LoadState") == "masked" and (unit.enabled is True or unit.running is True):
+        steps.append((UNMASK, ""))
     if unit.enabled is True and enabled not in FIXED:
         steps.append((ENABLE, ""))
     if unit.enabled is False and enabled in {"enabled", "enabled-runtime"}:
@@ -70,9 +73,10 @@ class Units:
     def diff(self, resource: Unit, state: dict[str, str], work: Work) -> Change:
         """What is to be done, judged by what the running invocation has loaded. Raises Failure."""
         wanted = resource.enabled is True or resource.running is True
-        if wanted and state.get("LoadState") == "masked":
+        if wanted and state.get("LoadState") == "masked" and not _is_beneath(resource.unit, work):
             raise Failure(
-                f"{resource.unit} is masked, so nothing can start it: run  systemctl unmask {resource.unit}  if it may"
+                f"{resource.unit} is masked and has no unit file beneath the mask: run  systemctl unmask "
+                f"{resource.unit}  and see where it should come from"
             )
         unknown = after = ""
         if state.get("LoadState") == "not-found" and wanted and not self._has_file(resource, work):
@@ -109,13 +113,19 @@ class Units:
             daemon_reload(work)
         for action, _ in change.steps:
             self._note(resource, action, work)
-            if action in {ENABLE, DISABLE}:
+            if action == UNMASK:
+                self._unmask(resource, state, work)
+            elif action in {ENABLE, DISABLE}:
                 work.must(["systemctl", action, "--quiet", "--", resource.unit], f"{action} {resource.unit}")
             elif action == STOP:
                 work.must(["systemctl", STOP, "--", resource.unit], f"stop {resource.unit}", _time(state) + MARGIN)
             else:
                 self._bring_up(resource, action, state, work)
         return change.summary
+
+    def _unmask(self, resource: Unit, state: dict[str, str], work: Work) -> None:
+        runtime = ["--runtime"] if state.get("UnitFileState") == "masked-runtime" else []
+        work.must(["systemctl", UNMASK, "--quiet", *runtime, "--", resource.unit], f"unmask {resource.unit}")
 
     def _note(self, resource: Unit, action: str, work: Work) -> None:
         if action in {ENABLE, START}:
@@ -176,6 +186,11 @@ class Units:
         if work.state.loaded.pop(unit, None) is not None:
             work.state.save_loaded()
         return ()
+
+
+def _is_beneath(unit: str, work: Work) -> bool:
+    """Whether a masked unit has a file that the mask hides."""
+    return any(os.path.isfile(work.at(folder + unit)) for folder in loaded.SYSTEMD)
 
 
 def _differing(

@@ -12,6 +12,7 @@ from hakit.agent.resources.unit import Unit
 
 UP = {"ActiveState": "active", "UnitFileState": "enabled", "InvocationID": "1", "CanReload": "yes", "Type": "notify"}
 DOWN = UP | {"ActiveState": "inactive", "InvocationID": ""}
+MASKED = DOWN | {"LoadState": "masked", "UnitFileState": "masked"}
 ONESHOT = DOWN | {"Type": "oneshot", "RemainAfterExit": "no", "Result": "success"}
 
 
@@ -28,6 +29,9 @@ ONESHOT = DOWN | {"Type": "oneshot", "RemainAfterExit": "no", "Result": "success
         ({}, UP, ("a.conf",), ("b.conf",), ["restart"]),
         ({}, UP | {"CanReload": "no"}, ("a.conf",), (), ["restart"]),
         ({}, DOWN, ("a.conf",), ("b.conf",), ["start"]),
+        ({}, MASKED, (), (), ["unmask", "enable", "start"]),
+        ({"running": None, "enabled": False}, MASKED, (), (), []),
+        ({"running": False, "enabled": False}, MASKED, (), (), []),
         ({"running": False}, UP, ("a.conf",), (), ["stop"]),
         ({"running": False}, DOWN, (), (), []),
         ({"running": False, "enabled": False}, UP, (), (), ["disable", "stop"]),
