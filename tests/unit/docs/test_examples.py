@@ -1,0 +1,154 @@
+"""What README and docs/ show is what hakit takes and prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.docs.pages import PAGES, ROOT, Block, page
+
+BLOCKS = [block for one in PAGES for block in one.blocks]
+EXAMPLES = [block for block in BLOCKS if block.language == "yaml"]
+LAB = Path("inventories/lab")
+BALANCERS = LAB / "group_vars/balancers.yml"
+MAIL = """
+all:
+  children:
+    mail:
+      hosts:
+        mx1: {ansible_host: 10.77.0.31, hakit: {zone: a}}
+        mx2: {ansible_host: 10.77.0.32, hakit: {zone: b}}
+"""
+"""Hosts that examples name and the lab does not have."""
+
+
+SECRETS = {"HAKIT_SECRET_DEPLOY_PASSWORD": "$6$x$y", "HAKIT_SECRET_APP_KEY": "x"}
+"""The secrets that examples name."""
+
+
+def hakit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hakit", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **SECRETS},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a copy of the lab's inventory, at the path that the pages name."""
+    shutil.copytree(ROOT / LAB, tmp_path / LAB, ignore=shutil.ignore_patterns(".hakit"))
+    return tmp_path
+
+
+def place(folder: Path, block: Block) -> str:
+    """Write an example where it belongs; the inventory to read. A fragment goes to hosts of the lab."""
+    value: Any = yaml.safe_load(block.text)
+    if "all" in value:
+        (folder / "hosts.yml").write_text(block.text, encoding="utf-8")
+        return "hosts.yml"
+    assert "hakit" in value, f"{block.place}: neither an inventory nor variables"
+    (folder / LAB / "mail.yml").write_text(MAIL, encoding="utf-8")
+    balancing = {"keepalived", "haproxy"} & value["hakit"].keys()
+    hosts = ("lb1", "lb2") if balancing else ("web1", "web2", "web3")
+    (folder / LAB / "host_vars").mkdir()
+    for host in hosts:
+        (folder / LAB / f"host_vars/{host}.yml").write_text(block.text, encoding="utf-8")
+    return str(LAB)
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) > 5
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.place)
+def test_an_example_lints_clean_unless_it_is_a_counter_example(block: Block, folder: Path) -> None:
+    done = hakit(folder, "lint", "--strict", "-i", place(folder, block))
+    expected = 2 if block.comment == "counter-example" else 0
+    assert done.returncode == expected, done.stdout + done.stderr
+
+
+def test_no_yaml_hides_in_a_block_without_a_language() -> None:
+    assert [
+        block.place for block in BLOCKS if not block.language and re.match(r"(all|hakit|\w+): *(\{|$)", block.text)
+    ] == []
+
+
+def test_the_readme_shows_the_labs_inventory_as_it_is() -> None:
+    (shown,) = (block for block in page("README.md").blocks if block.text.startswith(f"# {BALANCERS.relative_to(LAB)}"))
+    real = (ROOT / BALANCERS).read_text(encoding="utf-8")
+    assert [line for line in shown.text.splitlines() if not line.startswith("#")] == [
+        line for line in real.splitlines() if not line.startswith("#")
+    ]
+
+
+def replace(folder: Path, file: Path, old: str, new: str) -> None:
+    text = (folder / file).read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    (folder / file).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def session(name: str, command: str) -> str:
+    """What a page says that a command prints."""
+    for block in page(name).blocks:
+        parts = re.split(r"^\$ (.*)\n", block.text, flags=re.MULTILINE)
+        for line, output in zip(parts[1::2], parts[2::2], strict=True):
+            if line == command:
+                return output.strip()
+    raise AssertionError(f"{name} does not show  {command}")
+
+
+def test_the_readmes_mistake_is_told_so(folder: Path) -> None:
+    replace(folder, BALANCERS, "prefer: lb1", "prefr: lb1")
+    command = "hakit lint -i inventories/lab"
+    assert hakit(folder, *command.split()[1:]).stdout.strip() == session("README.md", command)
+
+
+def test_the_finding_of_the_lint_page_is_told_so(folder: Path) -> None:
+    script = "    scripts:\n      disk: {command: /usr/local/bin/check-disk, weight: -10}\n"
+    replace(folder, BALANCERS, "  keepalived:\n", "  keepalived:\n" + script)
+    replace(folder, BALANCERS, "prefer: lb1, track: [haproxy]", "prefer: lb1, track_scripts: [disk]")
+    command = "hakit lint -i inventories/lab"
+    assert hakit(folder, *command.split()[1:]).stdout.strip() == session("docs/lint.md", command)
+
+
+def test_who_set_a_value_is_told_so(folder: Path) -> None:
+    (folder / LAB / "host_vars").mkdir()
+    text = "hakit: {keepalived: {instances: {web: {virtual_router_id: 61}}}}\n"
+    (folder / LAB / "host_vars/lb1.yml").write_text(text, encoding="utf-8")
+    command = "hakit inventory -i inventories/lab --blame lb1 keepalived.instances.web.virtual_router_id"
+    assert hakit(folder, *command.split()[1:]).stdout.strip() == session("docs/inventory.md", command)
+
+
+def test_several_mistakes_are_told_so(folder: Path) -> None:
+    replace(folder, BALANCERS, "frontends:", "frontens:")
+    replace(folder, LAB / "hosts.yml", "10.77.0.11, hakit: {zone: a}", '10.77.0.11, hakit: {zone: "{{ rack }}"}')
+    command = "hakit plan -i inventories/lab"
+    assert hakit(folder, *command.split()[1:]).stderr.strip() == session("docs/inventory.md", command)
+
+
+def test_a_lab_that_is_down_is_told_so(folder: Path) -> None:
+    command = "hakit plan -i inventories/lab"
+    done = hakit(folder, *command.split()[1:])
+    assert done.returncode == 1
+    assert done.stderr.strip() == session("docs/troubleshooting.md", command)
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "python"], ids=lambda block: block.place
+)
+def test_python_is_python(block: Block) -> None:
+    compile(textwrap.dedent(block.text), block.place, "exec")
