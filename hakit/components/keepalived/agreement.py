@@ -142,9 +142,10 @@ def _unreachable(router: VirtualRouter, unicast: list[Member]) -> Iterator[Findi
     source="https://keepalived.readthedocs.io/en/latest/case_study_failover.html",
 )
 def same_owner(site: Site, components: Components) -> Iterator[Finding]:
-    """Pairs of instances with the same members and the same preferred host."""
+    """Pairs of instances with the same members and the same preferred host, while another member owns nothing."""
     del components
     together = _in_one_sync_group(site)
+    busy = {router.members[0].host.name for router in virtual_routers(site).values()}
     for first, second in combinations(virtual_routers(site).values(), 2):
         one, other = first.members[0], second.members[0]
         if len(first.members) == 1 or _names(first) != _names(second) or one.host.name != other.host.name:
@@ -152,12 +153,14 @@ def same_owner(site: Site, components: Components) -> Iterator[Finding]:
         if frozenset((first.name, second.name)) in together:
             continue
         stated = one.settings.prefer is not None or other.settings.prefer is not None
-        idle = ", ".join(member.host.name for member in second.members[1:])
+        idle = [member.host.name for member in second.members if member.host.name not in busy]
+        if not idle:
+            continue
         yield Finding(
             other.host,
             instance_path(second, "prefer") if other.settings.prefer else instance_path(second),
-            f"{first.name} and {second.name} both prefer {one.host.name}; {idle} would stand idle",
-            write=f"prefer: {second.members[1].host.name}  for {second.name}, or a sync group of both",
+            f"{first.name} and {second.name} both prefer {one.host.name}; {', '.join(idle)} would stand idle",
+            write=f"prefer: {idle[0]}  for {second.name}, or a sync group of both",
             severity=None if stated else "warning",
         )
 
