@@ -147,6 +147,34 @@ def test_a_lab_that_is_down_is_told_so(folder: Path) -> None:
     assert done.stderr.strip() == session("docs/troubleshooting.md", command)
 
 
+def test_the_readmes_rejected_line_is_traced_as_it_says(folder: Path) -> None:
+    quoted = re.search(
+        r"haproxy\.cfg:(\d+): haproxy rejects .*'(\w+)'.*\n +from (\S+):(\d+), (\S+):(\d+) haproxy.backends.web.extra",
+        page("README.md").text,
+    )
+    assert quoted
+    line, word, template, template_line, file, place = quoted.groups()
+    check = "web: {group: web, port: 8080, check: {http: /healthz}, sticky: cookie"
+    replace(folder, BALANCERS, check, f'{check}, extra: ["{word} roundrobin"]')
+    done = hakit(folder, "render", "-i", str(LAB), "-o", "out")
+    assert done.returncode == 0, done.stderr
+
+    def nth(path: Path, number: str) -> str:
+        return path.read_text(encoding="utf-8").splitlines()[int(number) - 1]
+
+    assert word in nth(folder / "out/lb1/etc/haproxy/haproxy.cfg", line)
+    assert word in nth(folder / file, place)
+    assert "{{" in nth(ROOT / template, template_line)
+
+
+def test_failed_checks_that_pages_show_are_checks_of_a_component() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "hakit/components").glob("*/verify.py"))
+    titles = re.findall(r'def test_\w+\([^"]*"""(.*?)\.?(?:"""|\n)', code)
+    shown = [title for one in PAGES for title in re.findall(r"^ +✗ (.*)", one.text, re.MULTILINE)]
+    assert shown
+    assert [title for title in shown if title not in titles] == []
+
+
 @pytest.mark.parametrize(
     "block", [block for block in BLOCKS if block.language == "python"], ids=lambda block: block.place
 )

@@ -45,6 +45,13 @@ def test_every_command_line_is_one_that_click_takes(one: Page) -> None:
 
 
 @every_page
+def test_every_option_that_is_named_alone_belongs_to_a_command(one: Page) -> None:
+    known = {name for _, command in commands.every() for option in command.params for name in option.opts}
+    named = {match[0] for span in one.spans if (match := re.match(r"--?[a-z][a-z-]*", span))}
+    assert named - known == set()
+
+
+@every_page
 def test_every_make_target_is_in_the_makefile(one: Page) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     named = {match[1] for code in lines_of_code(one) if (match := re.match(r"make ([a-z-]+)", code))}
