@@ -65,8 +65,9 @@ hakit:
 """
 
 IGNORE: Final = """\
-# records of runs, and what was read of the hosts
-.hakit/
+# records of runs, and what was read of the hosts; not the host keys that `hakit trust` pins, which all should share
+.hakit/*
+!.hakit/known_hosts
 # private keys never belong here
 *.key
 """
