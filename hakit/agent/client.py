@@ -310,7 +310,7 @@ class Client:
 
     def _gone(self, code: int | None) -> AgentGone:
         tail = self._channel.stderr_tail().strip()[-2000:]
-        ended = "the connection ended" if code is None else f"it ended with exit {code}"
+        ended = "it was killed, or its connection was" if code is None else f"it ended with exit {code}"
         return AgentGone(f"the agent is gone: {ended}{': ' + tail if tail else ''}")
 
     def _recv(self, deadline: float, complaint: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -58,7 +59,11 @@ class ExecChannel:
         channel.in_stderr_buffer.set_event(self._bell)
 
     def send(self, data: bytes) -> None:
-        """Send all bytes to the command's stdin. Raises ConnectError when the host takes none for a minute."""
+        """Send all bytes to the command's stdin.
+
+        Raises BrokenPipeError when the command has ended, ConnectError when the host takes nothing for a minute or
+        the connection is lost.
+        """
         view = memoryview(data)
         moved = time.monotonic()
         while view:
@@ -73,7 +78,7 @@ class ExecChannel:
                 continue
             except (OSError, EOFError, paramiko.SSHException) as error:
                 self._raise_if_lost()
-                raise ConnectError(f"{self._name}: the command on the host has ended and takes no more data") from error
+                raise BrokenPipeError(f"{self._name}: the command has ended and takes no more data") from error
             view = view[sent:]
 
     def finish(self) -> None:
@@ -201,7 +206,8 @@ class Connection:
         truncated = False
         try:
             if data:
-                channel.send(data)
+                with suppress(BrokenPipeError):  # a command need not read all of its input; how it ended comes below
+                    channel.send(data)
             channel.finish()
             while part := channel.recv(_CHUNK, max(0.0, deadline - time.monotonic())):
                 room = limit - len(stdout)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hakit.agent.client import AgentGone, Client
 from hakit.errors import ConnectError, HostKeyError, LoginError
 from hakit.ssh import Connector, Options, Target
-from hakit.ssh.connection import as_root, sudo_failure
+from hakit.ssh.connection import ExecChannel, as_root, sudo_failure
 from hakit.ssh.wire import Transport
 from tests.unit.ssh.sshd import Sshd, keygen, running, wait_for
 
@@ -95,8 +96,23 @@ def test_sending_to_a_command_that_ended_says_so(connection: Connection) -> None
     assert channel.recv(1, 10) == b""
     assert channel.exit_status(10) == 0
     wait_for(lambda: channel._channel.closed, "the channel to close")
-    with pytest.raises(ConnectError, match="has ended and takes no more data"):
+    with pytest.raises(BrokenPipeError, match="web1: the command has ended and takes no more data"):
         channel.send(b"x")
+
+
+def test_a_shell_that_ends_before_the_agent_is_sent_is_explained(connection: Connection) -> None:
+    def execute(_: str) -> ExecChannel:
+        channel = connection.exec("echo 'sh: 1: /usr/bin/python3: not found' >&2; exit 127")
+        wait_for(lambda: channel._channel.closed, "the channel to close")
+        return channel
+
+    with pytest.raises(AgentGone, match="python3"):
+        Client.start(execute, sudo=False)
+
+
+def test_a_command_may_end_without_reading_its_input(connection: Connection) -> None:
+    done = connection.run("exec 0<&-; echo enough", 10, b"x" * 8_000_000)
+    assert (done.exit, done.stdout) == (0, b"enough\n")
 
 
 def test_many_commands_share_one_connection(sshd: Sshd, connection: Connection) -> None:
