@@ -67,6 +67,7 @@ class Lab:
     def down(self, progress: Callable[[str], None] = _silent) -> None:
         """Remove the lab and everything on its disks. Raises LabError."""
         privilege.call("down", self.plan, {}, progress)
+        privilege.hang_up(self.plan.id)
 
     def status(self) -> tuple[HostStatus, ...]:
         """How every host stands. Raises LabError."""

@@ -131,9 +131,7 @@ def open_socket(plan: LabPlan, *, ipv6: bool) -> socket.socket:
     with _broker_lock:
         handle = _receive(_ask_broker(plan.id), b"6" if ipv6 else b"4")
         if handle is None:
-            process, line = _broker.pop(plan.id)
-            line.close()
-            process.wait()
+            _hang_up(plan.id)
             raise LabError(
                 "no socket in the lab's network: sudo or the lab refuses",
                 hint="Check that  sudo -n true  works and that the lab is up, or run the command as root.",
@@ -164,6 +162,19 @@ def _ask_broker(lab: str) -> socket.socket:
         theirs.close()
         _broker[lab] = (process, mine)
     return _broker[lab][1]
+
+
+def hang_up(lab: str) -> None:
+    """End root's socket maker of a lab, where this process has one."""
+    with _broker_lock:
+        if lab in _broker:
+            _hang_up(lab)
+
+
+def _hang_up(lab: str) -> None:
+    process, line = _broker.pop(lab)
+    line.close()
+    process.wait()
 
 
 def serve_sockets(place: Place, line: socket.socket) -> None:

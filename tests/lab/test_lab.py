@@ -8,17 +8,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hakit.errors import LabError
-from hakit.lab import dialer
+from hakit.lab import dialer, privilege
 from hakit.lab.control import PROXY_PORT
-from hakit.lab.machine import cgroup_root, kill, lab_cgroup
-from hakit.lab.state import Place, read_record
+from hakit.lab.machine import cgroup_root, lab_cgroup, populated
+from hakit.lab.state import Place
 
 if TYPE_CHECKING:
     from tests.lab.conftest import LabFactory, LabHandle
@@ -57,6 +56,10 @@ def traces(handle: LabHandle) -> list[str]:
         if place.id.encode() in words:
             processes.append(words.decode().replace("\0", " "))
     return mounts + groups + files + processes
+
+
+def as_root(*command: str, given: str = "") -> None:
+    subprocess.run([*privilege.sudo(), *command], input=given, text=True, stdout=subprocess.DEVNULL, check=True)
 
 
 def ssh(handle: LabHandle, host: str, *command: str, timeout: float = 60) -> str:
@@ -229,22 +232,23 @@ def test_up_recovers_from_a_killed_up(lab: LabHandle) -> None:
 def test_up_recovers_from_what_a_restart_of_the_machine_leaves(lab: LabHandle) -> None:
     place = Place(lab.lab.plan.id)
     assert lab.lab.exec("one", ["touch", "/root/survives"]).returncode == 0
-    kill(lab_cgroup(place))
-    subprocess.run(["ip", "netns", "delete", place.namespace], check=True)
-    record = read_record(place)
-    assert record is not None
-    replace(record, boot="another").write(place)
+    group = lab_cgroup(place)
+    as_root("tee", str(group / "cgroup.kill"), given="1")
+    lab.eventually(lambda: not populated(group), "every host is without power")
+    as_root("ip", "netns", "delete", place.namespace)
+    record = json.loads(place.record.read_text(encoding="utf-8"))
+    as_root("tee", str(place.record), given=json.dumps(record | {"boot": "another"}))
     assert not lab.lab.is_up()
     lab.lab.up()
     assert lab.lab.exec("one", ["test", "-e", "/root/survives"]).returncode == 0
     lab.lab.power("two", "pull")
-    place.record.write_text("{ damaged", encoding="utf-8")
+    as_root("tee", str(place.record), given="{ damaged")
     lab.lab.up()
     assert [host.power for host in lab.lab.status()] == ["on", "on"]
 
 
 def test_down_leaves_nothing_behind_whatever_was_there(lab: LabHandle) -> None:
-    Place(lab.lab.plan.id).record.unlink()
+    as_root("rm", str(Place(lab.lab.plan.id).record))
     lab.lab.down()
     lab.eventually(lambda: traces(lab) == [], f"nothing is left of the lab: {traces(lab)}", timeout=5)
     assert lab.hakit("lab", "down").returncode == 0
