@@ -86,7 +86,7 @@ def fail_over(lab: Lab, site: Site) -> None:
     with ExitStack() as stack:
         probers = {one: stack.enter_context(Prober(lab.enter(), one)) for one in home}
         time.sleep(1.0)
-        hakit("lab", "power", "pull", first, "-i", str(INVENTORY))
+        hakit("lab", "power", "-i", str(INVENTORY), "pull", first)
         wait_for(lab, site, dict.fromkeys(home, other))
         time.sleep(2.0)
         seen = {one: prober.stop() for one, prober in probers.items()}
@@ -98,7 +98,7 @@ def fail_over(lab: Lab, site: Site) -> None:
     if not all(result.longest_gap <= PROMISE and result.ended_well for result in seen.values()):
         click.echo(f"an address paused for more than {PROMISE:.0f} s", err=True)
         sys.exit(1)
-    hakit("lab", "power", "on", first, "-i", str(INVENTORY))
+    hakit("lab", "power", "-i", str(INVENTORY), "on", first)
     wait_for(lab, site, home)
     click.echo(f"{first} is back and holds {address} again.")
 
@@ -115,9 +115,9 @@ def main() -> None:
     heading("What would land on the hosts?")
     hakit("render", *where, "-o", str(REVIEW))
     heading("What differs now?")
-    hakit("plan", *where, "--no-diff")
+    hakit("plan", *where)
     heading("Make it so")
-    hakit("apply", *where, "--yes")
+    hakit("apply", *where, "--yes", "--no-diff")
     heading("Does it work?")
     hakit("verify", *where)
     heading("Apply again: nothing is left to do")

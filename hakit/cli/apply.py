@@ -24,6 +24,7 @@ Examples:
 @options.asked
 @options.assume_yes
 @options.as_json
+@options.no_diff
 @options.verbose
 @click.pass_context
 def apply(
@@ -33,6 +34,7 @@ def apply(
     verbose: int,
     assume_yes: bool,
     as_json: bool,
+    no_diff: bool,
 ) -> None:
     """Make the hosts as the inventory says: show the plan, ask, carry it out.
 
@@ -61,7 +63,7 @@ def apply(
             found = run.plan()
         record.write("plan.json", plan_json(found))
         if not as_json and (found.changing or found.failed):
-            click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started))
+            click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started, diffs=not no_diff))
         if found.changing and not assume_yes and not _agreed(found, as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)

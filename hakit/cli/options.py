@@ -30,6 +30,7 @@ inventory = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
 assume_yes = click.option("-y", "--yes", "assume_yes", is_flag=True, help="Do not ask before changing hosts.")
+no_diff = click.option("--no-diff", is_flag=True, help="Name what changes without showing diffs.")
 no_lab = click.option(
     "--no-lab", is_flag=True, help="Reach the hosts over this machine's network although the inventory declares a lab."
 )

@@ -20,7 +20,7 @@ Examples:
 @options.asked
 @options.as_json
 @click.option("--exit-code", is_flag=True, help="Exit 3 when something differs (0: nothing does).")
-@click.option("--no-diff", is_flag=True, help="Name what changes without showing diffs.")
+@options.no_diff
 @options.verbose
 @click.pass_context
 def plan(

@@ -182,6 +182,10 @@ def test_no_terminal_and_no_yes_changes_nothing(lab: LabHandle) -> None:
     done = lab.hakit("apply")
     assert done.returncode == 2
     assert "--yes" in done.stderr
+    assert "- # mine" in done.stdout
+    short = lab.hakit("apply", "--no-diff").stdout
+    assert "/etc/nginx/nginx.conf" in short
+    assert "# mine" not in short
     assert "# mine" in text(lab, "web2", "cat", "/etc/nginx/nginx.conf")
     assert result(lab)["hosts"]["web2"]["state"] == "changed"
 
