@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hakit.lab import image, requirements
 from tests.unit.docs.pages import PAGES, ROOT, Block, page
 
 BLOCKS = [block for one in PAGES for block in one.blocks]
@@ -165,6 +166,13 @@ def test_the_readmes_rejected_line_is_traced_as_it_says(folder: Path) -> None:
     assert word in nth(folder / "out/lb1/etc/haproxy/haproxy.cfg", line)
     assert word in nth(folder / file, place)
     assert "{{" in nth(ROOT / template, template_line)
+
+
+def test_the_lab_page_lists_what_the_lab_needs() -> None:
+    essential = {"util-linux"}  # every Debian has it
+    needed = {*requirements.PROGRAMS.values(), "debian-archive-keyring"} - essential
+    assert any(set(span.split()) == needed for span in page("docs/lab.md").spans)
+    assert any(set(image.PACKAGES) <= set(span.split()) for span in page("docs/lab.md").spans)
 
 
 def test_failed_checks_that_pages_show_are_checks_of_a_component() -> None:
