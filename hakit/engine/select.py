@@ -26,6 +26,8 @@ def select(site: Site, patterns: Sequence[str]) -> tuple[str, ...]:
     for pattern in wanted:
         if pattern.startswith("!"):
             chosen -= _matching(site, pattern[1:])
+    if not site.hosts:
+        raise UsageError(f"{site.source}: the inventory has no hosts")
     if not chosen:
         raise UsageError(f"--limit {','.join(wanted)} leaves no host")
     return tuple(name for name in site.hosts if name in chosen)
@@ -46,6 +48,8 @@ def _matching(site: Site, pattern: str) -> set[str]:
             hosts.update(site.groups[group].hosts)
     if pattern == "all":
         hosts = set(site.hosts)
+    if not hosts and pattern in site.groups:
+        raise UsageError(f"--limit {pattern}: the group has no hosts")
     if not hosts:
         known = [*site.hosts, *site.groups]
         raise UsageError(f"--limit {pattern} matches no host and no group{_near(pattern, known)}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hakit.engine.select import select, select_components
 from hakit.errors import UsageError
+from hakit.inventory.model import Group
 from tests.unit.engine.sites import host, site
 
 SITE = site(host("lb1", "balancers"), host("lb2", "balancers"), host("web1", "web"), host("web2", "web"))
@@ -40,6 +43,14 @@ def test_a_pattern_that_means_nothing_is_an_error(patterns: tuple[str, ...], mes
     with pytest.raises(UsageError) as error:
         select(SITE, patterns)
     assert message in error.value.message
+
+
+def test_what_is_empty_is_named() -> None:
+    with pytest.raises(UsageError, match=r"hosts\.yml: the inventory has no hosts"):
+        select(site(), ())
+    unused = replace(SITE, groups={**SITE.groups, "spare": Group("spare", ())})
+    with pytest.raises(UsageError, match="--limit spare: the group has no hosts"):
+        select(unused, ("spare",))
 
 
 def test_components() -> None:
