@@ -11,6 +11,7 @@ from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Files
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory, Symlink
+from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.components.base import HostContext
 from hakit.errors import InventoryError
@@ -109,9 +110,35 @@ def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """A host's resources, looked up in the ways that derived edges need; `mates` by component and type."""
+
+    found: Mapping[str, Resource]
+    holders: Mapping[str, str]
+    mates: Mapping[tuple[str, type[Resource]], tuple[str, ...]]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Resource]) -> _Index:
+        """Built once per host."""
+        holders = {path: key for key, resource in found.items() for path in _paths(resource)}
+        mates: dict[tuple[str, type[Resource]], list[str]] = {}
+        for key, resource in found.items():
+            mates.setdefault((resource.component, type(resource)), []).append(key)
+        return cls(found, holders, {place: tuple(keys) for place, keys in mates.items()})
+
+    def of_types(self, component: str, *types: type[Resource]) -> set[str]:
+        """The keys of a component's resources of these types."""
+        return {key for one in types for key in self.mates.get((component, one), ())}
+
+    def present(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that are declared here."""
+        return {key for key in keys if key in self.found}
+
+
 def _ordered(found: Mapping[str, Resource], host: Host) -> dict[str, Resource]:
-    holders = {path: key for key, resource in found.items() for path in _paths(resource)}
-    needs = {key: _needs(resource, found, holders) for key, resource in found.items()}
+    index = _Index.of(found)
+    needs = {key: _needs(resource, index) - {key} for key, resource in found.items()}
     try:
         order = tuple(TopologicalSorter(needs).static_order())
     except CycleError as error:
@@ -120,25 +147,24 @@ def _ordered(found: Mapping[str, Resource], host: Host) -> dict[str, Resource]:
     return {key: found[key].replace(after=tuple(sorted(needs[key]))) for key in order}
 
 
-def _needs(resource: Resource, found: Mapping[str, Resource], holders: Mapping[str, str]) -> set[str]:
+def _needs(resource: Resource, index: _Index) -> set[str]:
     """Keys of this host's resources that must be in place before this one."""
-    needs = {key for key in resource.after if key in found}
-    mates = [one for one in found.values() if one.component == resource.component and one.key != resource.key]
+    needs = index.present(resource.after)
+    own = resource.component
     if isinstance(resource, Files | Directory | Symlink):
-        needs |= {one.key for one in mates if isinstance(one, Package)}
-        needs |= {holders[folder] for path in _paths(resource) for folder in _folders(path) if folder in holders}
-        needs |= {key for key in _owners(resource) if key in found}
+        folders = (folder for path in _paths(resource) for folder in _folders(path))
+        needs |= {index.holders[folder] for folder in folders if folder in index.holders}
+        needs |= index.of_types(own, Package) | index.present(_owners(resource))
     elif isinstance(resource, User):
-        needs |= {key for name in (resource.group, *resource.groups) if name and (key := f"group:{name}") in found}
-        needs |= {one.key for one in mates if isinstance(one, Package)}
+        groups = (f"group:{name}" for name in (resource.group, *resource.groups) if name)
+        needs |= index.of_types(own, Package) | index.present(groups)
     elif isinstance(resource, Command):
-        needs |= {one.key for one in mates if isinstance(one, Package | User | Group | Directory)}
+        needs |= index.of_types(own, Package, User, Group, Directory)
     elif isinstance(resource, Unit):
-        needs |= {one.key for one in mates if not isinstance(one, Unit | Command)}
-        for trigger in (*resource.reload_on, *resource.restart_on):
-            if (key := holders.get(trigger, trigger)) in found:
-                needs.add(key)
-    return needs - {resource.key}
+        needs |= index.of_types(own, Files, Directory, Symlink, Package, User, Group, Sysctl)
+        triggers = (*resource.reload_on, *resource.restart_on)
+        needs |= index.present(index.holders.get(trigger, trigger) for trigger in triggers)
+    return needs
 
 
 def _folders(path: str) -> Iterable[str]:
