@@ -53,7 +53,7 @@ def plan(
         click.echo(json.dumps(plan_json(found), indent=2))
     else:
         click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started, diffs=not no_diff))
-        if found.changing:
+        if any(not host.refused for host in found.changing):
             click.echo(f"Apply with  hakit apply -i {asked.inventory}")
     if found.failed or any(host.refused for host in found.hosts.values()):
         ctx.exit(1)

@@ -52,7 +52,8 @@ def failure(host: str, error: HakitError) -> str:
 def rejection_lines(rejection: Rejection) -> Iterator[str]:
     """Why something is refused: message, the line it points at, where that line comes from."""
     place = f"{rejection.path}:{rejection.line}: " if rejection.path and rejection.line else ""
-    yield place + printable(rejection.message)
+    message = rejection.message.replace(f" {rejection.path}:", " this:") if place else rejection.message
+    yield place + printable(message)
     source = rejection.source
     if source is not None:
         origin = [f"{source.template}:{source.line}"] if source.template else []
@@ -86,13 +87,16 @@ def _head(host: HostPlan, site: Site) -> str:
 
 def _body(host: HostPlan, *, diffs: bool) -> str:
     lines: list[str] = []
-    for change in host.changes:
+    for change in host.refused or host.changes:
         lines.append(_line(change))
         if change.rejection is not None:
             lines += [f"      {text}" for text in rejection_lines(change.rejection)]
         if diffs:
             for diff in change.diffs:
                 lines += _diff(diff, alone=len(change.diffs) == 1)
+    left = len(host.changes) - len(host.refused)
+    if host.refused and left:
+        lines.append(paint(f"    {count(left, 'other change')} of this host left until that is mended", dim=True))
     return "\n".join(lines)
 
 
