@@ -20,6 +20,7 @@ from hakit.errors import LabError
 from hakit.lab import image as base
 from hakit.lab import namespace, packages, requirements, sources
 from hakit.lab.disk import KeyPair, host_files, known_hosts
+from hakit.lab.identity import ensure_identity
 from hakit.lab.limits import raise_watchers
 from hakit.lab.machine import Machine, kill, lab_cgroup, launch, populated, remove_cgroup
 from hakit.lab.plan import HostStatus
@@ -62,6 +63,7 @@ class Control:
             namespace.create(self.place, self.plan)
             self._start_packages(image)
             root = base.ensure(image, self.place, self._proxy, progress)
+            ensure_identity(progress)
             raise_watchers(len(self.plan.hosts), progress)
             self._keys(owner)
             self._remove_strangers(progress)
