@@ -100,7 +100,8 @@ def changes_of(items: tuple[Item, ...], declared: HostResources) -> tuple[Change
 
 
 def _change(item: Item, contents: Mapping[str, object]) -> Change:
-    diffs = tuple(_diff(state, contents.get(state.path)) for state in item.files)
+    written = any("write" in line for line in item.summary)
+    diffs = tuple(_diff(state, contents.get(state.path), written=written) for state in item.files)
     if item.status == "remove":
         kind: Kind = "remove"
     elif item.status == "refused":
@@ -123,10 +124,14 @@ def reject(message: str, output: str, path: str | None, line: int | None, conten
     return Rejection(message, output, path, line, source)
 
 
-def _diff(state: FileState, content: object) -> FileDiff:
+def _diff(state: FileState, content: object, *, written: bool) -> FileDiff:
+    """How a file changes; `written` says that its content does, though the texts without secrets may be equal."""
     if state.why_hidden:
         return FileDiff(state.path, (), note=state.why_hidden)
     new = content.masked() if isinstance(content, Content) else ""
     old = state.old or ""
     lines = list(unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2))[2:]
-    return FileDiff(state.path, tuple(lines), new=state.old is None and content is not None)
+    note = None
+    if not lines and state.old is not None and content is not None:
+        note = "only the ends of lines differ" if old != new else "a secret in it changes" if written else None
+    return FileDiff(state.path, tuple(lines), new=state.old is None and content is not None, note=note)
