@@ -82,7 +82,7 @@ def fail_over(lab: Lab, site: Site) -> None:
     wait_for(lab, site, home)
     address, first = next(iter(home.items()))
     other = next(host.name for host in site.members("balancers") if host.name != first)
-    click.echo(f"{address} is on {first}. A client asks {' and '.join(home)} 50 times a second each.")
+    click.echo(f"{address} is on {first}. A client opens 50 connections a second to {' and '.join(home)} each.")
     with ExitStack() as stack:
         probers = {one: stack.enter_context(Prober(lab.enter(), one)) for one in home}
         time.sleep(1.0)
@@ -107,6 +107,7 @@ def main() -> None:
     """Run the demo."""
     began = time.monotonic()
     where = ("-i", str(INVENTORY))
+    click.echo("Takes about a minute, three where no lab was made before. Only the lab's hosts are changed.")
     heading("Five hosts to practise on, made from the inventory")
     hakit("lab", "up", *where)
     started = time.monotonic()
