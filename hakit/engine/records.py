@@ -48,7 +48,8 @@ class Record:
         except OSError as error:
             raise HakitError(
                 f"can't write the run's record under {site.root / STATE}: {error.strerror}",
-                hint="make the inventory's folder writable for you",
+                hint="make that folder writable for you; a run as root leaves it to root:  sudo chown -R $USER "
+                f"{site.root / STATE}",
             ) from error
         return record
 
