@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from time import gmtime, strftime
+from time import gmtime, monotonic, sleep, strftime
 
 from hakit.agent import disk, jsonlite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+PATIENCE = 20.0  # seconds for the step of a dead run; an installation may take longer, and is then told of
+STARTERS = ("sh", "dash", "bash", "sudo")
 
 
 class Lock:
@@ -35,9 +38,7 @@ class Lock:
             return None, None
         disk.make_folder(self._folder)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _flock(fd):
             holder = {**_body(fd), "alive": True}
             os.close(fd)
             return holder, None
@@ -70,6 +71,35 @@ def holder(folder: str) -> dict[str, Any] | None:
     finally:
         os.close(fd)
     return None
+
+
+def _flock(fd: int) -> bool:
+    """Lock it; waits for a holder that nobody commands any more, which ends after the step that it is in."""
+    deadline = monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > deadline or not is_orphan(_body(fd)["pid"]):
+                return False
+            sleep(0.2)
+        else:
+            return True
+
+
+def is_orphan(pid: int, proc: str = "/proc") -> bool:
+    """Whether the connection that started an agent is gone: only shells and sudo are left between it and init."""
+    try:
+        while pid > 1:
+            with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                pid = int(file.read().rpartition(")")[2].split()[1])
+            if pid > 1:
+                with open(f"{proc}/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                    if file.read().strip() not in STARTERS:
+                        return False
+    except (OSError, ValueError, IndexError):
+        return False
+    return pid == 1
 
 
 def _body(fd: int) -> dict[str, Any]:
