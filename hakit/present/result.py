@@ -31,7 +31,8 @@ def result_text(outcome: Outcome, record: Record, inventory: Path, seconds: floa
     rare: tuple[State, ...] = ("not started", "unreachable")
     parts += [f"{outcome.count(state)} {state}" for state in rare if outcome.count(state)]
     lines.append(f"{head}: {', '.join(parts)}.  {duration(seconds)}   run {record.id}")
-    again = "Check it with  hakit verify" if outcome.good else "Mend it, then run again  hakit apply"
+    mend = "Mend it, then run again" if outcome.count("failed", "unreachable") else "Go on with"
+    again = "Check it with  hakit verify" if outcome.good else f"{mend}  hakit apply"
     lines.append(f"{again} -i {inventory}")
     return "\n".join(lines)
 

@@ -138,3 +138,16 @@ def test_the_end_says_who_failed_and_what_to_do(tmp_path: Path) -> None:
     assert shown.endswith("Mend it, then run again  hakit apply -i site")
     assert not outcome.good
     assert result_json(outcome, record.id)["good"] is False
+
+
+@pytest.mark.parametrize(
+    ("outcome", "last"),
+    [
+        (Outcome({"lb1": HostResult("changed", 1)}), "Check it with  hakit verify -i site"),
+        (Outcome({"lb1": HostResult("failed", why="x")}), "Mend it, then run again  hakit apply -i site"),
+        (Outcome({"lb1": HostResult("unreachable", why="x")}), "Mend it, then run again  hakit apply -i site"),
+        (Outcome({"lb1": HostResult("not started")}, stopped=True), "Go on with  hakit apply -i site"),
+    ],
+)
+def test_the_last_line_names_the_next_command(outcome: Outcome, last: str, tmp_path: Path) -> None:
+    assert result_text(outcome, Record("now", tmp_path), Path("site"), 1.0).splitlines()[-1] == last
