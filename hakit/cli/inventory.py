@@ -42,7 +42,7 @@ def inventory(inventory: Path, host: str | None, graph: bool, blame: tuple[str, 
 
     if sum(map(bool, (host, graph, blame))) > 1:
         raise UsageError("--host, --graph and --blame exclude each other")
-    site, _ = options.load(inventory)
+    site, _ = options.load(inventory, whole=False)
     for warning in site.warnings:
         click.echo(f"warning: {warning.text()}", err=True)
     if blame:

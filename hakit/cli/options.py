@@ -85,16 +85,17 @@ def components() -> dict[str, Component]:
     return discover()
 
 
-def load(path: Path, *, need_secrets: bool = True) -> tuple[Site, dict[str, Component]]:
+def load(path: Path, *, need_secrets: bool = True, whole: bool = True) -> tuple[Site, dict[str, Component]]:
     """The site of an inventory, validated against the installed components. Raises InventoryError.
 
-    Without `need_secrets`, secrets that are named but not set are no problem.
+    Without `need_secrets`, secrets that are named but not set are no problem; without `whole`, nor is what Ansible takes of
+    hosts that hakit does not manage.
     """
     from hakit.inventory import load as load_site
 
     found = components()
     schemas = {name: one.Settings for name, one in found.items()}
-    return load_site(path, schemas, need_secrets=need_secrets), found
+    return load_site(path, schemas, need_secrets=need_secrets, whole=whole), found
 
 
 def checked(site: Site, components: dict[str, Component]) -> None:

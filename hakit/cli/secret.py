@@ -240,7 +240,7 @@ def list_secrets(inventory: Path, as_json: bool) -> None:
     names = dict.fromkeys(sorted(store.load()))
     uses: dict[str, list[str]] = {name: [] for name in names}
     try:
-        site, _ = options.load(inventory, need_secrets=False)
+        site, _ = options.load(inventory, need_secrets=False, whole=False)
     except InventoryError as error:
         click.echo(f"warning: the inventory has errors, so uses are not known: {error.problems[0].text()}", err=True)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hakit.inventory.document import Vault
@@ -61,16 +62,16 @@ def _boolean(value: Any) -> bool | None:
     return bool(value) if isinstance(value, (bool, int)) else None
 
 
-def all_problems(site: Site, graph: Graph, managed: set[str]) -> Iterator[Problem]:
-    """Everything that is wrong between hosts and groups."""
+def all_problems(site: Site, graph: Graph, managed: set[str], *, whole: bool) -> Iterator[Problem]:
+    """Everything that is wrong between hosts and groups; `whole`: also of hosts without hakit's settings."""
     for name in managed:
         host, node = site.hosts[name], graph.hosts[name]
         if not _MANAGED_NAME.fullmatch(name):
             message = "a host that hakit manages is named with letters, digits, '.', '_' and '-' only"
             yield Problem(message, node.mark, name)
         yield from _login_problems(host)
-    yield from _same_address(site, graph, managed)
-    if managed:
+    yield from _same_address(site, graph, {*filter(partial(_by_ssh, site), graph.hosts)} if whole else managed)
+    if managed or whole:
         yield from _undefined_groups(graph)
 
 
@@ -107,6 +108,11 @@ def _login_problem(name: str, value: Any) -> str | None:
     elif name in (*_USER_KEYS, *_KEY_FILE_KEYS) and not (isinstance(value, (str, int)) and str(value).isprintable()):
         message = f"expects text on one line, got {value!r}"
     return message
+
+
+def _by_ssh(site: Site, name: str) -> bool:
+    """Whether a host is reached over the network at all; many names of the machine itself are no mistake."""
+    return site.hosts[name].vars.get("ansible_connection", "ssh") in _CONNECTIONS
 
 
 def _same_address(site: Site, graph: Graph, managed: set[str]) -> Iterator[Problem]:

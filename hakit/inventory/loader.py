@@ -40,13 +40,15 @@ if TYPE_CHECKING:
 HAKIT = "hakit"
 
 
-def load_site(path: Path, schemas: Dict[str, type[BaseModel]], *, need_secrets: bool = True) -> Site:
+def load_site(
+    path: Path, schemas: Dict[str, type[BaseModel]], *, need_secrets: bool = True, whole: bool = False
+) -> Site:
     """The site of an inventory file or folder. Raises InventoryError with every problem found."""
     graph, problems, warnings = read_graph(path)
     if problems:
         raise InventoryError(_sorted(problems))
     loader = _Loader(path, schemas, graph)
-    site = loader.site(warnings)
+    site = loader.site(warnings, whole=whole)
     if need_secrets and not loader.problems:
         loader.problems += _missing_secrets(site)
     if loader.problems:
@@ -189,7 +191,7 @@ class _Loader:
         self.uses: dict[Any, None] = {}
         self.bases: dict[tuple[int, ...], dict[str, Any]] = {}
 
-    def site(self, warnings: list[Problem]) -> Site:
+    def site(self, warnings: list[Problem], *, whole: bool) -> Site:
         layers = {name: self.graph.layers_of(host) for name, host in self.graph.hosts.items()}
         self.check_layers()
         parts = {name: self.parts(found) for name, found in layers.items()}
@@ -215,7 +217,7 @@ class _Loader:
         )
         self.problems += self.validator.problems
         managed = {name for name, found in parts.items() if found.keys}
-        self.problems += checks.all_problems(site, self.graph, managed)
+        self.problems += checks.all_problems(site, self.graph, managed, whole=whole)
         return site
 
     def check_layers(self) -> None:
