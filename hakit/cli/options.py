@@ -88,8 +88,8 @@ def components() -> dict[str, Component]:
 def load(path: Path, *, need_secrets: bool = True, whole: bool = True) -> tuple[Site, dict[str, Component]]:
     """The site of an inventory, validated against the installed components. Raises InventoryError.
 
-    Without `need_secrets`, secrets that are named but not set are no problem; without `whole`, nor is what Ansible takes of
-    hosts that hakit does not manage.
+    Without `need_secrets`, secrets that are named but not set are no problem; without `whole`, nor is what Ansible
+    takes of hosts that hakit does not manage.
     """
     from hakit.inventory import load as load_site
 

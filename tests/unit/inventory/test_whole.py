@@ -1,4 +1,4 @@
-"""`hakit inventory` takes what Ansible takes; every other command holds all hosts to addresses and groups of their own."""
+"""`hakit inventory` takes what Ansible takes; every other command wants addresses and groups to be unmistakable."""
 
 from __future__ import annotations
 
