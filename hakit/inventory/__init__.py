@@ -20,7 +20,8 @@ def load(path: Path, schemas: Mapping[str, type[BaseModel]], *, need_secrets: bo
 
     With `need_secrets`, a secret that is surely not set is a problem too. With `whole`, hosts without hakit's settings
     are held to addresses and groups of their own too, which Ansible does not ask. Raises InventoryError with every
-    problem."""
+    problem.
+    """
     from hakit.inventory.loader import load_site  # noqa: PLC0415 - whoever only needs a type does not pay for YAML
 
     return load_site(path, schemas, need_secrets=need_secrets, whole=whole)
