@@ -35,12 +35,13 @@ def heading(text: str) -> None:
     click.echo("\n" + paint(f"── {text} ", bold=True) + paint("─" * max(0, 76 - len(text)), dim=True))
 
 
-def hakit(*words: str, show: bool = True) -> str:
-    """Run a hakit command as a user would; its output is shown, or returned with `show=False`. Exits when it fails."""
-    if show:
-        click.echo(paint(f"$ hakit {' '.join(words)}", "cyan"))
+def hakit(*words: str, keep: bool = False) -> str:
+    """Run a hakit command as a user would; with `keep` its output is returned, too. Exits when it fails."""
+    click.echo(paint(f"$ hakit {' '.join(words)}", "cyan"))
     command = [sys.executable, "-m", "hakit", *words]
-    done = subprocess.run(command, check=False, text=True, stdout=None if show else subprocess.PIPE)
+    done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE if keep else None)
+    if keep:
+        click.echo(done.stdout, nl=False)
     if done.returncode:
         click.echo(f"hakit {' '.join(words)} ended with {done.returncode}; the lab is left as it is", err=True)
         sys.exit(1)
@@ -122,7 +123,9 @@ def main() -> None:
     heading("Does it work?")
     hakit("verify", *where)
     heading("Apply again: nothing is left to do")
-    hakit("apply", *where, "--yes")
+    if " 0 hosts changed" not in hakit("apply", *where, "--yes", keep=True):
+        click.echo("a second apply found something to change", err=True)
+        sys.exit(1)
     site, _ = load(INVENTORY)
     heading("Pull the power of the host that holds the address")
     fail_over(Lab.of(site), site)

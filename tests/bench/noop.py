@@ -82,8 +82,8 @@ def main() -> None:
             found: dict[str, object] = json.loads(done.stdout)["hosts"]
             return found
 
-        lab.up()
         try:
+            lab.up()
             once()
             rows = []
             for _ in range(runs):
