@@ -10,7 +10,8 @@ import click
 
 from hakit import __version__
 from hakit.errors import HakitError, InventoryError
-from hakit.present.terminal import paint
+from hakit.present.terminal import count, paint
+from hakit.suggest import did_you_mean
 
 COMMANDS = {
     "init": "hakit.cli.init:init",
@@ -49,10 +50,7 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As Click does, with a suggestion for a mistyped command."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            ctx.fail(f"no such command: {args[0]}" + (f" (did you mean {near[0]}?)" if near else ""))
+            ctx.fail(f"no such command: {args[0]}{did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
 
@@ -110,8 +108,7 @@ def _tell(error: HakitError) -> None:
         rule = f"{problem.rule} " if problem.rule else ""
         write = f" — write {problem.write}" if problem.write else ""
         click.echo(f"{problem.text()}{write}" if problem.mark else f"{mark}{rule}{problem.text()}{write}", err=True)
-    number = len(error.problems)
-    click.echo(f"{mark}{number} problem{'s' if number > 1 else ''} in the inventory; nothing was done.", err=True)
+    click.echo(f"{mark}{count(len(error.problems), 'problem')} in the inventory; nothing was done.", err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hakit.cli import options
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -242,11 +243,8 @@ def _hosts(scans: Sequence[HostScan]) -> str:
 
 
 def _known(site: Site, names: Sequence[str]) -> None:
-    from difflib import get_close_matches
-
     from hakit.errors import UsageError
 
     for name in names:
         if name not in site.hosts:
-            near = get_close_matches(name, site.hosts, n=1)
-            raise UsageError(f"--replace {name}: no such host" + (f" (did you mean {near[0]}?)" if near else ""))
+            raise UsageError(f"--replace {name}: no such host{did_you_mean(name, site.hosts)}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from hakit.errors import UsageError
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,7 +37,9 @@ def select_components(known: Collection[str], wanted: Sequence[str]) -> frozense
     """The components a command is limited to, None for all. Raises UsageError for an unknown one."""
     for name in wanted:
         if name not in known:
-            raise UsageError(f"no such component: {name}{_near(name, known)}", hint=f"there are: {', '.join(known)}")
+            raise UsageError(
+                f"no such component: {name}{did_you_mean(name, known)}", hint=f"there are: {', '.join(known)}"
+            )
     return frozenset(wanted) or None
 
 
@@ -52,10 +54,5 @@ def _matching(site: Site, pattern: str) -> set[str]:
         raise UsageError(f"--limit {pattern}: the group has no hosts")
     if not hosts:
         known = [*site.hosts, *site.groups]
-        raise UsageError(f"--limit {pattern} matches no host and no group{_near(pattern, known)}")
+        raise UsageError(f"--limit {pattern} matches no host and no group{did_you_mean(pattern, known)}")
     return hosts
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hakit.errors import InventoryError
@@ -27,6 +26,7 @@ from hakit.inventory.model import Group, Host, Site
 from hakit.inventory.origin import Mark, Problem, dotted
 from hakit.inventory.secrets import Secrets
 from hakit.inventory.settings import Part, Validated, Validator
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,8 +141,7 @@ def _unused_variables(folder: Path, kind: str, names: list[str], graph: Graph) -
             continue
         if path.name in names or path.name.removesuffix(path.suffix) in names:
             continue
-        near = get_close_matches(path.stem, names, n=1)
-        message = f"there is no {kind} {path.stem}; this is not used" + (f" (did you mean {near[0]}?)" if near else "")
+        message = f"there is no {kind} {path.stem}; this is not used{did_you_mean(path.stem, names)}"
         mark = Mark(str(path), 0)
         if _speaks_of_hakit(path):
             graph.problems.append(Problem(message, mark, HAKIT))

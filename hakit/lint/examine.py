@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from hakit.inventory.origin import Mark, Problem, dotted
 from hakit.lint.registry import rules, upheld
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -100,8 +100,7 @@ def _bad_waivers(site: Site, known: Mapping[str, Rule], given: Collection[str]) 
             if rule in known:
                 message = f"{rule} protects data and can't be waived: {known[rule].reason}"
             else:
-                near = get_close_matches(rule, known, n=1)
-                message = f"no such rule: {rule}" + (f" (did you mean {near[0]}?)" if near else "")
+                message = f"no such rule: {rule}{did_you_mean(rule, known)}"
             yield host.name, Problem(message, host.mark("lint", "ignore", rule), f"lint.ignore.{rule}")
 
 

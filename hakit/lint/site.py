@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from hakit.lint.rule import Finding, Upheld, rule
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,9 +119,7 @@ def missing_dependency(site: Site, components: Mapping[str, Component]) -> Itera
                 continue
             for needed, path in component.needs(site, host):
                 if needed not in components:
-                    near = get_close_matches(needed, components, n=1)
-                    hint = f" (did you mean {near[0]}?)" if near else ""
-                    yield Finding(host, path, f"there is no component {needed}{hint}")
+                    yield Finding(host, path, f"there is no component {needed}{did_you_mean(needed, components)}")
                 elif needed not in host.settings:
                     yield Finding(
                         host,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from hakit.components.haproxy import view
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from hakit.components.haproxy.settings import Frontend, HaproxySettings, Pool
     from hakit.inventory.model import Host, Site
@@ -69,7 +69,7 @@ def _frontend(settings: HaproxySettings, name: str, frontend: Frontend) -> Probl
             yield here, "a route needs a host, a path or both; what fits everything is the frontend's backend"
     for where, target in targets:
         if target not in settings.backends:
-            yield where, f"no such backend: {target}{_near(target, settings.backends)}"
+            yield where, f"no such backend: {target}{did_you_mean(target, settings.backends)}"
         elif view.pool_mode(settings, target, settings.backends[target]) != frontend.mode:
             yield where, f"frontend {name} is {frontend.mode}, backend {target} is not: they need the same mode"
 
@@ -80,10 +80,5 @@ def _pool(site: Site, path: tuple[str, str], pool: Pool) -> Problems:
         if server.port is None:
             yield where, f"server {server.name} has no port: set port for all servers, or for this one"
         if server.name in pool.servers and server.own.address is None and server.name not in site.hosts:
-            near = _near(server.name, site.hosts)
+            near = did_you_mean(server.name, site.hosts)
             yield where, f"server {server.name} is no host of the inventory and has no address{near}"
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from hakit.components.keepalived.routers import virtual_routers
 from hakit.components.keepalived.settings import KeepalivedSettings
 from hakit.lint.rule import configured
+from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,10 +39,8 @@ def _unknown(host: Host, path: Path, names: Iterable[str], known: Iterable[str],
     choices = list(known)
     for place, name in enumerate(names):
         if name not in choices:
-            near = get_close_matches(name, choices, n=1)
             allowed = f"known are {', '.join(choices)}" if choices else f"no {what} is defined on this host"
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            yield host, (*path, place), f"no such {what}: {name} — {allowed}{hint}"
+            yield host, (*path, place), f"no such {what}: {name} — {allowed}{did_you_mean(name, choices)}"
 
 
 def _member(router: VirtualRouter, member: Member) -> Iterator[Wrong]:
@@ -50,8 +48,7 @@ def _member(router: VirtualRouter, member: Member) -> Iterator[Wrong]:
     settings, host = member.settings, member.host
     names = [one.host.name for one in router.members]
     if settings.prefer is not None and settings.prefer not in names:
-        near = get_close_matches(settings.prefer, names, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = did_you_mean(settings.prefer, names)
         message = f"{settings.prefer} has no instance {router.name} — its members are {', '.join(names)}{hint}"
         yield host, (*base, "prefer"), message
     try:
