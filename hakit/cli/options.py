@@ -102,11 +102,11 @@ def checked(site: Site, components: dict[str, Component]) -> None:
     """Refuse to go on with an inventory that lint finds errors in; warnings are counted on stderr."""
     from hakit.errors import InventoryError
     from hakit.lint import findings
+    from hakit.present.terminal import count
 
     found = findings(site, components)
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise InventoryError(errors, hint="see all findings with  hakit lint")
     if found:
-        number = len(found)
-        click.echo(f"{number} warning{'s' if number > 1 else ''} of lint; see them with  hakit lint", err=True)
+        click.echo(f"{count(len(found), 'warning')} of lint; see them with  hakit lint", err=True)

@@ -55,9 +55,13 @@ def target(host: Host) -> Target:
 def announce(hosts: int) -> None:
     """Say on a terminal that hosts are being asked, which takes up to the connect timeout when one is dead."""
     if sys.stderr.isatty():
-        click.echo(f"Asking {hosts} host{'s' if hosts > 1 else ''} …", err=True)
+        from hakit.present.terminal import count
+
+        click.echo(f"Asking {count(hosts, 'host')} …", err=True)
 
 
 def pinned(site: Site) -> Path:
     """Where `hakit trust` keeps the host keys of a site."""
-    return site.root / ".hakit" / "known_hosts"
+    from hakit.engine.records import STATE
+
+    return site.root / STATE / "known_hosts"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Literal
 
+from hakit.agent.resources.base import DISRUPTIVE, GROUP_ATOMIC, NONE, RELOAD
 from hakit.components.content import Content
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hakit.errors import HakitError
 
 Kind = Literal["add", "change", "remove", "refused", "unknown"]
-IMPACTS = ("none", "reload", "disruptive", "group-atomic")
+IMPACTS = (NONE, RELOAD, DISRUPTIVE, GROUP_ATOMIC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 PASSWD, GROUP, SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
-LOCKED = ("!", "*", "!*", "!!")
 
 
 class Account(Declaration):
