@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 PYTHON = "/usr/bin/python3"
-CONTROLLER_ONLY = ("boot", "bootstrap", "client")
+CONTROLLER_ONLY = ("boot", "bootstrap", "client", "starting")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,60 +5,31 @@ What comes from a host is checked: a host may be anybody's.
 
 from __future__ import annotations
 
-import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
-from hakit.agent import frames
-from hakit.agent.bootstrap import bundle, command, explain
+from hakit.agent import frames, starting
+from hakit.agent.actions import Mark
 from hakit.agent.errors import FrameError
+from hakit.agent.starting import AgentGone
 from hakit.agent.wire import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hakit.agent.actions import Action
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
+    from hakit.agent.starting import Channel
 
 T = TypeVar("T")
 Status = Literal["same", "change", "unknown", "refused", "remove"]
 
-NOISE = 64 << 10  # bytes that a login shell may print before the agent speaks
 NOTES = 1 << 20  # characters of notes that one request may bring
-START = 30.0  # seconds until the agent says its first word
 ANSWER = 300.0  # seconds for an answer to hello, plan, probe: validators and guards have own, shorter limits
 SILENCE = 2400.0  # seconds between two events of an apply: waiting for dpkg's lock, then a transaction, 15 min each
-CHUNK = 1 << 16
-
-
-class Channel(Protocol):
-    """Bytes to and from a command that runs on a host."""
-
-    def send(self, data: bytes, /) -> object:
-        """Send all of it."""
-
-    def recv(self, size: int, timeout: float, /) -> bytes:
-        """Up to `size` bytes; b"" at the end. Raises TimeoutError."""
-
-    def stderr_tail(self) -> str:
-        """The end of what the command printed on stderr."""
-
-    def exit_status(self, timeout: float, /) -> int | None:
-        """The exit code, None when there is none within the timeout."""
-
-    def close(self) -> object:
-        """Give it up."""
-
-
-class AgentGone(Exception):  # noqa: N818 - that it is gone is what the caller has to know
-    """The agent did not start, failed, or ended before it answered; `hint` says what to do."""
-
-    def __init__(self, message: str, hint: str | None = None, trace: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.trace = trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +48,10 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What the host is. `lock` names another run that holds the lock, `taken_over` a dead one that left it."""
+    """What the host is. `lock` names another run that holds the lock, `taken_over` a dead one that left it.
+
+    `boot` differs after each boot. `marks` tell which hosts are taken out of service, as far as this one helped.
+    """
 
     release: int | None
     id: str
@@ -93,6 +67,8 @@ class Hello:
     lock: Holder | None = None
     taken_over: Holder | None = None
     notes: tuple[str, ...] = ()
+    boot: str = ""
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,53 +135,47 @@ class ProbeResult:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ActResult:
+    """How an action went; `detail` is what was answered, or why it failed."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A package that apt would bring from version `old` (empty: not installed) to `new`."""
+
+    package: str
+    old: str
+    new: str
+    security: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a host waits for: `reboot` are the reasons why it wants one, in words, empty when it wants none."""
+
+    reboot: tuple[str, ...]
+    upgrades: tuple[Upgrade, ...]
+
+
 @dataclass(slots=True)
 class Client:
     """A session with one agent. Its methods raise AgentGone and FrameError, and what the channel raises."""
 
     _channel: Channel
-    _token: str
     _decoder: frames.Decoder = field(default_factory=lambda: frames.Decoder(frames.TO_CONTROLLER))
     sent_code: bool = False
 
     @classmethod
-    def start(cls, execute: Callable[[str], Channel], *, sudo: bool) -> Self:
-        """Run the agent through `execute`, which starts a command line on the host; send its code where needed."""
-        token = secrets.token_hex(16)
-        client = cls(execute(command(token, sudo=sudo)), token)
-        try:
-            client._greet()
-        except BaseException:
-            client._channel.close()
-            raise
+    def start(cls, execute: Callable[[str], Channel], *, sudo: bool, password: Callable[[], str] | None = None) -> Self:
+        """Run the agent through `execute`, which starts a command line on the host; see `starting.start`."""
+        started = starting.start(execute, sudo=sudo, password=password)
+        client = cls(started.channel, sent_code=started.sent_code)
+        client._decoder.feed(started.rest)
         return client
-
-    def _greet(self) -> None:
-        with suppress(OSError):  # when nobody takes it, what the host prints tells why
-            self._channel.send(bundle().loader)
-        mark = b"\n" + self._token.encode() + b" "
-        deadline = time.monotonic() + START
-        seen = b""
-        while True:
-            before, found, after = seen.partition(mark)
-            if found and b"\n" in after:
-                break
-            if len(before) > NOISE:
-                raise AgentGone(
-                    "the login shell prints without end before the agent can speak",
-                    "keep the login's shell files silent for commands without a terminal",
-                )
-            data = self._recv(deadline, "the agent did not start")
-            if not data:
-                code = self._exit()
-                reason = explain(self._channel.stderr_tail() or seen.decode("utf-8", "replace"), code)
-                raise AgentGone(reason.message, reason.hint)
-            seen += data
-        word, _, rest = after.partition(b"\n")
-        if word == b"need":
-            self.sent_code = True
-            self._send(bundle().compressed)
-        self._decoder.feed(rest)
 
     def hello(self, *, run: str, who: str, lock: bool, packages: Iterable[str]) -> Hello:
         """Read the facts and, if asked, take the host's lock."""
@@ -228,6 +198,8 @@ class Client:
             lock=_holder(data.get("lock")),
             taken_over=_holder(data.get("taken_over")),
             notes=tuple(notes),
+            boot=_typed(facts, "boot", str),
+            marks=tuple(_mark(one) for one in _typed(data, "marks", list)),
         )
 
     def plan(self, resources: Sequence[Resource], owned: Iterable[str] | None) -> tuple[Item, ...]:
@@ -260,6 +232,50 @@ class Client:
             for one in results
         )
 
+    def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
+        """Do things once, all of them, in order; needs the host's lock.
+
+        A `mark` with a kind is set before, one without a kind is taken away after.
+        """
+        request = {"op": "act", "actions": [wire(one) for one in actions], "mark": wire(mark) if mark else None}
+        results = _typed(self._ask(request, "act"), "results", list)
+        if len(results) != len(actions):
+            raise FrameError("the agent did not answer every action")
+        return tuple(ActResult(_typed(one, "ok", bool), _typed(one, "detail", str)) for one in results)
+
+    def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool) -> Upkeep:
+        """What the host waits for; `refresh` asks the package sources first."""
+        data = self._ask({"op": "upkeep", "refresh": refresh}, "upkeep", on_event, patience=SILENCE)
+        upgrades = (
+            Upgrade(
+                _typed(one, "package", str),
+                _typed(one, "old", str),
+                _typed(one, "new", str),
+                _typed(one, "security", bool),
+            )
+            for one in _typed(data, "upgrades", list)
+        )
+        return Upkeep(_strings(data, "reboot"), tuple(upgrades))
+
+    def upgrade(
+        self, packages: Sequence[tuple[str, str]], on_event: Callable[[AgentEvent], None]
+    ) -> tuple[tuple[str, ...], Error | None]:
+        """Bring packages (name, version) to these versions, up or down, in one transaction; needs the host's lock.
+
+        What was done in short lines, units restarted because they ran replaced code among them; and what failed.
+        """
+        request = {"op": "upgrade", "packages": [list(one) for one in packages]}
+        data = self._ask(request, "upgraded", on_event, patience=SILENCE)
+        return _strings(data, "summary"), _error(data.get("error"))
+
+    def reboot(self) -> None:
+        """Have the host boot again; the session ends with it. Needs the host's lock."""
+        self._ask({"op": "reboot"}, "rebooting")
+
+    def examine(self, questions: Mapping[str, Any]) -> dict[str, Any]:
+        """Raw answers to what `hakit doctor` asks (see `agent/examining.py`); the caller checks their types."""
+        return _typed(self._ask({"op": "examine", "questions": dict(questions)}, "examine"), "answers", dict)
+
     def close(self) -> None:
         """Say bye; never raises for a channel that is gone."""
         with suppress(Exception):  # it is over either way, and every channel has errors of its own
@@ -275,7 +291,7 @@ class Client:
         patience: float = ANSWER,
     ) -> dict[str, Any]:
         """Send a request; events on the way go to `on_event`, the answer comes back."""
-        self._send(frames.encode(request, frames.TO_HOST))
+        starting.send(self._channel, frames.encode(request, frames.TO_HOST))
         notes = 0
         while True:
             data = self._next(time.monotonic() + patience)
@@ -292,36 +308,11 @@ class Client:
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while (frame := self._decoder.next()) is None:
-            data = self._recv(deadline, "the agent does not answer")
+            data = starting.receive(self._channel, deadline, "the agent does not answer")
             if not data:
-                raise self._gone(self._exit())
+                raise starting.gone(self._channel, self._channel.exit_status(starting.EXIT))
             self._decoder.feed(data)
         return frame
-
-    def _send(self, data: bytes) -> None:
-        try:
-            self._channel.send(data)
-        except Exception as error:
-            # A channel has errors of its own for a connection that is lost; an agent that ended is ours to tell.
-            code = self._exit()
-            if code is None and not isinstance(error, OSError):
-                raise
-            raise self._gone(code) from error
-
-    def _gone(self, code: int | None) -> AgentGone:
-        tail = self._channel.stderr_tail().strip()[-2000:]
-        ended = "it was killed, or its connection was" if code is None else f"it ended with exit {code}"
-        return AgentGone(f"the agent is gone: {ended}{': ' + tail if tail else ''}")
-
-    def _recv(self, deadline: float, complaint: str) -> bytes:
-        left = deadline - time.monotonic()
-        try:
-            return self._channel.recv(CHUNK, max(0.001, left))
-        except TimeoutError:
-            raise AgentGone(f"{complaint} in time") from None
-
-    def _exit(self) -> int | None:
-        return self._channel.exit_status(2.0)
 
 
 def _typed(data: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
@@ -351,6 +342,10 @@ def _holder(data: Any) -> Holder | None:
         return None
     who, since, run = (_typed(data, name, str) for name in ("who", "since", "run"))
     return Holder(who, since, run, _typed(data, "pid", int))
+
+
+def _mark(data: Any) -> Mark:
+    return Mark(**{name: _typed(data, name, str) for name in Mark._fields})
 
 
 def _error(data: Any) -> Error | None:

@@ -41,6 +41,7 @@ def gather(packages: list[str], work: Work) -> dict[str, Any]:
         "kernel": system.release,
         "machine": system.machine,
         "python": ".".join(str(part) for part in sys.version_info[:3]),
+        "boot": _text("/proc/sys/kernel/random/boot_id", work).strip(),
         "systemd": os.path.isdir(work.at("/run/systemd/system")),
     }
 

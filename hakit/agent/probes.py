@@ -8,12 +8,20 @@ from hakit.agent.declare import Declaration
 class Probe(Declaration):
     """One question with a yes or no: whether it serves.
 
-    `kind` is `tcp` (target `address:port` accepts), `http` (target URL answers 2xx or 3xx), `unit` (target is active)
-    or `address` (target is an address of this host). `seen_from` names the host that asks; empty: the member itself.
-    `timeout` is in seconds.
+    `kind` is
+    - `tcp`: the target `address:port` accepts;
+    - `http`: the target URL answers 2xx or 3xx;
+    - `unit`: the target is active;
+    - `address`, `absent`: the target is, or is not, an address of this host;
+    - `says`: the file `target` has a text that the regex `match` is found in; the detail is the file's text;
+    - `socket`: the daemon behind the UNIX socket `target` answers the line `text` with what the regex `match` (with
+      re.MULTILINE) is found in; the detail is the answer, at most 256 KiB of it.
+    `seen_from` names the host that asks; empty: the member itself. `timeout` is in seconds.
     """
 
     kind: str
     target: str
     seen_from: str = ""
     timeout: float = 1.0
+    text: str = ""
+    match: str = ""

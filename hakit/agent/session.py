@@ -139,6 +139,7 @@ class Session:
                 self._sweep()
         else:
             answer["lock"] = holder(folder)
+        answer["marks"] = []
         answer["facts"] = gather([str(name) for name in request.get("packages", ())], self._work)
         self._channel.send(answer)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from hakit.agent.resources.files import File, Files
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from hakit.agent.actions import Action
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
     from hakit.agent.resources.files import Validator
@@ -100,6 +101,8 @@ class RedundancyGroup:
 
     `probes` tell, per host, whether that member serves (asked of the member's peers or clients where it matters).
     `holder`, asked of each member itself, says whether it holds the group's role (a VIP, say) now: holders go last.
+    `keep` members have to serve while another one is disrupted. `service` is asked of clients: whether the group as a
+    whole serves. `unit` is what a group-atomic change stops on the backups, before the holder changes.
     """
 
     name: str
@@ -107,6 +110,54 @@ class RedundancyGroup:
     hosts: tuple[str, ...]
     probes: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
     holder: Probe | None = None
+    keep: int = 1
+    service: tuple[Probe, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An action, and the host that is to do it."""
+
+    host: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """How a host is taken out of one duty before it is disrupted, and back into it.
+
+    `what` names the duty (`haproxy pool web`). `out` and `back` are safe to repeat, survive a reload and a restart of
+    the daemons they speak to, and go to hosts of the site. `gone` say yes once the host carries nothing of the duty
+    any more; each names the host to ask in `seen_from`.
+    """
+
+    what: str
+    out: tuple[Order, ...]
+    back: tuple[Order, ...]
+    gone: tuple[Probe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a host answered to a probe of `inspect`."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The state of one thing on one host, for `hakit status`.
+
+    `subject` names it (`VRRP front`, `pool web`), `state` is the daemon's own word (MASTER, `2 of 3 up`), `level` what
+    it means: `good`, `risk` (serves, but a further failure would not be survived), `bad` (does not serve).
+    """
+
+    subject: str
+    state: str
+    level: Literal["good", "risk", "bad"]
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +253,18 @@ class Component(ABC):
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The redundancy groups it forms."""
+        return ()
+
+    def withdraw(self, site: Site, host: Host) -> Iterable[Withdrawal]:
+        """How the host is taken out of the duties that this component gives it or has others give it."""
+        return ()
+
+    def inspect(self, site: Site, host: Host) -> Mapping[str, Probe]:
+        """What `hakit status` asks on a host, by a name of the component's own."""
+        return {}
+
+    def report(self, site: Site, host: Host, answers: Mapping[str, Answer]) -> Iterable[Report]:
+        """What the answers to `inspect` mean; a probe that could not be asked has no answer."""
         return ()
 
     def verify(self) -> str | None:

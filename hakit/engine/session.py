@@ -7,8 +7,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hakit.agent.client import AgentGone, Client
+from hakit.agent.client import Client
 from hakit.agent.errors import FrameError
+from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
 from hakit.engine.compile import declare
 from hakit.engine.facts import wanted
@@ -51,7 +52,8 @@ class HostSession:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
         self._connection = self.scope.connect(self.host)
         with self._talking():
-            self._client = Client.start(self._connection.exec, sudo=not self._connection.root)
+            password = self._connection.target.sudo_password
+            self._client = Client.start(self._connection.exec, sudo=not self._connection.root, password=password)
             hello = self._client.hello(
                 run=self.scope.run_id, who=self.scope.who, lock=lock, packages=wanted(self.host, self.scope.components)
             )

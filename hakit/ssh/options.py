@@ -21,7 +21,8 @@ class Target:
 
     `name` is what messages call it, `host` the address or name to dial (or an alias of ssh_config). What is None is
     taken from ssh_config, else from OpenSSH's defaults; what is set here wins over ssh_config. `become` says whether a
-    user other than root has password-less sudo.
+    user other than root becomes root by sudo; `sudo_password` is called when sudo asks for a password, and raises
+    LoginError where nobody can be asked.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Target:
     port: int | None = None
     key_file: str | None = None
     become: bool = True
+    sudo_password: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def session(connection: Connection) -> bool:
     client.hello(run="bench", who="bench", lock=True, packages=("systemd", "openssh-server"))
     items = client.plan(declared(), None)
     assert {item.status for item in items} == {"same"}, items
-    client._send(b"\0\0\0\x0c" + b'{"op":"bye"}')
+    client._channel.send(b"\0\0\0\x0c" + b'{"op":"bye"}')
     assert client._channel.exit_status(10) == 0
     client.close()
     return client.sent_code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.agent.client import AgentGone, Client
+from hakit.agent.client import Client
 from hakit.agent.frames import TO_HOST, encode
 from hakit.agent.probes import Probe
 from hakit.agent.resources.account import Group, User
@@ -16,6 +16,7 @@ from hakit.agent.resources.command import Command
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
+from hakit.agent.starting import AgentGone
 from hakit.agent.wire import Text
 from tests.lab.agent_host import INVENTORY, AgentHost, apply_with, file
 
@@ -282,7 +283,7 @@ def test_dpkg_is_not_torn_apart_when_the_controller_goes_away(lab: LabHandle, ho
         client = Client.start(connection.exec, sudo=False)
         client.hello(run="r", who="w", lock=True, packages=())
         client.plan([package], None)
-        client._send(encode({"op": "apply", "keys": [package.key]}, TO_HOST))
+        client._channel.send(encode({"op": "apply", "keys": [package.key]}, TO_HOST))
         lab.eventually(lambda: host.run("pgrep -x dpkg || true") != "", "dpkg runs", 60)
         connection.close()
     lab.eventually(lambda: host.run("flock -n /var/lib/hakit/lock echo free || true") == "free", "the agent ended", 60)

@@ -43,14 +43,30 @@ class Validator(Declaration):
     timeout: float = 20.0
 
 
+class Agreement(Declaration):
+    """What the file `path` says that the members of a redundancy group must say alike, all at the same time.
+
+    `section` is a regex that matches the first line of a section, its group `name` the section's; it ends where the
+    next one begins. In a section that the old and the new file both have, the lines that match `lines`, stripped, are
+    compared in order; when they differ, the change is group-atomic. Only while the unit `unit` is enabled or runs: a
+    member that does not speak contradicts nobody.
+    """
+
+    path: str
+    section: str
+    lines: str
+    unit: str = ""
+
+
 class Files(Resource):
     """Files that are staged, validated and replaced as one set; a single file is a set of one."""
 
     type: ClassVar[str] = "files"
-    nested: ClassVar[Nested] = {"files": File, "validate": Validator}
+    nested: ClassVar[Nested] = {"files": File, "validate": Validator, "agree": Agreement}
     label: str
     files: tuple[File, ...]
     validate: tuple[Validator, ...] = ()
+    agree: tuple[Agreement, ...] = ()
 
     @property
     def name(self) -> str:

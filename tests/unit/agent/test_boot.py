@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import hakit.agent
-from hakit.agent import bootstrap, client
-from hakit.agent.client import AgentGone, Client
+from hakit.agent import bootstrap, starting
+from hakit.agent.client import Client
+from hakit.agent.starting import AgentGone
 from tests.unit.agent.agent_support import PipeChannel
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from hakit.agent.client import Hello
 
 FOLDER = Path(hakit.agent.__file__).parent
-ON_HOST = [
-    path for path in FOLDER.rglob("*.py") if path.relative_to(FOLDER).parts[0] not in {"bootstrap.py", "client.py"}
-]
+CONTROLLER_ONLY = {"bootstrap.py", "client.py", "starting.py"}
+ON_HOST = [path for path in FOLDER.rglob("*.py") if path.relative_to(FOLDER).parts[0] not in CONTROLLER_ONLY]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def state(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert loader != real.loader
     changed = bootstrap.Bundle(real.digest, real.compressed, loader)
     monkeypatch.setattr(bootstrap, "bundle", lambda: changed)
-    monkeypatch.setattr(client, "bundle", lambda: changed)
+    monkeypatch.setattr(starting, "bundle", lambda: changed)
     return folder
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.agent.client import AgentGone
 from hakit.agent.resources.paths import Directory, Symlink
 from hakit.agent.resources.unit import Unit
+from hakit.agent.starting import AgentGone
 from tests.unit.agent.agent_support import ME, MY_GROUP, Agents, apply_with, files, one
 
 if TYPE_CHECKING:

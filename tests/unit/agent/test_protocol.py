@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakit.agent import frames, jsonlite
-from hakit.agent.client import AgentGone, Client
+from hakit.agent.client import Client
 from hakit.agent.errors import FrameError
 from hakit.agent.probes import Probe
 from hakit.agent.resources.account import Group, User
@@ -25,6 +25,7 @@ from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory, Symlink
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
+from hakit.agent.starting import AgentGone
 from hakit.agent.wire import Text, from_wire, probe_from_wire, wire
 from tests.unit.agent.agent_support import Agents, ForkChannel, files, one
 
@@ -232,7 +233,7 @@ def test_the_end_of_the_stream_ends_the_agent_after_its_step(agents: Agents) -> 
         client.plan([slow, files(one("/etc/late.conf", "x\n"))], None)
         channel = client._channel
         assert isinstance(channel, ForkChannel)
-        client._send(frames.encode({"op": "apply", "keys": ["command:slow", "files:set"]}, frames.TO_HOST))
+        client._channel.send(frames.encode({"op": "apply", "keys": ["command:slow", "files:set"]}, frames.TO_HOST))
         _wait_for(ready.exists)
         channel.hang_up()
         (agents.root / "etc/go").touch()

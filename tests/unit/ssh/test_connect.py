@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.agent.client import AgentGone, Client
+from hakit.agent.client import Client
+from hakit.agent.starting import AgentGone
 from hakit.errors import ConnectError, HostKeyError, LoginError
 from hakit.ssh import Connector, Options, Target
 from hakit.ssh.connection import ExecChannel, as_root, sudo_failure
