@@ -151,13 +151,33 @@ class Report:
     """The state of one thing on one host, for `hakit status`.
 
     `subject` names it (`VRRP front`, `pool web`), `state` is the daemon's own word (MASTER, `2 of 3 up`), `level` what
-    it means: `good`, `risk` (serves, but a further failure would not be survived), `bad` (does not serve).
+    it means: `good`, `risk` (serves, but a further failure would not be survived), `bad` (does not serve). `path` is
+    the setting (below `hakit`, on that host) that it is the state of, as in `Serving` (without what follows the
+    instance's name) and `Tier`: so a service finds the reports that matter to it.
     """
 
     subject: str
     state: str
     level: Literal["good", "risk", "bad"]
     detail: str = ""
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What a component of a host says on a network segment under a number that has to be this site's alone there.
+
+    `protocol` is `vrrp`, `id` the virtual router id. `sources` are the addresses that the site's own members send
+    from, on all its hosts. With `multicast` whoever sends the same number is taken for a member; without it strangers
+    are not listened to. `path` is the setting (below `hakit`) that says so.
+    """
+
+    interface: str
+    protocol: str
+    id: int
+    sources: tuple[str, ...]
+    multicast: bool
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +285,10 @@ class Component(ABC):
 
     def report(self, site: Site, host: Host, answers: Mapping[str, Answer]) -> Iterable[Report]:
         """What the answers to `inspect` mean; a probe that could not be asked has no answer."""
+        return ()
+
+    def wire(self, site: Site, host: Host) -> Iterable[Wire]:
+        """What it says on the networks of a host, so that `hakit doctor` can tell strangers who say the same."""
         return ()
 
     def verify(self) -> str | None:

@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from hakit.agent.probes import Probe
-from hakit.components.base import Component, RedundancyGroup, Serving
+from hakit.components.base import Component, RedundancyGroup, Serving, Wire
 from hakit.components.keepalived import check, resources
 from hakit.components.keepalived.routers import virtual_routers
 from hakit.components.keepalived.rules import RULES, UPHELD
@@ -71,3 +71,17 @@ class Keepalived(Component):
             address = str(ipaddress.ip_interface(router.members[0].settings.addresses[0]).ip)
             holder = Probe(kind="address", target=address)
             yield RedundancyGroup(f"{self.name} {router.name}", self.name, hosts, probes, holder)
+
+    def wire(self, site: Site, host: Host) -> Iterable[Wire]:
+        """The adverts of each of its instances."""
+        for router in virtual_routers(site).values():
+            for member in router.members:
+                if member.host.name == host.name:
+                    yield Wire(
+                        interface=str(member.settings.interface),
+                        protocol="vrrp",
+                        id=int(member.settings.virtual_router_id),
+                        sources=tuple(one.source for one in router.members),
+                        multicast=not member.settings.unicast,
+                        path=(self.name, "instances", router.name),
+                    )
