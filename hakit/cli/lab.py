@@ -21,7 +21,7 @@ def _hosts(context: click.Context, _: click.Parameter, incomplete: str) -> list[
     from hakit.errors import HakitError
 
     try:
-        site = options.load(context.params.get("inventory") or Path("hosts.yml"))[0]
+        site = options.load(context.params.get("inventory") or Path("hosts.yml"), need_secrets=False)[0]
     except HakitError:
         return []
     return [name for name in site.hosts if name.startswith(incomplete)]
@@ -192,7 +192,7 @@ def link(inventory: Path, action: str, host: str, nic: str | None) -> None:
 def _lab(inventory: Path) -> Lab:
     from hakit.lab import Lab
 
-    return Lab.of(options.load(inventory)[0])
+    return Lab.of(options.load(inventory, need_secrets=False)[0])
 
 
 def _progress(text: str) -> None:

@@ -27,7 +27,7 @@ from hakit.lab.plan import HostStatus
 from hakit.lab.state import CACHE, Place, Record, boot_id, locked, need_root, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hakit.lab.plan import HostPlan, LabPlan, Power
@@ -57,17 +57,22 @@ class Control:
         """
         requirements.check()
         with self._locked(progress):
-            image = base.Image(self.plan.release, self.plan.packages, sources.read(self.plan.release))
+            upstreams = {release: sources.read(release) for release in self.plan.releases}
             self._check_unchanged()
             Record(self.plan, boot_id(), owner, complete=False).write(self.place)
             namespace.create(self.place, self.plan)
-            self._start_packages(image)
-            root = base.ensure(image, self.place, self._proxy, progress)
+            self._start_packages(tuple(upstreams.values()))
+            roots = {
+                release: base.ensure(
+                    base.Image(release, self.plan.packages, upstream), self.place, self._proxy, progress
+                )
+                for release, upstream in upstreams.items()
+            }
             ensure_identity(progress)
             raise_watchers(len(self.plan.hosts), progress)
             self._keys(owner)
             self._remove_strangers(progress)
-            self._make_disks(root)
+            self._make_disks(roots)
             started = self._power_on_all()
             self._await(self.plan.hosts)
             Record(self.plan, boot_id(), owner, complete=True).write(self.place)
@@ -151,7 +156,7 @@ class Control:
             raise LabError("the lab is down", hint=f"Bring it up with  hakit lab up -i {self.plan.inventory}")
 
     def _check_unchanged(self) -> None:
-        """Refuse to go on with hosts whose disks were made for another address, login or image."""
+        """Refuse to go on with hosts whose disks were made for another address, login or release."""
         record = read_record(self.place)
         if record is None:
             return
@@ -163,7 +168,8 @@ class Control:
         ]
         if changed:
             raise LabError(
-                f"the inventory has changed the address, login or NICs of {', '.join(changed)} since the lab was made",
+                f"the inventory has changed the address, login, NICs or release of {', '.join(changed)} "
+                "since the lab was made",
                 why="A lab host's disk is made once, as a machine is installed once.",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
@@ -182,16 +188,17 @@ class Control:
         address = self._bridge_address
         return f"http://[{address}]:{PROXY_PORT}" if ":" in address else f"http://{address}:{PROXY_PORT}"
 
-    def _start_packages(self, image: base.Image) -> None:
+    def _start_packages(self, upstreams: Sequence[sources.Upstream]) -> None:
+        """Start the package proxy, unless it runs; proxies and certificates are the machine's, equal in each."""
         cgroup = lab_cgroup(self.place) / PACKAGES_CGROUP
         if populated(cgroup):
             return
         version = ipaddress.ip_address(self._bridge_address).version
         family = socket.AF_INET6 if version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
         settings = {
-            "schemes": image.upstream.schemes(),
-            "proxies": dict(image.upstream.proxies),
-            "ca_file": image.upstream.ca_file,
+            "schemes": {host: scheme for one in upstreams for host, scheme in one.schemes().items()},
+            "proxies": dict(upstreams[0].proxies),
+            "ca_file": upstreams[0].ca_file,
             "folder": str(CACHE / "packages"),
         }
         with (
@@ -231,11 +238,13 @@ class Control:
                 if not path.name.startswith("."):
                     progress(f"removed {path.name}, which has left the inventory")
 
-    def _make_disks(self, root: Path) -> None:
+    def _make_disks(self, roots: Mapping[int, Path]) -> None:
+        """Make the disks that are missing, each on the image of its host's release."""
         client_key = self.place.identity_file.with_suffix(".pub").read_text(encoding="ascii").split(" hakit-lab")[0]
         keys: dict[str, str] = {}
         for machine in self._machines():
             if not machine.exists:
+                root = roots[machine.host.release]
                 files = host_files(
                     self.plan.id,
                     machine.host,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hakit.inventory.core import Lab
     from hakit.inventory.model import Host, Site
 
 SSH_PORT = 22
@@ -32,25 +33,36 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """A host of the lab; the first of `nics` is the main one, `user` is whom the inventory logs in as."""
+    """A host of the lab; the first of `nics` is the main one, `user` is whom the inventory logs in as.
+
+    `release` is Debian's release number on its disk.
+    """
 
     name: str
     address: str
     user: str
     port: int
     nics: tuple[Nic, ...]
+    release: int
 
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
-    """A whole lab: where its inventory lies (absolute), its network and bridge address, its hosts, its base image."""
+    """A whole lab: where its inventory lies (absolute), its network and bridge address, its hosts.
+
+    `packages` are in every base image beside the usual ones.
+    """
 
     inventory: str
     network: str
     bridge: str
-    release: int
     packages: tuple[str, ...]
     hosts: tuple[HostPlan, ...]
+
+    @property
+    def releases(self) -> tuple[int, ...]:
+        """Debian's releases that the hosts have, ascending; each needs a base image."""
+        return tuple(sorted({host.release for host in self.hosts}))
 
     @property
     def id(self) -> str:
@@ -116,19 +128,18 @@ def lab_plan(site: Site) -> LabPlan:
     if network.num_addresses < 4:  # noqa: PLR2004 - network, bridge, one host, broadcast
         raise LabError(f"{site.source}: hakit.lab.network: {network} has no room for a bridge and a host")
     bridge = network[1]
-    hosts = tuple(_host(site, host, network, lab.interface) for host in site.hosts.values())
+    hosts = tuple(_host(site, host, network, lab) for host in site.hosts.values())
     _unique(site, hosts, str(bridge))
     return LabPlan(
         inventory=str(canonical(site.source)),
         network=str(network),
         bridge=f"{bridge}/{network.prefixlen}",
-        release=lab.release,
         packages=tuple(str(name) for name in lab.packages),
         hosts=hosts,
     )
 
 
-def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv6Network, interface: str) -> HostPlan:
+def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv6Network, lab: Lab) -> HostPlan:
     where = f"{site.source}: {host.name}"
     try:
         address = ipaddress.ip_address(host.address)
@@ -142,8 +153,8 @@ def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv
             f"{where}: {address} is no host address of the lab's network {network}",
             hint="Change the host's address or hakit.lab.network.",
         )
-    if interface in host.nics:
-        raise LabError(f"{where}: hakit.nics.{interface}: this is the main NIC, which carries {address} already")
+    if lab.interface in host.nics:
+        raise LabError(f"{where}: hakit.nics.{lab.interface}: this is the main NIC, which carries {address} already")
     extra = tuple(Nic(str(name), str(cidr) if cidr else None) for name, cidr in host.nics.items())
     if host.login.host not in (host.name, str(address)) and not any(
         nic.address and nic.address.split("/")[0] == host.login.host for nic in extra
@@ -158,7 +169,8 @@ def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv
         address=str(address),
         user=str(host.login.user or "root"),
         port=int(host.login.port or SSH_PORT),
-        nics=(Nic(str(interface), f"{address}/{network.prefixlen}"), *extra),
+        nics=(Nic(str(lab.interface), f"{address}/{network.prefixlen}"), *extra),
+        release=int(host.release or lab.release),
     )
 
 

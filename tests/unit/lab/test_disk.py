@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ACCOUNTS = Accounts("root:x:0:0:root:/root:/bin/bash\n", "root:*:19000:0:99999:7:::\n", "root:x:0:\nshadow:x:42:\n")
-HOST = HostPlan("lb1", "10.77.0.11", "root", 22, (Nic("eth0", "10.77.0.11/24"), Nic("eth1", None)))
-USER = HostPlan("db1", "10.77.0.31", "ops", 2222, (Nic("eth0", "10.77.0.31/24"), Nic("eth1", "fd00::31/64")))
+HOST = HostPlan("lb1", "10.77.0.11", "root", 22, (Nic("eth0", "10.77.0.11/24"), Nic("eth1", None)), 12)
+USER = HostPlan("db1", "10.77.0.31", "ops", 2222, (Nic("eth0", "10.77.0.31/24"), Nic("eth1", "fd00::31/64")), 12)
 
 
 def files(host: HostPlan) -> dict[str, DiskFile]:
@@ -67,7 +67,7 @@ def test_root_needs_no_account_and_a_user_gets_one() -> None:
 
 
 def test_sudo_reads_no_file_with_a_dot_in_its_name() -> None:
-    dotted = HostPlan("db1", "10.77.0.31", "first.last", 22, USER.nics)
+    dotted = HostPlan("db1", "10.77.0.31", "first.last", 22, USER.nics, 12)
     assert "/etc/sudoers.d/hakit-lab-first-last" in files(dotted)
 
 

@@ -73,6 +73,20 @@ def test_ssh_may_use_another_nic_than_peers(tmp_path: Path) -> None:
     assert plan.hosts[0].address == "10.77.0.11"
 
 
+@pytest.mark.parametrize("default", ["", ", release: 12", ", release: 13"])
+def test_each_host_has_its_own_release_or_the_labs(tmp_path: Path, default: str) -> None:
+    plan = plan_of(
+        tmp_path,
+        "    lb1: {ansible_host: 10.77.0.11}\n"
+        "    lb2: {ansible_host: 10.77.0.12, hakit: {release: 12}}\n"
+        "    lb3: {ansible_host: 10.77.0.13, hakit: {release: 13}}\n",
+        HEAD.replace("/24", f"/24{default}"),
+    )
+    labs = 13 if "13" in default else 12
+    assert [host.release for host in plan.hosts] == [labs, 12, 13]
+    assert plan.releases == (12, 13)
+
+
 def test_an_inventory_without_a_lab_gets_none(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="declares no lab") as caught:
         plan_of(tmp_path, "    lb1: {ansible_host: 10.77.0.11}\n", "all:\n  hosts:\n")
@@ -111,7 +125,6 @@ text = st.text(min_size=1, max_size=10)
         inventory=text,
         network=text,
         bridge=text,
-        release=st.sampled_from([12, 13]),
         packages=st.tuples(text),
         hosts=st.just(()),
     )

@@ -16,8 +16,8 @@ from hakit.lab.state import Place, Record, boot_id, is_up, locked, read_record
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOST = HostPlan("lb1", "10.77.0.11", "root", 22, (Nic("eth0", "10.77.0.11/24"),))
-PLAN = LabPlan("/site/hosts.yml", "10.77.0.0/24", "10.77.0.1/24", 12, (), (HOST,))
+HOST = HostPlan("lb1", "10.77.0.11", "root", 22, (Nic("eth0", "10.77.0.11/24"),), 12)
+PLAN = LabPlan("/site/hosts.yml", "10.77.0.0/24", "10.77.0.1/24", (), (HOST,))
 
 
 @pytest.fixture
