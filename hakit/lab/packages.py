@@ -168,10 +168,11 @@ class Cache:
         with self._lock:
             asking = self._asking.setdefault(url, threading.Lock())
         with asking:
-            with suppress(FileNotFoundError):
-                return self.path(url).open("rb"), None
+            # In this order: a file has its name before it is no longer on its way.
             fetch = self._coming.get(url)
             if fetch is None:
+                with suppress(FileNotFoundError):
+                    return self.path(url).open("rb"), None
                 answer = self.mirrors.open(url, {})
                 if answer.status != 200:  # noqa: PLR2004 - OK
                     return answer
