@@ -10,6 +10,7 @@ from _frozen_importlib import ModuleSpec
 from marshal import dumps, loads
 
 STATE = "/var/lib/hakit"
+OLDEST = (3, 9)  # of the rest; this file itself runs on 3.6
 FOLDER, FILE = 0o040000, 0o100000
 
 
@@ -69,6 +70,9 @@ class Finder:
 
 def start(token: str, digest: str, size: str) -> None:
     """Answer, get the code, run it."""
+    if sys.version_info[:2] < OLDEST:
+        posix.write(1, f"\n{token} old {'.'.join(map(str, sys.version_info[:3]))}\n".encode())
+        return
     name = f"{STATE}/agent/{digest}.{sys.hexversion:x}"
     modules = cached(name)
     posix.write(1, f"\n{token} {'have' if modules else 'need'}\n".encode())

@@ -24,20 +24,25 @@ if TYPE_CHECKING:
     from hakit.agent.client import Hello
 
 FOLDER = Path(hakit.agent.__file__).parent
-CONTROLLER_ONLY = {"bootstrap.py", "client.py", "starting.py"}
+CONTROLLER_ONLY = {"bootstrap.py", "client.py", "starting.py", "sudo.py"}
 ON_HOST = [path for path in FOLDER.rglob("*.py") if path.relative_to(FOLDER).parts[0] not in CONTROLLER_ONLY]
+
+
+def change_loader(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Have another text in the loader that is sent."""
+    real = bootstrap.bundle()
+    loader = real.loader.replace(old.encode(), new.encode())
+    assert loader != real.loader
+    changed = bootstrap.Bundle(real.digest, real.compressed, loader)
+    monkeypatch.setattr(bootstrap, "bundle", lambda: changed)
+    monkeypatch.setattr("hakit.agent.starting.bundle", lambda: changed)
 
 
 @pytest.fixture
 def state(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The loader, with a state folder of its own."""
-    real = bootstrap.bundle()
     folder = memory / "state"
-    loader = real.loader.replace(b'STATE = "/var/lib/hakit"', f'STATE = "{folder}"'.encode())
-    assert loader != real.loader
-    changed = bootstrap.Bundle(real.digest, real.compressed, loader)
-    monkeypatch.setattr(bootstrap, "bundle", lambda: changed)
-    monkeypatch.setattr(starting, "bundle", lambda: changed)
+    change_loader(monkeypatch, 'STATE = "/var/lib/hakit"', f'STATE = "{folder}"')
     return folder
 
 
@@ -124,6 +129,11 @@ def test_a_shell_that_prints_without_end_is_given_up() -> None:
         ("echo 'sh: python3: Permission denied' >&2; exit 126", "does not let us run"),
         ("echo 'ops is not in the sudoers file.' >&2; exit 1", "may not use sudo"),
         ("echo 'This account is currently not available.'; exit 1", "the login has no shell"),
+        ("echo 'bash: line 1: /usr/bin/python3: restricted: cannot specify' >&2; exit 1", "the login's shell is restr"),
+        (
+            "echo 'Traceback' >&2; echo \"ModuleNotFoundError: No module named 'zlib'\" >&2; exit 1",
+            "can't run the agent",
+        ),
         ("echo boom >&2; exit 7", "the agent did not start \\(exit 7\\): boom"),
     ],
 )
@@ -132,12 +142,36 @@ def test_why_no_agent_answers_is_told(command: str, message: str) -> None:
         session(prepare=lambda _: command)
 
 
+@pytest.mark.usefixtures("state")
+def test_python_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_loader(monkeypatch, "OLDEST = (3, 9)", "OLDEST = (9, 9)")
+    with pytest.raises(AgentGone, match=r"hakit needs 3\.9 or newer") as found:
+        session()
+    assert found.value.system.startswith(("NAME=", "PRETTY_NAME=", "ID="))
+
+
+@pytest.mark.usefixtures("state")
+def test_a_shell_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "START", 0.3)
+    with pytest.raises(AgentGone, match="did not start within 0 s: waiting for the printer"):
+        session(prepare=lambda _: "echo waiting for the printer >&2; exec sleep 2")
+
+
+@pytest.mark.usefixtures("state")
+def test_python_without_a_module_says_so_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_loader(monkeypatch, "def start(", "sys.modules['_json'] = None\n\n\ndef start(")
+    with pytest.raises(AgentGone, match=r"can't run the agent: ModuleNotFoundError.*_json"):
+        session()
+
+
 @pytest.mark.parametrize("shell", ["sh", "bash", "csh", "fish", "zsh", "dash"])
-def test_the_command_survives_a_login_shell(shell: str) -> None:
-    line = bootstrap.command("t0k3n", sudo=True)
+@pytest.mark.parametrize("asks", [False, True])
+def test_the_command_survives_a_login_shell(shell: str, asks: bool) -> None:
+    line = bootstrap.command("t0k3n", sudo=True, asks=asks)
     assert not set(line) & set("!\\`$\n")
     words = shlex.split(line)
-    assert words[:4] == ["sudo", "-n", "--", "/usr/bin/python3"]
+    assert words[:3] == ["env", "LC_ALL=C", "sudo"]
+    assert words[words.index("--") + 1] == "/usr/bin/python3"
     assert words[-3] == "t0k3n"
     try:
         done = subprocess.run([shell, "-c", f"printf '%s\\n' {shlex.join(words)}"], capture_output=True, check=False)
