@@ -14,6 +14,7 @@ from hakit.components.base import Facts
 from hakit.engine.compile import declare
 from hakit.engine.facts import wanted
 from hakit.engine.plan import HostPlan, changes_of
+from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from hakit.inventory.model import Host
     from hakit.ssh import Connection
 
-RELEASES = {12: "bookworm", 13: "trixie"}
-"""Debian releases that hakit knows, with their code names."""
 
 
 class HostSession:
@@ -105,7 +104,7 @@ class HostSession:
             raise
         except (AgentGone, FrameError) as error:
             self._lost = True
-            raise AgentError(f"{self.host.name}: {error}", hint=getattr(error, "hint", None)) from error
+            raise gone(self.host.name, error, str(self.scope.site.source)) from error
 
     def _check_lock(self, hello: Hello) -> None:
         if hello.taken_over is not None:
@@ -118,13 +117,8 @@ class HostSession:
 
 
 def _facts(hello: Hello, host: Host) -> Facts:
-    release = {name: number for number, name in RELEASES.items()}.get(hello.codename)
-    debian = hello.id == "debian" or "debian" in hello.like.split()
-    if not debian or release is None:
-        raise RefusedError(
-            f"{host.name}: {hello.pretty or 'an unknown system'} is not supported",
-            why="hakit knows Debian 12 and 13, and what is built on them",
-        )
+    system = System(hello.id, hello.codename, hello.like, hello.pretty, hello.systemd)
+    release = system.release(host.name)
     if host.release is not None and host.release != release:
         raise RefusedError(
             f"{host.name} runs Debian {release}, the inventory says {host.release}",
