@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hakit.agent.errors import Failure, FrameError, from_os
+from hakit.agent.errors import Failure, FrameError, Stopped, from_os
 from hakit.agent.handlers import handler
 from hakit.agent.handlers.unit import daemon_reload
 from hakit.agent.loaded import ask_restart
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
     from hakit.agent.resources.base import Resource
     from hakit.agent.work import Work
-
-
-class Stopped(Exception):  # noqa: N818 - no error: the run was told to end
-    """The controller is gone or we were told to stop; the step that was begun is complete."""
 
 
 class Batch:

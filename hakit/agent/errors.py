@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hakit.agent import disk
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -25,12 +27,31 @@ class Failure(Exception):  # noqa: N818 - it fails one resource, it is no error 
         return {"message": self.message, "output": self.output, "path": self.path, "line": self.line}
 
 
+class Stopped(Exception):  # noqa: N818 - no error: the run was told to end
+    """The controller is gone or we were told to stop; the step that was begun is complete."""
+
+
 class FrameError(Exception):
     """The other end speaks nonsense: not a frame, too large, not the JSON that was agreed on."""
 
 
-def from_os(error: OSError, doing: str = "") -> Failure:
-    """The failure that a refused system call means: `doing: reason: file`."""
-    name = error.filename if isinstance(error.filename, str) else None
+def from_os(error: OSError, doing: str = "", paths: tuple[str, ...] = ()) -> Failure:
+    """The failure that a refused system call means: `doing: reason: file (what to look at)`.
+
+    `paths` are those that were worked on, for an error that names none or one relative to a directory.
+    """
+    name = _path(error, paths)
     words = [doing, error.strerror or str(error), name or ""]
-    return Failure(": ".join(word for word in words if word), path=name)
+    why = disk.reason(error.errno or 0, name) if name else ""
+    return Failure(": ".join(word for word in words if word) + (f" ({why})" if why else ""), path=name)
+
+
+def _path(error: OSError, paths: tuple[str, ...]) -> str | None:
+    names = [disk.final(name) for name in (error.filename2, error.filename) if isinstance(name, str)]
+    for name in names:
+        if name.startswith("/"):
+            return name
+    for path in paths:
+        if path.rpartition("/")[2] in names:
+            return path
+    return paths[0] if paths and not names else None

@@ -50,10 +50,15 @@ class Lock:
         self._fd = fd
         return None, left if left["run"] else None
 
+    def forget(self) -> None:
+        """Keep it without a name: when the host dies now, the next run does not take it for the lock of a dead one."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+
     def release(self) -> None:
         """Give it back, so that the next run does not take it for the lock of a dead one."""
         if self._fd is not None:
-            os.ftruncate(self._fd, 0)
+            self.forget()
             os.close(self._fd)
             self._fd = None
 

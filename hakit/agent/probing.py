@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import _socket
+import os
+import stat
 from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from signal import ITIMER_REAL, SIGALRM, setitimer, signal
     from socket import socket as Socket  # noqa: N812 - it is a class
     from typing import Any
 
     from hakit.agent.probes import Probe
     from hakit.agent.work import Work
+else:
+    from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # `signal` builds enums for 4 ms
 
 HEAD = 4096  # bytes of an HTTP answer that are read: the status line is all that matters
 SERVES = range(200, 400)
+LARGEST = 256 << 10  # bytes of a daemon's answer, or of a file, that are read
 
 
 def evaluate(probe: Probe, work: Work) -> dict[str, Any]:
     """The answer to one probe: `ok`, `detail` in words, `seconds` it took."""
-    kinds = {"tcp": _tcp, "http": _http, "unit": _unit, "address": _address}
+    kinds = {
+        "tcp": _tcp,
+        "http": _http,
+        "unit": _unit,
+        "address": _address,
+        "absent": _absent,
+        "says": _says,
+        "socket": _socket_says,
+    }
+    if probe.kind not in kinds:
+        return {"ok": False, "detail": f"no such kind of probe: {probe.kind}", "seconds": 0.0}
     began = monotonic()
     try:
         ok, detail = kinds[probe.kind](probe, work)
-    except KeyError:
-        ok, detail = False, f"no such kind of probe: {probe.kind}"
     except OSError as error:
         ok, detail = False, f"{probe.target}: {error.strerror or error}"
     except ValueError as error:
@@ -108,10 +122,87 @@ def _unit(probe: Probe, work: Work) -> tuple[bool, str]:
 
 def _address(probe: Probe, work: Work) -> tuple[bool, str]:
     del work
-    family = _socket.AF_INET6 if ":" in probe.target else _socket.AF_INET
-    wanted = _socket.inet_pton(family, probe.target)
-    here = wanted in (_addresses_v6() if family == _socket.AF_INET6 else _addresses_v4())
+    here = _is_here(probe.target)
     return here, f"{probe.target} is {'' if here else 'not '}on this host"
+
+
+def _absent(probe: Probe, work: Work) -> tuple[bool, str]:
+    here, detail = _address(probe, work)
+    return not here, detail
+
+
+def _says(probe: Probe, work: Work) -> tuple[bool, str]:
+    deadline = monotonic() + probe.timeout
+    # A link would show whoever may write the folder what root may read.
+    fd = os.open(work.at(probe.target), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("it is no file")
+        text = file.read(LARGEST).decode("utf-8", "replace")
+    return matches(probe.match, text, deadline, multiline=False), text
+
+
+def _socket_says(probe: Probe, work: Work) -> tuple[bool, str]:
+    deadline = monotonic() + probe.timeout
+    answer, ended = converse(work.at(probe.target), probe.text, probe.timeout)
+    if not ended and not answer:
+        raise TimeoutError("no answer in time")
+    return matches(probe.match, answer, deadline, multiline=True), answer
+
+
+def converse(path: str, line: str, timeout: float) -> tuple[str, bool]:
+    """What a daemon answers to a line on its UNIX socket, bounded; and whether it ended its answer in time.
+
+    Raises OSError, ValueError for more than one line.
+    """
+    if "\n" in line:
+        raise ValueError("only one line can be sent")
+    deadline = monotonic() + timeout
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    answer, ended = bytearray(), False
+    try:
+        connection.settimeout(max(0.001, timeout))
+        connection.connect(path)
+        data = line.encode("utf-8") + b"\n"
+        while data:
+            data = data[connection.send(data) :]
+        while not ended and len(answer) < LARGEST and (left := deadline - monotonic()) > 0:
+            connection.settimeout(left)
+            more = connection.recv(LARGEST - len(answer))
+            answer += more
+            ended = not more
+    except _socket.timeout:
+        ended = False  # what came until now may be all that a daemon with a prompt says
+    finally:
+        connection.close()
+    return answer.decode("utf-8", "replace"), ended or len(answer) == LARGEST
+
+
+def matches(pattern: str, text: str, deadline: float, *, multiline: bool) -> bool:
+    """Whether a regex is found before `deadline`, of `monotonic`; one that explodes is cut short by a signal.
+
+    Raises TimeoutError, ValueError for what is no regex.
+    """
+    import re
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"the search for {pattern!r} took too long")
+
+    before = signal(SIGALRM, late)
+    try:
+        setitimer(ITIMER_REAL, max(0.001, deadline - monotonic()))
+        return re.search(pattern, text, re.MULTILINE if multiline else 0) is not None
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regex: {error}") from None
+    finally:
+        setitimer(ITIMER_REAL, 0)
+        signal(SIGALRM, before)
+
+
+def _is_here(address: str) -> bool:
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    wanted = _socket.inet_pton(family, address)
+    return wanted in (_addresses_v6() if family == _socket.AF_INET6 else _addresses_v4())
 
 
 def _addresses_v6() -> set[bytes]:

@@ -6,7 +6,7 @@ import os
 from select import POLLIN, poll
 
 from hakit.agent import frames
-from hakit.agent.errors import Failure, FrameError
+from hakit.agent.errors import Failure, FrameError, Stopped, from_os
 from hakit.agent.wire import from_wire
 from hakit.agent.work import REFUSED, Work
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hakit.agent.lock import Lock
 
 CHUNK = 1 << 16
+NEEDED = {"resources", "keys", "probes", "actions", "packages", "run", "who"}
+"""Fields that a request can't do without."""
 
 
 class Stop(Exception):  # noqa: N818 - no error: we were told to end
@@ -95,7 +97,17 @@ class Session:
 
     def serve(self) -> None:
         """Answer until bye or the end. Raises FrameError for nonsense."""
-        answers = {"hello": self._hello, "plan": self._plan, "apply": self._apply, "probe": self._probe}
+        answers = {
+            "hello": self._hello,
+            "plan": self._plan,
+            "apply": self._apply,
+            "probe": self._probe,
+            "examine": self._examine,
+            "act": self._act,
+            "upkeep": self._upkeep,
+            "upgrade": self._upgrade,
+            "reboot": self._reboot,
+        }
         while True:
             request = self._channel.receive()
             if request is None or request.get("op") == "bye":
@@ -105,8 +117,10 @@ class Session:
                 raise FrameError(f"no such request: {request.get('op')!r}")
             try:
                 answer(request)
-            except (KeyError, AttributeError, TypeError) as error:
-                if isinstance(error, KeyError) and error.args[0] in {"resources", "keys", "probes", "run", "who"}:
+            except Stopped:
+                return
+            except KeyError as error:
+                if error.args[0] in NEEDED:
                     raise FrameError(f"the request {request['op']} lacks {error}") from None
                 raise
 
@@ -129,8 +143,7 @@ class Session:
             try:
                 other, dead = self._lock.take(str(request["run"]), str(request["who"]))
             except OSError as error:
-                reason = f"hakit can't keep its state in {folder}: {error.strerror}"
-                self._channel.send({"ev": "crash", "message": reason, "trace": ""})
+                self._refuse(from_os(error, f"hakit can't keep its state in {folder}", (folder,)).message)
                 return
             answer["lock"] = other
             if dead is not None:
@@ -139,9 +152,25 @@ class Session:
                 self._sweep()
         else:
             answer["lock"] = holder(folder)
-        answer["marks"] = []
+        answer["marks"] = self._marks()
         answer["facts"] = gather([str(name) for name in request.get("packages", ())], self._work)
         self._channel.send(answer)
+
+    def _refuse(self, reason: str) -> None:
+        """Tell why a request as a whole is not carried out."""
+        self._channel.send({"ev": "crash", "message": reason, "trace": ""})
+
+    def _need_lock(self, request: dict[str, Any]) -> Lock:
+        if self._lock is None or not self._lock.held:
+            raise FrameError(f"{request['op']} without the host's lock")
+        return self._lock
+
+    def _marks(self) -> list[dict[str, str]]:
+        if not os.path.isdir(f"{self._work.state.folder}/withdrawn"):
+            return []
+        from hakit.agent.marks import read
+
+        return read(self._work)
 
     def _sweep(self) -> None:
         from hakit.agent.planning import sweep
@@ -164,15 +193,11 @@ class Session:
         self._channel.send({"ev": "plan", "items": items})
 
     def _apply(self, request: dict[str, Any]) -> None:
-        if self._lock is None or not self._lock.held:
-            raise FrameError("apply without the host's lock")
-        from hakit.agent.applying import Batch, Stopped
+        self._need_lock(request)
+        from hakit.agent.applying import Batch
 
         batch = Batch(self._work, self._channel.send, self._failed)
-        try:
-            self._channel.send(batch.run(request["keys"], request.get("remove", [])))
-        except Stopped:
-            return
+        self._channel.send(batch.run(request["keys"], request.get("remove", [])))
 
     def _probe(self, request: dict[str, Any]) -> None:
         from hakit.agent.probing import evaluate
@@ -180,3 +205,56 @@ class Session:
 
         results = [evaluate(probe_from_wire(one), self._work) for one in request["probes"]]
         self._channel.send({"ev": "probe", "results": results})
+
+    def _examine(self, request: dict[str, Any]) -> None:
+        from hakit.agent.examining import examine
+
+        self._channel.send({"ev": "examine", "answers": examine(request["questions"], self._work)})
+
+    def _act(self, request: dict[str, Any]) -> None:
+        self._need_lock(request)
+        from hakit.agent.acting import act
+        from hakit.agent.wire import action_from_wire, mark_from_wire
+
+        self._work.say = self._say
+        actions = [action_from_wire(one) for one in request["actions"]]
+        mark = request.get("mark")
+        try:
+            results = act(actions, None if mark is None else mark_from_wire(mark), self._work)
+        except Failure as failure:
+            self._refuse(failure.message)
+            return
+        self._channel.send({"ev": "act", "results": results})
+
+    def _upkeep(self, request: dict[str, Any]) -> None:
+        from hakit.agent.upkeep import upkeep
+
+        self._work.say = self._say
+        try:
+            found = upkeep(self._work, refresh=bool(request.get("refresh")))
+        except Failure as failure:
+            self._refuse("\n".join(part for part in (failure.message, failure.output) if part))
+            return
+        self._channel.send({"ev": "upkeep", **found})
+
+    def _upgrade(self, request: dict[str, Any]) -> None:
+        self._need_lock(request)
+        from hakit.agent.upgrading import upgrade
+
+        self._work.say = self._say
+        pairs = [(str(name), str(version)) for name, version in request["packages"]]
+        summary, failure = upgrade(pairs, self._work)
+        error = None if failure is None else failure.wire()
+        self._channel.send({"ev": "upgraded", "summary": summary, "error": error})
+
+    def _reboot(self, request: dict[str, Any]) -> None:
+        lock = self._need_lock(request)
+        from hakit.agent.upkeep import reboot
+
+        self._work.say = self._say
+        try:
+            reboot(lock, self._work)
+        except Failure as failure:
+            self._refuse(failure.message)
+            return
+        self._channel.send({"ev": "rebooting"})

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from hakit.agent.actions import Action, Mark
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
 
@@ -49,7 +50,7 @@ class Text:
 
 
 def wire(declaration: Declaration) -> dict[str, Any]:
-    """A resource or probe as a JSON object; secrets are revealed here and nowhere else."""
+    """A resource, probe or action as a JSON object; secrets are revealed here and nowhere else."""
     out = _fields(declaration)
     kind = getattr(declaration, "type", "")
     if kind:
@@ -108,6 +109,22 @@ def probe_from_wire(data: dict[str, Any]) -> Probe:
     from hakit.agent.probes import Probe
 
     made: Probe = _declare(Probe, data)
+    return made
+
+
+def action_from_wire(data: dict[str, Any]) -> Action:
+    """The action that `wire()` was given. Raises FrameError."""
+    from hakit.agent.actions import Action
+
+    made: Action = _declare(Action, data)
+    return made
+
+
+def mark_from_wire(data: dict[str, Any]) -> Mark:
+    """The mark that `wire()` was given. Raises FrameError."""
+    from hakit.agent.actions import Mark
+
+    made: Mark = _declare(Mark, data)
     return made
 
 

@@ -143,9 +143,9 @@ class Units:
         result = work.run(["systemctl", action, "--", unit], _time(state) + MARGIN)
         if result.late:
             patience = f"{_time(state) + MARGIN:g} s"
-            raise Failure(f"{unit} did not {action} within {patience}", output=_journal(unit, work))
+            raise Failure(f"{unit} did not {action} within {patience}", output=journal(unit, work))
         if result.code:
-            raise Failure(f"{unit}: {action} failed", output=f"{result.tail()}\n{_journal(unit, work)}".strip())
+            raise Failure(f"{unit}: {action} failed", output=f"{result.tail()}\n{journal(unit, work)}".strip())
         found = self._settled(resource, action, began, work)
         loaded.record_loaded(unit, found, files, work)
 
@@ -159,11 +159,11 @@ class Units:
             up = found.get("ActiveState") == "active" or (oneshot and found.get("ActiveState") == "inactive")
             again = action != RELOAD and found.get("InvocationID") != first.get("InvocationID")
             if again or not (up or found.get("ActiveState") in {"reloading", "refreshing"}):
-                raise Failure(f"{resource.unit} died after {action}", output=_journal(resource.unit, work))
+                raise Failure(f"{resource.unit} died after {action}", output=journal(resource.unit, work))
             if up and monotonic() - began >= settle:
                 return found
             if monotonic() > patience:
-                raise Failure(f"{resource.unit} is not active after {action}", output=_journal(resource.unit, work))
+                raise Failure(f"{resource.unit} is not active after {action}", output=journal(resource.unit, work))
             sleep(0.1)
             found = self.read([resource], work)[resource.key]
 
@@ -245,6 +245,7 @@ def _time(state: dict[str, str]) -> float:
     return total or JOB_TIME
 
 
-def _journal(unit: str, work: Work) -> str:
+def journal(unit: str, work: Work) -> str:
+    """The end of a unit's journal."""
     result = work.run(["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", str(JOURNAL), "-u", unit], 10.0)
     return result.out.strip()
