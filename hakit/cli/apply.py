@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
+from hakit.cli.careful import careful, interruptible
+from hakit.cli.work import agreed, whole
 
 if TYPE_CHECKING:
     from hakit.engine.plan import SitePlan
+    from hakit.engine.rolling import Limits
+
+
+INTERRUPTED = 130
 
 
 @click.command(
@@ -19,9 +25,12 @@ Examples:
   hakit apply -i inventories/lab
   hakit apply -i inventories/lab --limit lb2 --yes
   hakit apply -i inventories/lab --component haproxy --yes --json
+  hakit apply -i inventories/lab --failed        # the hosts that did not end well last time
 """,
 )
 @options.asked
+@careful
+@click.option("--failed", is_flag=True, help="Only the hosts that did not end well in the last apply.")
 @options.assume_yes
 @options.as_json
 @options.no_diff
@@ -31,6 +40,8 @@ def apply(
     ctx: click.Context,
     *,
     asked: options.Asked,
+    limits: Limits,
+    failed: bool,
     verbose: int,
     assume_yes: bool,
     as_json: bool,
@@ -39,8 +50,10 @@ def apply(
     """Make the hosts as the inventory says: show the plan, ask, carry it out.
 
     One connection per host serves plan and apply. Hosts that stand in for each other are changed one at a time where
-    the service would notice. A configuration that its daemon rejects never replaces the running one. Exit codes: 0 all
-    hosts are as declared, 1 something failed or was left, 2 the inventory or the command line is wrong.
+    the service would notice, and only while the others serve. A configuration that its daemon rejects never replaces
+    the running one. Ctrl-C ends the batches that run and says what is left, a second one stops at once. Exit codes: 0
+    all hosts are as declared, 1 something failed or was left, 2 the inventory or the command line is wrong, 130
+    interrupted.
     """
     import json
     import time
@@ -55,35 +68,41 @@ def apply(
     from hakit.present.result import result_json, result_text
 
     started = time.monotonic()
-    scope = begin(asked)
+    scope = begin(asked, failed=failed)
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
+    scope = replace(scope, run_id=record.id)
     asking = Asking(len(scope.hosts), quiet=as_json, verbose=verbose)
-    with Run(replace(scope, run_id=record.id), record.recording(asking.sink), lock=True) as run:
+    interrupted = False
+    with interruptible(), Run(scope, record.recording(asking.sink), lock=True) as run:
         with asking:
             found = run.plan()
         record.write("plan.json", plan_json(found))
-        if not as_json and (found.changing or found.failed):
+        if not as_json and (found.due or found.failed):
             click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started, diffs=not no_diff))
-        if found.changing and not assume_yes and not _agreed(found, as_json=as_json):
+        whole(scope, found, limits)
+        if found.due and not assume_yes and not agreed(_question(found), as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)
+        work = Apply(run, found, limits)
         with Working(found, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
-            outcome = Apply(run, found).execute()
+            try:
+                work.execute()
+            except KeyboardInterrupt:
+                interrupted = True
+    outcome = work.outcome
     seconds = time.monotonic() - started
     record.write("result.json", result_json(outcome, record.id))
     if as_json:
         click.echo(json.dumps({"plan": plan_json(found), **result_json(outcome, record.id)}, indent=2))
     else:
         click.echo(result_text(outcome, record, asked.inventory, seconds))
-    ctx.exit(0 if outcome.good else 1)
+    ctx.exit(INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1)
 
 
-def _agreed(found: SitePlan, *, as_json: bool) -> bool:
-    """Ask before changing hosts. Raises UsageError without a terminal to ask on."""
-    from hakit.errors import UsageError
+def _question(found: SitePlan) -> str:
     from hakit.present.terminal import count
 
-    if as_json or not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask on; nothing was changed", hint="review the plan, then add  --yes")
-    return click.confirm(f"Change {count(len(found.changing), 'host')}?")
+    if not found.changing:
+        return f"Take {', '.join(found.abandoned)} back into service?"
+    return f"Change {count(len(found.changing), 'host')}?"

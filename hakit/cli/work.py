@@ -1,31 +1,67 @@
-"""What plan and apply share: from command-line options to the scope of a run."""
+"""What commands that work on hosts share: the scope of a run, and the question before it."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+import click
 
 from hakit.cli import options
 
 if TYPE_CHECKING:
     from hakit.cli.options import Asked
+    from hakit.engine.plan import SitePlan
+    from hakit.engine.rolling import Limits
     from hakit.engine.run import Scope
     from hakit.inventory.model import Host
     from hakit.ssh import Connection
 
 
-def begin(asked: Asked) -> Scope:
-    """Load, check and select; nothing is sent yet. Raises InventoryError, UsageError, LabError."""
+def begin(asked: Asked, *, failed: bool = False) -> Scope:
+    """Load, check and select; nothing is sent yet. `failed` narrows to the hosts that did not end well last time.
+
+    Raises InventoryError, UsageError, LabError.
+    """
     from hakit.cli.reach import connector, target
+    from hakit.engine.records import unfinished
     from hakit.engine.run import Scope
-    from hakit.engine.select import select, select_components
+    from hakit.engine.select import select, select_components, watched
 
     site, components = options.load(asked.inventory)
     options.checked(site, components)
     hosts = select(site, asked.limit)
+    if failed:
+        left = unfinished(site)
+        hosts = tuple(host for host in hosts if host in left)
     only = select_components(components, asked.component)
     reach = connector(site, no_lab=asked.no_lab)
 
     def connect(host: Host) -> Connection:
         return reach.connect(target(host))
 
-    return Scope(site, components, hosts, only, connect, "", asked.forks)
+    return Scope(site, components, hosts, only, connect, "", asked.forks, watched(site, components, hosts))
+
+
+def whole(scope: Scope, found: SitePlan, limits: Limits) -> None:
+    """Refuse to change some hosts without others that they must agree with. Raises RefusedError."""
+    from hakit.engine.together import torn
+    from hakit.errors import RefusedError
+
+    apart = torn(found, scope.groups())
+    if scope.watched and apart and not limits.override:
+        host, why = next(iter(apart.items()))
+        raise RefusedError(
+            f"{host} {why}; nothing was changed",
+            why="members that disagree ignore each other, and each takes the role",
+            hint="widen --limit to all of them",
+        )
+
+
+def agreed(question: str, *, as_json: bool) -> bool:
+    """Ask before hosts are changed. Raises UsageError without a terminal to ask on."""
+    from hakit.errors import UsageError
+
+    if as_json or not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on; nothing was changed", hint="review the plan, then add  --yes")
+    return click.confirm(question)

@@ -1,166 +1,106 @@
-"""Carries the steps of a plan out: as many hosts at once as may, a failure stops its redundancy group and no other."""
+"""Carries a plan out: who is in the way is known before anything is done, then the steps go through the gate."""
 
 from __future__ import annotations
 
-import queue
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from hakit.engine import events
-from hakit.engine.gate import await_serving
+from hakit.engine.duty import MAINTENANCE
+from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.plan import reject
-from hakit.engine.schedule import gated, mates, schedule
-from hakit.errors import HakitError
+from hakit.engine.rolling import Limits, Rolling
+from hakit.engine.schedule import gated, schedule
+from hakit.engine.steps import Standing
+from hakit.engine.together import torn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Mapping
 
     from hakit.agent.client import AgentEvent
-    from hakit.engine.plan import HostPlan, SitePlan
+    from hakit.engine.plan import SitePlan
     from hakit.engine.run import Run
-    from hakit.engine.schedule import Step
-
-State = Literal["changed", "same", "failed", "not started", "unreachable"]
-
-
-@dataclass(frozen=True, slots=True)
-class HostResult:
-    """How a host ended: `changed` counts resources, `why` tells why it failed or was left alone."""
-
-    state: State
-    changed: int = 0
-    seconds: float = 0.0
-    why: str = ""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How every host of a run ended; `stopped` when the operator ended it early."""
-
-    hosts: dict[str, HostResult] = field(default_factory=dict)
-    stopped: bool = False
-
-    def count(self, *states: State) -> int:
-        """How many hosts ended in one of these states."""
-        return sum(result.state in states for result in self.hosts.values())
-
-    @property
-    def good(self) -> bool:
-        """Whether every host is as declared now."""
-        return not self.stopped and self.count("failed", "not started", "unreachable") == 0
+    from hakit.engine.steps import Step
 
 
 class Apply:
-    """One carrying-out of a plan: `execute` runs in the calling thread and hands steps to a pool of workers."""
+    """One carrying-out of a plan."""
 
-    def __init__(self, run: Run, plan: SitePlan) -> None:
-        self.outcome = Outcome()
+    def __init__(self, run: Run, plan: SitePlan, limits: Limits | None = None) -> None:
         self._run = run
         self._plan = plan
-        self._sink = run.sink
-        self._groups = run.scope.groups()
-        self._ended: queue.Queue[tuple[Step, HostResult]] = queue.Queue()
-        self._waiting: dict[str, Step] = {}
-        self._running: set[str] = set()
+        self._limits = limits or Limits()
+        idle = {host for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
+        self._rolling = Rolling(run, self._limits, idle)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the hosts ended so far."""
+        return self._rolling.outcome
 
     def execute(self) -> Outcome:
         """Carry everything out. Ctrl-C: what runs ends its batch, what has not begun is left; a second one raises."""
-        holding = self._run.roles(self._hosts_of(gated), self._groups)
-        steps = schedule(self._plan.changing, self._groups, holding)
-        self._waiting = {step.host: step for step in steps}
-        self._settle_known()
-        with ThreadPoolExecutor(self._run.scope.forks, thread_name_prefix="hakit") as pool:
-            while self._waiting or self._running:
-                for step in self._ready():
-                    del self._waiting[step.host]
-                    self._running.add(step.host)
-                    pool.submit(self._work, step)
-                try:
-                    step, result = self._ended.get()
-                except KeyboardInterrupt:
-                    if self.outcome.stopped:
-                        self._run.hang_up()
-                        raise
-                    self._stop()
-                    continue
-                self._running.discard(step.host)
-                self._settle(step.host, result)
-        return self.outcome
+        rolling = self._rolling
+        noticed = [plan.host for plan in self._plan.changing if gated(plan)]
+        standing = rolling.gate.standing(noticed) if noticed else Standing()
+        apart = self._apart()
+        plans = [plan for plan in self._plan.changing if plan.host not in apart]
+        restore = [host for host in self._plan.abandoned if host not in apart]
+        steps = schedule(plans, rolling.groups, standing, restore)
+        known = self._known(apart, {step.host for step in steps})
+        return rolling.execute(steps, self._work, known)
 
-    def _hosts_of(self, test: Callable[[HostPlan], bool]) -> list[str]:
-        return [plan.host for plan in self._plan.changing if test(plan)]
+    def _apart(self) -> dict[str, str]:
+        """The hosts that must agree with others which this run can't change; the operator may overrule it."""
+        apart = torn(self._plan, self._rolling.groups)
+        if apart and self._limits.override:
+            for host, why in apart.items():
+                self._run.sink(events.Overridden(host, why, self._limits.override))
+            return {}
+        return apart
 
-    def _ready(self) -> list[Step]:
-        return [step for step in self._waiting.values() if not step.after & {*self._waiting, *self._running}]
-
-    def _settle_known(self) -> None:
-        """Hosts whose end is known before anything is done: nothing to do, refused, not reached."""
-        for name, error in self._plan.failed.items():
-            self._settle(name, HostResult("unreachable", why=error.message))
+    def _known(self, apart: Mapping[str, str], working: set[str]) -> dict[str, HostResult]:
+        """Hosts whose end is known before anything is done: as declared, refused, not reached, or not alone."""
+        known = {name: HostResult("unreachable", why=error.message) for name, error in self._plan.failed.items()}
         for plan in self._plan.hosts.values():
             if plan.refused:
-                self._settle(plan.host, HostResult("failed", why=f"refused {plan.refused[0].key}"))
-            elif not plan.changes:
-                self._settle(plan.host, HostResult("same"))
+                known[plan.host] = HostResult("failed", why=f"refused {plan.refused[0].key}")
+            elif plan.host in apart:
+                self._run.sink(events.NotStarted(plan.host, apart[plan.host]))
+                known[plan.host] = HostResult("not started", why=apart[plan.host])
+            elif plan.host not in working:
+                known[plan.host] = HostResult("same")
+        return known
 
-    def _settle(self, host: str, result: HostResult) -> None:
-        self.outcome.hosts[host] = result
-        if result.state == "failed":
-            for mate in sorted(mates(host, self._groups) & self._waiting.keys()):
-                self._leave([mate], f"{host} failed, and they stand in for each other")
-
-    def _leave(self, hosts: Iterable[str], why: str) -> None:
-        for host in hosts:
-            self._waiting.pop(host, None)
-            self.outcome.hosts[host] = HostResult("not started", why=why)
-            self._sink(events.NotStarted(host, why))
-
-    def _stop(self) -> None:
-        self.outcome.stopped = True
-        self._leave(list(self._waiting), "interrupted")
-        for host in self._running:
-            self._sink(events.Noted(host, "interrupted: finishing what has begun; Ctrl-C again leaves it alone"))
-
-    def _work(self, step: Step) -> None:
-        """One step, in a worker; whatever happens, its end is put in the queue."""
-        result = HostResult("failed", why="the worker ended unexpectedly")
-        try:
-            result = self._carry_out(step)
-        except HakitError as error:
-            self._sink(events.Unreachable(step.host, error))
-            result = HostResult("failed", why=error.message)
-        finally:
-            self._ended.put((step, result))
-
-    def _carry_out(self, step: Step) -> HostResult:
+    def _work(self, step: Step) -> HostResult:
         started = time.monotonic()
         session = self._run.sessions[step.host]
-        self._sink(events.Started(step.host, len(step.keys) + len(step.remove)))
+        self._run.sink(events.Started(step.host, len(step.keys) + len(step.remove)))
         batch = session.apply(step.keys, step.remove, lambda event: self._relay(step.host, event))
-        why = f"{batch.failed} of {len(step.keys) + len(step.remove)} failed" if batch.failed else ""
-        if not batch.failed and gated(self._plan.hosts[step.host]):
-            why = await_serving(step.host, self._groups, self._run.sessions)
-            if why:
-                self._sink(events.Noted(step.host, why))
         seconds = time.monotonic() - started
-        self._sink(events.Finished(step.host, batch.changed, batch.failed, seconds))
-        return HostResult("failed" if why else "changed" if batch.changed else "same", batch.changed, seconds, why)
+        self._run.sink(events.Finished(step.host, batch.changed, batch.failed, seconds))
+        if batch.failed:
+            why = f"{batch.failed} of {len(step.keys) + len(step.remove)} failed"
+            return HostResult("failed", batch.changed, seconds, why)
+        return HostResult("changed" if batch.changed else "same", batch.changed, seconds)
 
     def _relay(self, host: str, event: AgentEvent) -> None:
+        sink = self._run.sink
         match event.ev:
             case "begin":
-                self._sink(events.Begun(host, event.key))
+                sink(events.Begun(host, event.key))
             case "note":
-                self._sink(events.Noted(host, event.text, event.key))
+                sink(events.Noted(host, event.text, event.key))
             case "done":
-                self._sink(events.Done(host, event.key, event.changed, event.summary))
+                sink(events.Done(host, event.key, event.changed, event.summary))
             case "skipped":
-                self._sink(events.Skipped(host, event.key, event.because))
+                sink(events.Skipped(host, event.key, event.because))
             case "failed" if event.error is not None:
                 declared = self._run.sessions[host].declared
                 contents = declared.contents() if declared else {}
                 error = event.error
-                rejection = reject(error.message, error.output, error.path, error.line, contents)
-                self._sink(events.Failed(host, event.key, rejection))
+                sink(
+                    events.Failed(
+                        host, event.key, reject(error.message, error.output, error.path, error.line, contents)
+                    )
+                )

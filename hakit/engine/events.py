@@ -100,3 +100,24 @@ class NotStarted(Event):
     """The host was left alone, and why."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Event):
+    """The host was taken out of its duties before it is disrupted; `what` names them."""
+
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Event):
+    """The host is back in its duties."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overridden(Event):
+    """The gate said no, and the operator overruled it for `reason`."""
+
+    why: str
+    reason: str

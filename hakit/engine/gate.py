@@ -1,15 +1,22 @@
-"""After a member of a redundancy group was changed it must serve again before the next one is touched."""
+"""The rolling gate: before a member is disrupted what remains must serve, afterwards the member must serve again.
+
+A member that does not serve may always be repaired, and a group in which nobody serves needs no gate: the first apply.
+A host in several groups obeys all of them.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from hakit.engine.steps import Standing
 from hakit.errors import AgentError, ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hakit.agent.client import ProbeResult
     from hakit.agent.probes import Probe
     from hakit.components.base import RedundancyGroup
     from hakit.engine.session import HostSession
@@ -19,38 +26,144 @@ PATIENCE = 20.0
 PAUSE = 0.2
 
 
-def await_serving(host: str, groups: Iterable[RedundancyGroup], sessions: Mapping[str, HostSession]) -> str:
-    """Wait until all probes of a host, asked from where they look, say yes. Returns "" or what does not serve."""
-    probes = [probe for group in groups for probe in group.probes.get(host, ())]
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        pending, detail = _failing(host, probes, sessions)
-        if not pending:
-            return ""
-        if time.monotonic() > deadline:
-            return f"does not serve after {PATIENCE:.0f} s: {detail}"
-        time.sleep(PAUSE)
-        probes = pending
+class Gate:
+    """Asks the groups' probes from where they look.
+
+    `halted` says that nothing new is to be begun, so that a wait for it ends; `aborted` that no wait goes on.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[RedundancyGroup],
+        sessions: Mapping[str, HostSession],
+        halted: Callable[[], bool] = lambda: False,
+        aborted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.groups = tuple(groups)
+        self._sessions = sessions
+        self._halted = halted
+        self._aborted = aborted
+        self._served: set[str] = set()
+
+    def groups_of(self, host: str) -> tuple[RedundancyGroup, ...]:
+        """The groups that a host is a member of."""
+        return tuple(group for group in self.groups if host in group.hosts)
+
+    def standing(self, hosts: Iterable[str]) -> Standing:
+        """How these hosts stand in their groups now; also remembers which groups serve their clients."""
+        hosts = tuple(hosts)
+        concerned = [group for group in self.groups if not set(hosts).isdisjoint(group.hosts)]
+        asked = [(h, probe) for group in concerned for h in group.hosts for probe in group.probes.get(h, ())]
+        asked += [(h, group.holder) for group in concerned for h in group.hosts if group.holder is not None]
+        asked += [("", probe) for group in concerned for probe in group.service]
+        answers = self._ask(asked)
+        roles: dict[str, set[str]] = defaultdict(set)
+        idle: set[str] = set()
+        for group in concerned:
+            serving = {h for h in group.hosts if all(not answers[h, probe] for probe in group.probes.get(h, ()))}
+            idle |= {h for h in group.hosts if h not in serving} if serving else set()
+            if group.service and all(not answers["", probe] for probe in group.service):
+                self._served.add(group.name)
+            for h in group.hosts:
+                if group.holder is not None and not answers[h, group.holder]:
+                    roles[h].add(group.name)
+        return Standing({host: frozenset(names) for host, names in roles.items()}, frozenset(idle))
+
+    def remains(self, host: str, gone: Iterable[str] = ()) -> str:
+        """Wait until the groups of a host can do without it, and without those in `gone`. Returns "" or why not."""
+        without = {host, *gone}
+        return self._wait(lambda: self._missing(host, without), PATIENCE, self._halted)
+
+    def await_serving(self, host: str, groups: Iterable[RedundancyGroup]) -> str:
+        """Wait until a host serves in these groups, and the groups their clients. Returns "" or what does not serve."""
+        groups = tuple(groups)
+
+        def failing() -> str:
+            asked = [(host, probe) for group in groups for probe in group.probes.get(host, ())]
+            asked += [("", probe) for group in groups if group.name in self._served for probe in group.service]
+            return next((reason for reason in self._ask(asked).values() if reason), "")
+
+        why = self._wait(failing, PATIENCE, self._aborted)
+        return f"does not serve after {PATIENCE:.0f} s: {why}" if why else ""
+
+    def await_gone(self, probes: Sequence[Probe], limit: float) -> str:
+        """Wait until a host carries nothing any more. Returns "" or what it still carries."""
+
+        def carries() -> str:
+            known = [probe for probe in probes if self._usable(probe.seen_from)]
+            answers = self._ask([(probe.seen_from, probe) for probe in known])
+            return next((reason for reason in answers.values() if reason), "")
+
+        return self._wait(carries, limit, self._halted) if probes else ""
+
+    def serves(self, host: str) -> bool:
+        """Whether a host serves in all its groups right now."""
+        asked = [(host, probe) for group in self.groups_of(host) for probe in group.probes.get(host, ())]
+        return not any(self._ask(asked).values())
+
+    def _wait(self, reason: Callable[[], str], limit: float, ended: Callable[[], bool]) -> str:
+        deadline = time.monotonic() + limit
+        while True:
+            why = reason()
+            if not why or time.monotonic() > deadline or ended():
+                return why
+            time.sleep(PAUSE)
+
+    def _missing(self, host: str, without: set[str]) -> str:
+        """Why a group can't do without these hosts right now, or ""."""
+        for group in self.groups_of(host):
+            asked = [(h, probe) for h in group.hosts for probe in group.probes.get(h, ())]
+            if not asked:
+                continue
+            answers = self._ask(asked)
+            down: dict[str, str] = {}
+            for (member, _), reason in answers.items():
+                if reason:
+                    down.setdefault(member, reason)
+            if host in down or len(down) == len(group.hosts):
+                continue
+            left = [h for h in group.hosts if h not in down and h not in without]
+            needed = min(group.keep, len(group.hosts) - 1)
+            if len(left) < needed:
+                others = "; ".join(f"{h}: {why}" for h, why in down.items())
+                return f"{group.name} would be left with {len(left)} of {len(group.hosts)} that serve" + (
+                    f" ({others})" if others else ""
+                )
+        return ""
+
+    def _ask(self, asked: Sequence[tuple[str, Probe]]) -> dict[tuple[str, Probe], str]:
+        """Why each probe says no, or "": one question to each host that is to look, whoever it looks at."""
+        by_asker: dict[str, list[tuple[str, Probe]]] = defaultdict(list)
+        found: dict[tuple[str, Probe], str] = {}
+        for subject, probe in dict.fromkeys(asked):
+            asker = self._asker(subject, probe)
+            if asker is None:
+                found[subject, probe] = f"nobody is left to ask for {probe.kind} {probe.target}"
+            else:
+                by_asker[asker].append((subject, probe))
+        for name, questions in by_asker.items():
+            found.update(zip(questions, self._answers(name, questions), strict=True))
+        return found
+
+    def _answers(self, asker: str, questions: Sequence[tuple[str, Probe]]) -> list[str]:
+        try:
+            results = self._sessions[asker].probe([probe for _, probe in questions])
+        except (AgentError, ConnectError) as error:
+            return [error.message] * len(questions)
+        return [_reason(asker, probe, result) for (_, probe), result in zip(questions, results, strict=True)]
+
+    def _asker(self, subject: str, probe: Probe) -> str | None:
+        """Who looks: the one that the probe names; where it is lost, another that can; at last the subject itself."""
+        elsewhere = probe.kind in {"tcp", "http"} and bool(probe.seen_from)
+        peers = [host for group in self.groups_of(subject) for host in group.hosts if host != subject]
+        candidates = [probe.seen_from, *(peers if elsewhere else ()), *(self._sessions if elsewhere else ()), subject]
+        if not probe.seen_from:
+            candidates = [subject]
+        return next((name for name in candidates if self._usable(name)), None)
+
+    def _usable(self, name: str) -> bool:
+        return name in self._sessions and self._sessions[name].usable
 
 
-def _failing(host: str, probes: Iterable[Probe], sessions: Mapping[str, HostSession]) -> tuple[list[Probe], str]:
-    failing: list[Probe] = []
-    detail = ""
-    for probe in probes:
-        asker = sessions.get(probe.seen_from)
-        if asker is None or not asker.usable:
-            asker = sessions[host]
-        reason = _ask(asker, probe)
-        if reason:
-            failing.append(probe)
-            detail = f"{probe.kind} {probe.target} from {asker.host.name}: {reason}"
-    return failing, detail
-
-
-def _ask(asker: HostSession, probe: Probe) -> str:
-    """Why a probe fails, or ""; an asker that is lost says nothing about the member it was to ask."""
-    try:
-        (result,) = asker.probe([probe])
-    except (AgentError, ConnectError) as error:
-        return error.message
-    return "" if result.ok else result.detail or "no"
+def _reason(asker: str, probe: Probe, result: ProbeResult) -> str:
+    return "" if result.ok else f"{probe.kind} {probe.target} from {asker}: {result.detail or 'no'}"

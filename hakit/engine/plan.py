@@ -12,6 +12,7 @@ from hakit.components.content import Content
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hakit.agent.actions import Mark
     from hakit.agent.client import FileState, Item
     from hakit.components.base import Facts
     from hakit.components.content import LineSource
@@ -49,7 +50,7 @@ class FileDiff:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource that differs."""
+    """One resource that differs; `component` declares it, empty for one that nobody declares any more."""
 
     key: str
     kind: Kind
@@ -58,6 +59,7 @@ class Change:
     after: str | None = None
     diffs: tuple[FileDiff, ...] = ()
     rejection: Rejection | None = None
+    component: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,27 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """What differs on all hosts asked, and which could not be asked."""
+    """What differs on all hosts asked, and which could not be asked.
+
+    `watched` and `unseen` are the same for hosts that are not to be changed, but stand in for some that are. `marks`
+    tell which hosts are out of service.
+    """
 
     hosts: Mapping[str, HostPlan]
     failed: Mapping[str, HakitError] = field(default_factory=dict)
+    watched: Mapping[str, HostPlan] = field(default_factory=dict)
+    unseen: Mapping[str, HakitError] = field(default_factory=dict)
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+
+    @property
+    def abandoned(self) -> tuple[str, ...]:
+        """The hosts that a run which is dead took out of service and did not take back."""
+        return tuple(host for host in self.hosts if host in self.marks and self.marks[host].kind == "rolling")
+
+    @property
+    def due(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.changing or self.abandoned)
 
     @property
     def changing(self) -> tuple[HostPlan, ...]:
@@ -97,10 +116,15 @@ class SitePlan:
 def changes_of(items: tuple[Item, ...], declared: HostResources) -> tuple[Change, ...]:
     """What an agent answered, with diffs and sources added; resources that are as declared are left out."""
     contents = declared.contents()
-    return tuple(_change(item, contents) for item in items if item.status != "same")
+    found = []
+    for item in items:
+        if item.status != "same":
+            resource = declared.resources.get(item.key)
+            found.append(_change(item, contents, resource.component if resource else ""))
+    return tuple(found)
 
 
-def _change(item: Item, contents: Mapping[str, object]) -> Change:
+def _change(item: Item, contents: Mapping[str, object], component: str) -> Change:
     written = any("write" in line for line in item.summary)
     diffs = tuple(_diff(state, contents.get(state.path), written=written) for state in item.files)
     if item.status == "remove":
@@ -115,7 +139,7 @@ def _change(item: Item, contents: Mapping[str, object]) -> Change:
     if item.error is not None:
         rejection = reject(item.error.message, item.error.output, item.error.path, item.error.line, contents)
     shown = tuple(diff for diff in diffs if diff.lines or diff.note or diff.new)
-    return Change(item.key, kind, item.summary, item.impact, item.after, shown, rejection)
+    return Change(item.key, kind, item.summary, item.impact, item.after, shown, rejection, component)
 
 
 def reject(message: str, output: str, path: str | None, line: int | None, contents: Mapping[str, object]) -> Rejection:

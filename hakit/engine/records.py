@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hakit.errors import HakitError
+from hakit.errors import HakitError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +78,36 @@ class Record:
     def log(self, host: str) -> Path:
         """The log of one host."""
         return self.folder / f"{host}.log"
+
+
+def unfinished(site: Site) -> tuple[str, ...]:
+    """The hosts that did not end well in the last apply; those that it meant to change, where it did not end at all.
+
+    Raises UsageError when there was none, or nothing is left of it.
+    """
+    runs = sorted((site.root / STATE / "runs").glob("*/plan.json"), key=lambda path: path.stat().st_mtime_ns)
+    for plan in reversed(runs):
+        found = _left(plan)
+        if found is None:
+            continue
+        names = tuple(name for name in site.hosts if name in found)
+        if names:
+            return names
+        raise UsageError(f"the last apply (run {plan.parent.name}) left no host unfinished", hint="leave --failed out")
+    raise UsageError(f"there is no record of an apply under {site.root / STATE}", hint="leave --failed out")
+
+
+def _left(plan: Path) -> set[str] | None:
+    """The hosts that a run left unfinished; None when its record can't be read."""
+    try:
+        result = plan.with_name("result.json")
+        if result.exists():
+            hosts = json.loads(result.read_text())["hosts"]
+            return {name for name, one in hosts.items() if one["state"] not in {"changed", "same"}}
+        meant = json.loads(plan.read_text())
+        return {*meant["failed"], *(name for name, one in meant["hosts"].items() if one["changes"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _claim(runs: Path, base: str) -> str:

@@ -8,21 +8,22 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from hakit.components.templates import Templates
 from hakit.engine import facts as facts_of
+from hakit.engine.duty import RETIRED, ROLLING, describe
 from hakit.engine.events import Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
-from hakit.errors import AgentError, ConnectError, HakitError
+from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from hakit.agent.actions import Mark
     from hakit.agent.resources.base import Resource
     from hakit.components.base import Component, Facts, RedundancyGroup
     from hakit.engine.compile import HostResources
@@ -31,10 +32,15 @@ if TYPE_CHECKING:
     from hakit.inventory.model import Host, Site
     from hakit.ssh import Connection
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a run works on and how: the site, which of its hosts and components, how to reach a host."""
+    """What a run works on and how: the site, which of its hosts and components, how to reach a host.
+
+    `watched` are hosts that are asked, not changed: they stand in for some that are, or are to look at them.
+    """
 
     site: Site
     components: Mapping[str, Component]
@@ -43,6 +49,7 @@ class Scope:
     connect: Callable[[Host], Connection]
     run_id: str
     forks: int = 10
+    watched: tuple[str, ...] = ()
     who: str = field(default_factory=lambda: f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()})")
     rendering: threading.Lock = field(default_factory=threading.Lock)
     templates: Templates = field(init=False)
@@ -63,6 +70,9 @@ class Scope:
     def groups(self) -> tuple[RedundancyGroup, ...]:
         """All redundancy groups of the site."""
         return tuple(group for one in self.components.values() for group in one.groups(self.site))
+
+
+_Answers = tuple[dict[str, T], dict[str, "HakitError"]]
 
 
 class Run:
@@ -89,17 +99,41 @@ class Run:
 
     def plan(self) -> SitePlan:
         """Ask every host what differs. A host that fails is among `failed`; an error of the inventory is raised."""
-        plans: dict[str, HostPlan] = {}
+        plans, failed = self._each(self._plan_host)
+        facts_of.remember(self.scope.site, [(name, plan.facts) for name, plan in plans.items()])
+        hosts, watched = self.scope.hosts, self.scope.watched
+        return SitePlan(
+            {name: plans[name] for name in hosts if name in plans},
+            {name: failed[name] for name in hosts if name in failed},
+            {name: plans[name] for name in watched if name in plans},
+            {name: failed[name] for name in watched if name in failed},
+            self._marks(),
+        )
+
+    def open(self) -> dict[str, HakitError]:
+        """Open the sessions of all hosts; which could not be opened, and why."""
+        return self._each(self._open_host)[1]
+
+    def each(self, ask: Callable[[HostSession], T]) -> tuple[dict[str, T], dict[str, HakitError]]:
+        """Ask the open sessions of the run's own hosts something, all at once: the answers, and what went wrong."""
+        return self._each(lambda name: ask(self.sessions[name]), [n for n in self.scope.hosts if self.usable(n)])
+
+    def usable(self, name: str) -> bool:
+        """Whether a host's session is open and was not lost since."""
+        return name in self.sessions and self.sessions[name].usable
+
+    def _each(self, ask: Callable[[str], T], names: Sequence[str] | None = None) -> _Answers[T]:
+        """Ask in threads. What is the host's own trouble is kept by its name, what is the inventory's is raised."""
+        names = (*self.scope.hosts, *self.scope.watched) if names is None else names
+        answers: dict[str, T] = {}
         failed: dict[str, HakitError] = {}
-        pool = ThreadPoolExecutor(min(len(self.scope.hosts), self.scope.forks), thread_name_prefix="hakit")
+        pool = ThreadPoolExecutor(max(1, min(len(names), self.scope.forks)), thread_name_prefix="hakit")
         try:
-            waiting = {pool.submit(self._plan_host, name): name for name in self.scope.hosts}
+            waiting = {pool.submit(ask, name): name for name in names}
             for done in as_completed(waiting):
-                name = waiting[done]
-                error = done.exception()
+                name, error = waiting[done], done.exception()
                 if error is None:
-                    plans[name] = done.result()
-                    self.sink(Planned(name, len(plans[name].changes)))
+                    answers[name] = done.result()
                 elif isinstance(error, HakitError) and error.exit_code == 1:
                     failed[name] = error
                     self.sink(Unreachable(name, error))
@@ -107,26 +141,33 @@ class Run:
                     raise error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-        facts_of.remember(self.scope.site, [(name, plan.facts) for name, plan in plans.items()])
-        return SitePlan(
-            {name: plans[name] for name in self.scope.hosts if name in plans},
-            {name: failed[name] for name in self.scope.hosts if name in failed},
-        )
+        return answers, failed
 
-    def _plan_host(self, name: str) -> HostPlan:
+    def _open_host(self, name: str) -> Facts:
         started = time.monotonic()
         session = self.sessions[name] = HostSession(self.scope, self.scope.site.hosts[name])
-        facts: Facts = session.open(lock=self.lock)
+        facts = session.open(lock=self.lock and name in self.scope.hosts)
         self.sink(Reached(name, time.monotonic() - started, session.taken_over))
-        return session.plan(facts)
+        return facts
 
-    def roles(self, hosts: Sequence[str], groups: Sequence[RedundancyGroup]) -> dict[str, int]:
-        """How many roles (a VIP, say) each of these hosts holds right now, asked of the hosts themselves."""
-        held: dict[str, int] = {}
-        for name in hosts:
-            probes = [group.holder for group in groups if name in group.hosts and group.holder is not None]
-            if probes and self.sessions[name].usable:
-                # A host that is lost by now fails when its turn comes, with a message of its own.
-                with suppress(AgentError, ConnectError):
-                    held[name] = sum(result.ok for result in self.sessions[name].probe(probes))
-        return held
+    def _plan_host(self, name: str) -> HostPlan:
+        facts = self._open_host(name)
+        session = self.sessions[name]
+        for mark in session.marks:
+            if mark.host == name and mark.kind == RETIRED:
+                raise RefusedError(
+                    f"{name}: {describe(mark)}",
+                    hint=f"take {name} out of the inventory, or take it back with  hakit retire --undo {name}",
+                )
+        plan = session.plan(facts)
+        self.sink(Planned(name, len(plan.changes)))
+        return plan
+
+    def _marks(self) -> dict[str, Mark]:
+        """Who is out of service, as far as the hosts of this run know; what an operator did counts more than a run."""
+        found: dict[str, Mark] = {}
+        for session in self.sessions.values():
+            for mark in session.marks:
+                if mark.host not in found or found[mark.host].kind == ROLLING:
+                    found[mark.host] = mark
+        return {host: found[host] for host in self.scope.site.hosts if host in found}

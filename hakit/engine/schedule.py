@@ -1,14 +1,18 @@
-"""Who is changed after whom: a pure function from plans and redundancy groups to steps.
+"""Who is changed after whom: a pure function from plans, redundancy groups and their standing to steps.
 
-Hosts that stand in for each other and whose service would notice are changed one at a time, those that hold a role now
-(a VIP, say) last. One ranking of all hosts serves all groups, so that a host in several groups can't wait in a circle.
+Hosts that stand in for each other and whose service would notice are changed one at a time: those that do not serve
+first, those that hold a role now (a VIP, say) last. One ranking of all hosts serves all groups, so that a host in
+several groups can't wait in a circle.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from hakit.engine.steps import Standing, Step, ranking
+from hakit.engine.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -17,56 +21,38 @@ if TYPE_CHECKING:
     from hakit.engine.plan import HostPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One batch on one host, begun when the steps of the hosts in `after` have ended well."""
-
-    host: str
-    keys: tuple[str, ...]
-    remove: tuple[str, ...]
-    after: frozenset[str] = frozenset()
-
-
 def gated(plan: HostPlan) -> bool:
     """Whether somebody may notice the change of this host."""
     return plan.impact != "none"
 
 
 def schedule(
-    plans: Iterable[HostPlan], groups: Iterable[RedundancyGroup], holding: Mapping[str, int]
+    plans: Iterable[HostPlan],
+    groups: Iterable[RedundancyGroup],
+    standing: Standing | None = None,
+    restore: Collection[str] = (),
 ) -> tuple[Step, ...]:
-    """Steps in an order that works. `holding` counts the roles that a host holds now."""
+    """Steps in an order that works. `restore` are hosts that a dead run left out of service."""
+    standing = standing or Standing()
     changing = {plan.host: plan for plan in plans if plan.changes and not plan.refused}
     groups = tuple(groups)
-    rank = _ranking(changing, groups, holding)
-    after: dict[str, set[str]] = {host: set() for host in changing}
+    rank = ranking(dict.fromkeys([*changing, *restore]), groups, standing)
+    together = Together.of(changing, groups, rank, standing)
+    alone = {host: changes for host, plan in changing.items() if (changes := together.without(plan))}
+    steps = [Step.of(host, changes) for host, changes in alone.items()]
+    steps += [Step(host, "restore", gated=True) for host in restore if host not in alone]
+    ordered = one_at_a_time(steps, groups, rank)
+    return (*ordered, *together.steps(ordered))
+
+
+def one_at_a_time(
+    steps: Iterable[Step], groups: Iterable[RedundancyGroup], rank: Mapping[str, tuple[int, ...]]
+) -> tuple[Step, ...]:
+    """The steps, one per host, each gated one after the one before it in each of its groups."""
+    by_host = {step.host: step for step in sorted(steps, key=lambda step: rank[step.host])}
+    after: dict[str, set[str]] = {host: set() for host in by_host}
     for group in groups:
-        waiting = sorted((h for h in group.hosts if h in changing and gated(changing[h])), key=rank.__getitem__)
+        waiting = sorted((h for h in group.hosts if h in by_host and by_host[h].gated), key=rank.__getitem__)
         for earlier, later in pairwise(waiting):
-            after[later].add(earlier)
-    return tuple(_step(changing[host], frozenset(after[host])) for host in sorted(changing, key=rank.__getitem__))
-
-
-def mates(host: str, groups: Iterable[RedundancyGroup]) -> frozenset[str]:
-    """All hosts that stand in for this one, in any group."""
-    return frozenset(other for group in groups if host in group.hosts for other in group.hosts) - {host}
-
-
-def _ranking(
-    hosts: Collection[str], groups: tuple[RedundancyGroup, ...], holding: Mapping[str, int]
-) -> dict[str, tuple[int, int, int]]:
-    """Roles held now, then the groups' own order (backups first), then the order of the plans."""
-    order: dict[str, int] = {}
-    for group in groups:
-        for place, host in enumerate(group.hosts):
-            order[host] = order.get(host, 0) + place
-    return {host: (holding.get(host, 0), order.get(host, 0), index) for index, host in enumerate(hosts)}
-
-
-def _step(plan: HostPlan, after: frozenset[str]) -> Step:
-    return Step(
-        plan.host,
-        tuple(change.key for change in plan.changes if change.kind != "remove"),
-        tuple(change.key for change in plan.changes if change.kind == "remove"),
-        after,
-    )
+            after[later].add(by_host[earlier].name)
+    return tuple(replace(step, after=frozenset(after[step.host])) for step in by_host.values())

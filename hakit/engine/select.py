@@ -9,8 +9,9 @@ from hakit.errors import UsageError
 from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from hakit.components.base import Component
     from hakit.inventory.model import Site
 
 
@@ -31,6 +32,26 @@ def select(site: Site, patterns: Sequence[str]) -> tuple[str, ...]:
     if not chosen:
         raise UsageError(f"--limit {','.join(wanted)} leaves no host")
     return tuple(name for name in site.hosts if name in chosen)
+
+
+def watched(site: Site, components: Mapping[str, Component], hosts: Collection[str]) -> tuple[str, ...]:
+    """The hosts beside these that a run over these has to know of: who stands in for them, looks at them, or helps.
+
+    Empty when all hosts are chosen anyway.
+    """
+    if len(hosts) == len(site.hosts):
+        return ()
+    needed: set[str] = set()
+    for component in components.values():
+        for group in component.groups(site):
+            if not set(hosts).isdisjoint(group.hosts):
+                needed.update(group.hosts)
+                needed.update(probe.seen_from for probes in group.probes.values() for probe in probes)
+                needed.update(probe.seen_from for probe in group.service)
+        for host in hosts:
+            for duty in component.withdraw(site, site.hosts[host]):
+                needed.update(order.host for order in (*duty.out, *duty.back))
+    return tuple(name for name in site.hosts if name in needed and name not in hosts)
 
 
 def select_components(known: Collection[str], wanted: Sequence[str]) -> frozenset[str] | None:

@@ -20,13 +20,16 @@ from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hakit.agent.client import AgentEvent, BatchResult, Hello, ProbeResult
+    from hakit.agent.actions import Action, Mark
+    from hakit.agent.client import ActResult, AgentEvent, BatchResult, Error, Hello, ProbeResult, Upkeep
     from hakit.agent.probes import Probe
     from hakit.engine.compile import HostResources
     from hakit.engine.run import Scope
     from hakit.inventory.model import Host
     from hakit.ssh import Connection
 
+RETRY = 0.5
+"""Seconds between two looks at a host that boots."""
 
 
 class HostSession:
@@ -37,6 +40,9 @@ class HostSession:
         self.host = host
         self.declared: HostResources | None = None
         self.taken_over: str | None = None
+        self.marks: tuple[Mark, ...] = ()
+        self.boot = ""
+        self._locked = False
         self._connection: Connection | None = None
         self._client: Client | None = None
         self._turn = threading.Lock()
@@ -53,12 +59,23 @@ class HostSession:
         with self._talking():
             password = self._connection.target.sudo_password
             self._client = Client.start(self._connection.exec, sudo=not self._connection.root, password=password)
-            hello = self._client.hello(
+        return _facts(self._greet(lock=lock), self.host)
+
+    def ensure_lock(self) -> None:
+        """Take the host's lock where it is not ours yet. Raises LockedError, AgentError, ConnectError."""
+        if not self._locked:
+            self._greet(lock=True)
+
+    def _greet(self, *, lock: bool) -> Hello:
+        with self._talking():
+            hello = self.client.hello(
                 run=self.scope.run_id, who=self.scope.who, lock=lock, packages=wanted(self.host, self.scope.components)
             )
         if lock:
             self._check_lock(hello)
-        return _facts(hello, self.host)
+        self._locked = self._locked or lock
+        self.marks, self.boot = hello.marks, hello.boot
+        return hello
 
     def plan(self, facts: Facts) -> HostPlan:
         """What differs on this host. Raises what rendering and the agent raise."""
@@ -80,8 +97,50 @@ class HostSession:
         with self._talking():
             return self.client.probe(probes)
 
+    def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
+        """Do things once; needs the lock. Raises AgentError, ConnectError."""
+        with self._talking():
+            return self.client.act(actions, mark)
+
+    def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool) -> Upkeep:
+        """What the host waits for. Raises AgentError, ConnectError."""
+        with self._talking():
+            return self.client.upkeep(on_event, refresh=refresh)
+
+    def upgrade(
+        self, packages: Sequence[tuple[str, str]], on_event: Callable[[AgentEvent], None]
+    ) -> tuple[tuple[str, ...], Error | None]:
+        """Bring packages to these versions; what was done, and what failed. Raises AgentError, ConnectError."""
+        with self._talking():
+            return self.client.upgrade(packages, on_event)
+
+    def reboot(self, patience: float, halted: Callable[[], bool]) -> float:
+        """Boot the host again and open the session anew; the seconds that it took.
+
+        Raises AgentError when it does not come back within `patience` seconds, or when `halted` says to wait no more.
+        """
+        before, began = self.boot, time.monotonic()
+        with self._talking():
+            self.client.reboot()
+        self.close()
+        why = ""
+        while time.monotonic() - began < patience and not halted():
+            time.sleep(RETRY)
+            try:
+                self._lost, self._locked = False, False
+                self.open(lock=True)
+            except (ConnectError, AgentError) as error:
+                why = error.message
+                continue
+            if self.boot != before:
+                return time.monotonic() - began
+            self.close()
+        self._lost = True
+        raise AgentError(f"{self.host.name}: not back {time.monotonic() - began:.0f} s after its reboot began", why=why)
+
     def close(self) -> None:
         """End the agent and the connection; never raises, never hangs."""
+        self._lost = True
         if self._client is not None:
             self._client.close()
         if self._connection is not None:

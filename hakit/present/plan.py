@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hakit.engine.duty import describe
 from hakit.present.terminal import COLOURS, SIGNS, count, duration, names, paint, printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True)
     if quiet:
         blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
     blocks += [f"{paint(host, bold=True)}  {failure(host, error)}" for host, error in plan.failed.items()]
+    blocks += [f"{paint(host, bold=True)}  {_mark(host, plan)}" for host in plan.marks]
     return "\n".join([*blocks, "", total(plan, seconds)])
+
+
+def _mark(host: str, plan: SitePlan) -> str:
+    text = printable(describe(plan.marks[host]))
+    return paint(f"{text}; it is taken back" if host in plan.abandoned else text, "yellow")
 
 
 def total(plan: SitePlan, seconds: float) -> str:
@@ -75,6 +82,7 @@ def plan_json(plan: SitePlan) -> dict[str, Any]:
             for host in plan.hosts.values()
         },
         "failed": {host: error.text() for host, error in plan.failed.items()},
+        "out": {host: {name: getattr(mark, name) for name in mark._fields} for host, mark in plan.marks.items()},
         "differs": bool(plan.changing),
     }
 
@@ -137,13 +145,14 @@ def _effects(changing: tuple[HostPlan, ...]) -> str:
             ("removal", sum(change.kind == "remove" for change in changes)),
             ("reload", sum(change.impact == "reload" for change in changes)),
             ("restart", sum(change.impact == "disruptive" for change in changes)),
+            ("joint change", sum(change.impact == "group-atomic" for change in changes)),
         )
         if number
     ]
     refused = sum(change.kind == "refused" for change in changes)
     if refused:
         words.append(paint(f"{refused} refused", "red"))
-    elif not any(change.impact == "disruptive" for change in changes):
+    elif not any(change.impact in ("disruptive", "group-atomic") for change in changes):
         words.append("no service interrupted")
     return ", ".join(words)
 

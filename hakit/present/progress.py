@@ -182,24 +182,42 @@ class Working(Live):
 
 def told(event: events.Event, *, everything: bool) -> str | None:
     """The line that an event leaves on the screen, without its host; None for what only shows while it lasts."""
+    sign, text = _of_resource(event, everything=everything)
+    if not text:
+        sign, text = _of_host(event)
+    return f"{sign} {text}".strip() or None
+
+
+def _of_resource(event: events.Event, *, everything: bool) -> tuple[str, str]:
+    match event:
+        case events.Done() if event.changed or everything:
+            return paint("✓", "green"), f"{event.key}  {printable('; '.join(event.summary))}".rstrip()
+        case events.Failed():
+            reasons = "\n      ".join(rejection_lines(event.rejection))
+            return paint("✗", "red"), f"{event.key}  {reasons}"
+        case events.Skipped():
+            return paint("-", "yellow"), f"{event.key}  left alone: it needs {event.because}"
+    return "", ""
+
+
+def _of_host(event: events.Event) -> tuple[str, str]:
     sign, text = "", ""
     match event:
         case events.Noted():
             text = printable(event.text)
-        case events.Done() if event.changed or everything:
-            sign, text = paint("✓", "green"), f"{event.key}  {printable('; '.join(event.summary))}".rstrip()
-        case events.Failed():
-            reasons = "\n      ".join(rejection_lines(event.rejection))
-            sign, text = paint("✗", "red"), f"{event.key}  {reasons}"
-        case events.Skipped():
-            sign, text = paint("-", "yellow"), f"{event.key}  left alone: it needs {event.because}"
+        case events.Withdrawn():
+            text = f"taken out of {printable(event.what)}, {duration(event.seconds)}"
+        case events.Returned():
+            text = "back in service"
+        case events.Overridden():
+            sign, text = paint("!", "yellow"), f"overridden ({printable(event.reason)}): {printable(event.why)}"
         case events.NotStarted():
             sign, text = paint("-", "yellow"), f"not started: {printable(event.why)}"
         case events.Unreachable():
             text = failure(event.host, event.error)
         case events.Finished():
             text = f"{count(event.changed, 'change')}, {duration(event.seconds)}"
-    return f"{sign} {text}".strip() or None
+    return sign, text
 
 
 def bar(done: int, total: int, cells: int = 20) -> str:

@@ -9,7 +9,7 @@ from hakit.present.terminal import count, duration, paint, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hakit.engine.apply import HostResult, Outcome, State
+    from hakit.engine.outcome import HostResult, Outcome, State
     from hakit.engine.records import Record
 
 COLOURS = {"changed": "green", "failed": "red", "unreachable": "red", "not started": "yellow"}

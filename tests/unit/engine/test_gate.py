@@ -10,6 +10,8 @@ from hakit.agent.client import ProbeResult
 from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup
 from hakit.engine import gate
+from hakit.engine.gate import Gate
+from hakit.engine.steps import Standing
 from hakit.errors import AgentError
 from tests.unit.engine.sites import host
 
@@ -23,26 +25,33 @@ YES, NO = True, False
 
 
 class Session:
-    """A session that answers probes from a list, then for ever with its last answer."""
+    """A session that answers probes from a list, then for ever with its last answer; or by their targets."""
 
-    def __init__(self, name: str, *answers: bool | None, usable: bool = True) -> None:
+    def __init__(self, name: str, *answers: bool | None, usable: bool = True, **targets: bool) -> None:
         self.host = host(name)
         self.usable = usable
         self.asked = 0
+        self.targets = targets
         self._answers = answers
 
     def probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
-        answer = self._answers[min(self.asked, len(self._answers) - 1)]
         self.asked += 1
+        if self.targets:
+            return tuple(ProbeResult(self.targets[probe.target], "refused", 0.0) for probe in probes)
+        answer = self._answers[min(self.asked - 1, len(self._answers) - 1)]
         if answer is None:
             raise AgentError(f"{self.host.name}: gone")
         return tuple(ProbeResult(answer, "refused", 0.0) for _ in probes)
 
 
+def open_sessions(*sessions: Session) -> dict[str, HostSession]:
+    return {one.host.name: cast("HostSession", one) for one in sessions}
+
+
 def wait(*sessions: Session) -> str:
     probe = Probe(kind="http", target="http://web1/", seen_from="lb1")
     group = RedundancyGroup("pool", "haproxy", ("web1", "web2"), {"web1": (probe,)})
-    return gate.await_serving("web1", [group], {one.host.name: cast("HostSession", one) for one in sessions})
+    return Gate([group], open_sessions(*sessions)).await_serving("web1", [group])
 
 
 @pytest.fixture(autouse=True)
@@ -68,5 +77,76 @@ def test_without_the_asker_the_member_is_asked_itself(others: tuple[Session, ...
     assert web1.asked == 1
 
 
+def test_without_the_asker_a_peer_looks_before_the_member_itself() -> None:
+    web1, web2 = Session("web1", YES), Session("web2", YES)
+    assert wait(web1, web2) == ""
+    assert (web1.asked, web2.asked) == (0, 1)
+
+
 def test_an_asker_that_is_lost_meanwhile_is_no_success() -> None:
     assert "lb1: gone" in wait(Session("lb1", None), Session("web1", YES))
+
+
+MEMBERS = ("web1", "web2", "web3")
+
+
+def pool(keep: int = 1) -> RedundancyGroup:
+    probes = {name: (Probe(kind="tcp", target=name, seen_from="lb1"),) for name in MEMBERS}
+    return RedundancyGroup("pool", "haproxy", MEMBERS, probes, keep=keep)
+
+
+@pytest.mark.parametrize(
+    ("serving", "keep", "why"),
+    [
+        (MEMBERS, 1, ""),
+        (MEMBERS, 2, ""),
+        (("web1", "web2"), 1, ""),
+        (("web1", "web2"), 2, "pool would be left with 1 of 3"),
+        (("web1",), 1, "pool would be left with 0 of 3 that serve (web2: tcp web2 from lb1: refused; web3:"),
+        (("web2", "web3"), 2, ""),
+        ((), 1, ""),
+    ],
+    ids=["all", "enough left", "one left", "too few left", "the last one", "a repair", "nobody serves"],
+)
+def test_what_remains_must_serve(serving: tuple[str, ...], keep: int, why: str) -> None:
+    lb1 = Session("lb1", **{name: name in serving for name in MEMBERS})
+    found = Gate([pool(keep)], open_sessions(lb1)).remains("web1")
+    assert found.startswith(why)
+    assert bool(found) == bool(why)
+
+
+def test_a_host_in_several_groups_obeys_all_of_them() -> None:
+    pair = RedundancyGroup(
+        "pair", "keepalived", ("web1", "db1"), {h: (Probe(kind="unit", target=h),) for h in ("web1", "db1")}
+    )
+    sessions = open_sessions(
+        Session("lb1", web1=YES, web2=YES, web3=YES), Session("web1", web1=YES), Session("db1", db1=NO)
+    )
+    assert "pair would be left with 0 of 2" in Gate([pool(), pair], sessions).remains("web1")
+
+
+def test_a_wait_ends_when_the_operator_wants_no_more() -> None:
+    lb1 = Session("lb1", web1=YES, web2=NO, web3=NO)
+    assert Gate([pool()], open_sessions(lb1), halted=lambda: True).remains("web1")
+    assert lb1.asked == 1
+
+
+def test_who_holds_the_role_and_who_is_idle_is_asked_at_once() -> None:
+    holder = Probe(kind="address", target="vip")
+    probes = {name: (Probe(kind="unit", target="unit"),) for name in ("lb1", "lb2")}
+    group = RedundancyGroup("pair", "keepalived", ("lb2", "lb1"), probes, holder)
+    lb1, lb2 = Session("lb1", vip=YES, unit=YES), Session("lb2", vip=NO, unit=NO)
+    standing = Gate([group], open_sessions(lb1, lb2)).standing(["lb1"])
+    assert standing == Standing({"lb1": frozenset({"pair"})}, frozenset({"lb2"}))
+    assert (lb1.asked, lb2.asked) == (1, 1)
+
+
+def test_what_a_client_saw_before_it_must_see_again() -> None:
+    service = Probe(kind="tcp", target="vip", seen_from="web1")
+    group = RedundancyGroup("pair", "keepalived", ("lb2", "lb1"), service=(service,))
+    web1 = Session("web1", vip=YES)
+    watching = Gate([group], open_sessions(web1))
+    watching.standing(["lb1"])
+    web1.targets = {"vip": NO}
+    assert "tcp vip from web1: refused" in watching.await_serving("lb1", [group])
+    assert Gate([group], open_sessions(web1)).await_serving("lb1", [group]) == ""

@@ -6,49 +6,59 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakit.components.base import Facts, RedundancyGroup
-from hakit.engine.plan import Change, HostPlan
-from hakit.engine.schedule import Step, mates, schedule
+from hakit.engine.plan import Change, HostPlan, SitePlan
+from hakit.engine.schedule import schedule
+from hakit.engine.steps import Standing, Step, mates
+from hakit.engine.together import torn
+from hakit.errors import ConnectError
+
+
+def change(host: str, impact: str, kind: str = "change", component: str = "") -> Change:
+    return Change(f"files:/etc/{component}{host}", kind, impact=impact, component=component)  # type: ignore[arg-type]  # any kind of the type
 
 
 def plan(host: str, impact: str = "reload", kind: str = "change") -> HostPlan:
-    change = Change(f"files:/etc/{host}", kind, impact=impact)  # type: ignore[arg-type]  # any kind of the type
-    return HostPlan(host, Facts(), (change,), same=0)
+    return HostPlan(host, Facts(), (change(host, impact, kind),), same=0)
 
 
 def pair(*hosts: str) -> RedundancyGroup:
-    return RedundancyGroup("pair", "keepalived", hosts)
+    return RedundancyGroup("pair", "keepalived", hosts, unit="keepalived.service")
 
 
 def order(steps: tuple[Step, ...]) -> dict[str, frozenset[str]]:
-    return {step.host: step.after for step in steps}
+    return {step.name: step.after for step in steps}
+
+
+def holds(**counts: int) -> Standing:
+    return Standing({host: frozenset(f"group {number}" for number in range(count)) for host, count in counts.items()})
 
 
 def test_a_pair_is_changed_one_at_a_time_backup_first() -> None:
-    steps = schedule([plan("lb1"), plan("lb2")], [pair("lb2", "lb1")], {})
+    steps = schedule([plan("lb1"), plan("lb2")], [pair("lb2", "lb1")])
     assert order(steps) == {"lb2": frozenset(), "lb1": frozenset({"lb2"})}
 
 
 def test_who_holds_the_address_now_goes_last_whatever_the_inventory_prefers() -> None:
-    steps = schedule([plan("lb1"), plan("lb2")], [pair("lb2", "lb1")], {"lb2": 1})
+    steps = schedule([plan("lb1"), plan("lb2")], [pair("lb2", "lb1")], holds(lb2=1))
     assert order(steps) == {"lb1": frozenset(), "lb2": frozenset({"lb1"})}
 
 
 def test_what_nobody_notices_is_changed_at_once() -> None:
-    steps = schedule([plan("lb1", "none"), plan("lb2", "none")], [pair("lb2", "lb1")], {})
+    steps = schedule([plan("lb1", "none"), plan("lb2", "none")], [pair("lb2", "lb1")])
     assert all(not step.after for step in steps)
 
 
 def test_hosts_that_do_not_stand_in_for_each_other_do_not_wait() -> None:
-    steps = schedule([plan("lb1"), plan("web1")], [pair("lb1"), pair("web1")], {})
+    steps = schedule([plan("lb1"), plan("web1")], [pair("lb1"), pair("web1")])
     assert all(not step.after for step in steps)
 
 
 def test_a_host_that_refuses_has_no_step() -> None:
-    assert schedule([plan("lb1", kind="refused")], [], {}) == ()
+    assert schedule([plan("lb1", kind="refused")], []) == ()
 
 
 def test_removals_are_told_apart() -> None:
-    (step,) = schedule([plan("lb1", kind="remove")], [], {})
+    (step,) = schedule([plan("lb1", kind="remove")], [])
     assert (step.keys, step.remove) == ((), ("files:/etc/lb1",))
 
 
@@ -69,7 +79,7 @@ def test_no_two_gated_mates_ever_run_together_and_nobody_waits_in_a_circle(
     groups: list[RedundancyGroup], impacts: list[str], holding: dict[str, int]
 ) -> None:
     plans = [plan(host, impact) for host, impact in zip(HOSTS, impacts, strict=True)]
-    waiting = order(schedule(plans, groups, holding))
+    waiting = order(schedule(plans, groups, holds(**holding)))
     finished: set[str] = set()
     while len(finished) < len(HOSTS):
         ready = {host for host, after in waiting.items() if host not in finished and after <= finished}
@@ -78,3 +88,77 @@ def test_no_two_gated_mates_ever_run_together_and_nobody_waits_in_a_circle(
             noticed = {host for host in ready & set(group.hosts) if impacts[HOSTS.index(host)] != "none"}
             assert len(noticed) <= 1
         finished |= ready
+
+
+def agreeing(host: str, *others: Change) -> HostPlan:
+    """A host with a change that its partners must make at the same time."""
+    return HostPlan(host, Facts(), (*others, change(host, "group-atomic", component="keepalived")), same=0)
+
+
+def test_members_that_must_agree_stop_then_follow_the_one_that_holds_the_role() -> None:
+    steps = schedule([agreeing("lb1"), agreeing("lb2"), agreeing("lb3")], [pair("lb3", "lb2", "lb1")], holds(lb2=1))
+    assert order(steps) == {
+        "lb1 stop": frozenset(),
+        "lb3 stop": frozenset(),
+        "lb2 atomic": {"lb1 stop", "lb3 stop"},
+        "lb1 atomic": {"lb1 stop", "lb2 atomic"},
+        "lb3 atomic": {"lb3 stop", "lb2 atomic"},
+    }
+    assert {step.unit for step in steps if step.act == "stop"} == {"keepalived.service"}
+
+
+def test_a_member_that_does_not_serve_never_leads() -> None:
+    standing = Standing({"lb1": frozenset({"pair"})}, frozenset({"lb1"}))
+    steps = schedule([agreeing("lb1"), agreeing("lb2")], [pair("lb2", "lb1")], standing)
+    assert [step.host for step in steps if step.act == "stop"] == ["lb1"]
+
+
+def test_what_else_changes_on_such_hosts_is_done_before_one_at_a_time() -> None:
+    other = change("lb", "disruptive", component="haproxy")
+    steps = schedule([agreeing("lb1", other), agreeing("lb2", other)], [pair("lb2", "lb1")])
+    waits = order(steps)
+    assert not waits["lb2"]
+    assert waits["lb1"] == {"lb2"}
+    assert waits["lb2 stop"] == {"lb1", "lb2"}
+    assert [step.keys for step in steps if step.name == "lb1"] == [("files:/etc/haproxylb",)]
+
+
+def test_a_new_member_joins_after_the_others_know_it() -> None:
+    new = HostPlan("lb3", Facts(), (change("lb3", "none", "add", "keepalived"),), same=0)
+    waits = order(schedule([agreeing("lb1"), agreeing("lb2"), new], [pair("lb3", "lb2", "lb1")]))
+    assert waits["lb3 atomic"] == {"lb1 atomic"}
+
+
+def test_who_leaves_is_silent_before_the_others_forget_it() -> None:
+    leaving = HostPlan("lb3", Facts(), (Change("unit:keepalived.service", "remove", impact="disruptive"),), same=0)
+    waits = order(schedule([agreeing("lb1"), agreeing("lb2"), leaving], [pair("lb2", "lb1")]))
+    assert waits["lb2 stop"] == {"lb3"}
+    assert "lb3" in waits["lb1 atomic"]
+
+
+def test_two_pairs_change_side_by_side() -> None:
+    groups = [
+        RedundancyGroup(name, "keepalived", hosts, unit="k")
+        for name, hosts in {"a": ("a2", "a1"), "b": ("b2", "b1")}.items()
+    ]
+    waits = order(schedule([agreeing(host) for host in ("a1", "a2", "b1", "b2")], groups))
+    assert waits["b1 atomic"] == {"b2 stop"}
+
+
+def test_members_that_must_agree_are_not_torn_apart() -> None:
+    group = pair("lb2", "lb1")
+    both = {"lb1": agreeing("lb1"), "lb2": agreeing("lb2")}
+    assert torn(SitePlan(both), [group]) == {}
+    assert (
+        "which this run leaves out"
+        in torn(SitePlan({"lb1": both["lb1"]}, watched={"lb2": both["lb2"]}), [group])["lb1"]
+    )
+    assert "can't be asked" in torn(SitePlan({"lb1": both["lb1"]}, failed={"lb2": ConnectError("x")}), [group])["lb1"]
+    assert torn(SitePlan({"lb1": both["lb1"]}, watched={"lb2": plan("lb2")}), [group]) == {}
+
+
+def test_who_does_not_serve_is_mended_first_and_who_is_left_out_is_taken_back() -> None:
+    standing = Standing({"lb2": frozenset({"pair"})}, frozenset({"lb1"}))
+    assert order(schedule([plan("lb1"), plan("lb2")], [pair("lb2", "lb1")], standing))["lb2"] == {"lb1"}
+    (step,) = schedule([], [pair("lb2", "lb1")], restore=["lb1"])
+    assert (step.host, step.act, step.gated) == ("lb1", "restore", True)

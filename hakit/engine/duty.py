@@ -1,0 +1,119 @@
+"""Taking a host out of its duties before it is disrupted, and back into them; what was begun is known after a crash.
+
+Each host that helps keeps a mark that says who is out, since when and by whom. A mark of a run that is dead tells the
+next run what to take back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from hakit.agent.actions import Mark
+from hakit.errors import HakitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from hakit.agent.actions import Action
+    from hakit.components.base import Component, Order, Withdrawal
+    from hakit.engine.gate import Gate
+    from hakit.engine.session import HostSession
+    from hakit.inventory.model import Site
+
+DRAIN = 30.0
+"""Seconds that a host's sessions get to end before it is disrupted anyway."""
+ROLLING, MAINTENANCE, RETIRED = "rolling", "maintenance", "retired"
+
+
+class Duty:
+    """The duties of a site's hosts. `say` is told, per host, what could not be done."""
+
+    def __init__(
+        self,
+        site: Site,
+        components: Mapping[str, Component],
+        sessions: Mapping[str, HostSession],
+        gate: Gate,
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._site = site
+        self._components = components
+        self._sessions = sessions
+        self._gate = gate
+        self._say = say
+
+    def of(self, host: str) -> tuple[Withdrawal, ...]:
+        """What a host is taken out of."""
+        known = self._site.hosts[host]
+        return tuple(one for component in self._components.values() for one in component.withdraw(self._site, known))
+
+    def helpers(self, host: str) -> tuple[str, ...]:
+        """The hosts that have to be spoken to when this one goes out, or comes back; itself first."""
+        orders = [order.host for one in self.of(host) for order in (*one.out, *one.back)]
+        return tuple(dict.fromkeys([host, *orders]))
+
+    def blind(self, host: str) -> frozenset[str]:
+        """The components in whose groups a host can't serve while it is out, because it itself declines to."""
+        return frozenset(
+            name
+            for name, component in self._components.items()
+            for one in component.withdraw(self._site, self._site.hosts[host])
+            if one.out and all(order.host == host for order in one.out)
+        )
+
+    def withdraw(self, host: str, mark: Mark, limit: float = DRAIN) -> bool:
+        """Take a host out and wait until it carries nothing, for `limit` seconds at most.
+
+        Returns whether it was marked. Raises what speaking to the host itself raises; helpers that can't be reached are
+        only told of.
+        """
+        duties = self.of(host)
+        if not duties:
+            return False
+        self._tell(host, [order for one in duties for order in one.out], mark)
+        carried = self._gate.await_gone([probe for one in duties for probe in one.gone], limit)
+        if carried:
+            self._say(host, f"still carries something after {limit:.0f} s: {carried}")
+        return True
+
+    def back(self, host: str) -> None:
+        """Take a host back into its duties; the mark goes where that was done."""
+        self._tell(host, [order for one in self.of(host) for order in one.back], Mark(host=host, kind=""))
+
+    def _tell(self, host: str, orders: Iterable[Order], mark: Mark) -> None:
+        by_host: dict[str, list[Action]] = defaultdict(list)
+        for order in orders:
+            by_host[order.host].append(order.action)
+        for helper in dict.fromkeys([host, *by_host]):
+            session = self._sessions.get(helper)
+            try:
+                if session is None or not session.usable:
+                    self._say(host, f"{helper} could not be told, it is not reached")
+                    continue
+                session.ensure_lock()
+                for result in session.act(by_host[helper], mark):
+                    if not result.ok:
+                        self._say(host, f"{helper}: {result.detail}")
+            except HakitError as error:
+                if helper == host:
+                    raise
+                self._say(host, f"{helper} could not be told: {error.message}")
+
+
+def mark_of(host: str, kind: str, who: str, run: str, why: str = "") -> Mark:
+    """A mark made now."""
+    return Mark(
+        host=host, kind=kind, who=who, since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), run=run, why=why
+    )
+
+
+def describe(mark: Mark) -> str:
+    """A mark in words: `out of service since … by …: why`."""
+    word = {MAINTENANCE: "in maintenance", RETIRED: "retired"}.get(mark.kind, "out of service")
+    return (
+        f"{word} since {mark.since or '?'} by {mark.who or 'someone'}"
+        + (f" (run {mark.run})" if mark.run else "")
+        + (f": {mark.why}" if mark.why else "")
+    )

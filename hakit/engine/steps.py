@@ -1,0 +1,85 @@
+"""The steps of a run, and how the members of redundancy groups stand before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from hakit.agent.resources.base import DISRUPTIVE, GROUP_ATOMIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hakit.components.base import RedundancyGroup
+    from hakit.engine.plan import Change
+
+Act = Literal["work", "stop", "restore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch on one host, begun when the steps named in `after` have ended well.
+
+    `act` is `work` (carry out `keys` and `remove`), `stop` (stop `unit`, so that its partners can change) or `restore`
+    (nothing is to change, but the host is to be taken back into service). `gated`: somebody may notice, so it must
+    serve again afterwards. `disrupts`: it stops serving for a while, so the others must serve before. `atomic`: part of
+    a change on which the members must agree.
+    """
+
+    host: str
+    act: Act = "work"
+    keys: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    after: frozenset[str] = frozenset()
+    gated: bool = False
+    disrupts: bool = False
+    atomic: bool = False
+    unit: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its identity in a run: a host has up to three steps."""
+        return f"{self.host} {'stop' if self.act == 'stop' else 'atomic' if self.atomic else ''}".rstrip()
+
+    @classmethod
+    def of(cls, host: str, changes: Iterable[Change]) -> Step:
+        """The step that carries these changes of a host out."""
+        changes = tuple(changes)
+        impacts = {change.impact for change in changes}
+        return cls(
+            host,
+            keys=tuple(change.key for change in changes if change.kind != "remove"),
+            remove=tuple(change.key for change in changes if change.kind == "remove"),
+            gated=impacts != {"none"},
+            disrupts=not impacts.isdisjoint((DISRUPTIVE, GROUP_ATOMIC)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the members of the groups stand before anything is done.
+
+    `roles` are the names of the groups whose role a host holds, `idle` the hosts that do not serve in some group.
+    """
+
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    idle: frozenset[str] = frozenset()
+
+
+def mates(host: str, groups: Iterable[RedundancyGroup]) -> frozenset[str]:
+    """All hosts that stand in for this one, in any group."""
+    return frozenset(other for group in groups if host in group.hosts for other in group.hosts) - {host}
+
+
+def ranking(
+    hosts: Iterable[str], groups: tuple[RedundancyGroup, ...], standing: Standing
+) -> dict[str, tuple[int, ...]]:
+    """Who goes first: those that do not serve; then by the roles held now; then the groups' order, backups first."""
+    order: dict[str, int] = {}
+    for group in groups:
+        for place, host in enumerate(group.hosts):
+            order[host] = order.get(host, 0) + place
+    return {
+        host: (host not in standing.idle, len(standing.roles.get(host, ())), order.get(host, 0), index)
+        for index, host in enumerate(hosts)
+    }
