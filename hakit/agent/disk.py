@@ -46,6 +46,16 @@ def read(path: str, folder: int | None = None) -> bytes:
         return file.read()
 
 
+def read_own(path: str) -> bytes:
+    """All of a regular file that nobody else could have written. Raises OSError, PermissionError for one of others."""
+    fd = os.open(path, _OLD)
+    with open(fd, "rb") as file:
+        info = os.fstat(fd)
+        if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            raise PermissionError(0, "others could write it", path)
+        return file.read()
+
+
 def hash_of(path: str) -> str:
     """The hash of a file's content, `absent` when nothing is there."""
     try:
@@ -110,11 +120,20 @@ def stage(folder: int, name: str, data: bytes, owner: tuple[int, int], mode: int
             file.write(data)
             file.flush()
             os.fsync(fd)
-    except OSError:
+    except OSError as error:
+        error.filename = name  # a write knows only its descriptor
         os.unlink(name, dir_fd=folder)
         raise
     finally:
         os.close(fd)
+
+
+def final(path: str) -> str:
+    """The path that a new version on its way is meant for; any other path as it is."""
+    parent, name = os.path.split(path)
+    if not name.startswith(TEMPORARY):
+        return path
+    return os.path.join(parent, name[len(TEMPORARY) :].rpartition(".")[0])
 
 
 def temporary(name: str) -> str:
@@ -163,6 +182,57 @@ def delete(path: str) -> bool:
         return False
     sync_folder(os.path.dirname(path))
     return True
+
+
+def reason(number: int, path: str) -> str:
+    """What the kernel's refusal of a change at `path` means there, and what to look at; empty where nothing is known.
+
+    `number` is an errno: ENOSPC, EROFS, EPERM.
+    """
+    from errno import ENOSPC, EPERM, EROFS
+
+    there = path
+    while there != "/" and not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if number == ENOSPC:
+        room = os.statvfs(there)
+        if room.f_files and not room.f_favail:
+            return f"its file system has no inodes left; see  df -i {there}"
+        return f"{_size(room.f_bavail * room.f_frsize)} of {_size(room.f_blocks * room.f_frsize)} are free there"
+    if number == EROFS:
+        return f"see  findmnt -T {there}  and the kernel's log"
+    if number == EPERM:
+        for one in (there, os.path.dirname(there)):
+            if _immutable(one):
+                return f"{one} is immutable; take that away with  chattr -i -a {one}"
+    return ""
+
+
+def _size(count: int) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:  # noqa: PLR2004 - where one unit ends
+            return f"{count} {unit}"
+        count //= 1024
+    return f"{count} GiB"
+
+
+def _immutable(path: str) -> bool:
+    """Whether attributes keep a file or directory as it is: FS_IMMUTABLE_FL or FS_APPEND_FL (ioctl_iflags(2))."""
+    import fcntl
+
+    try:
+        fd = os.open(path, _OLD)
+    except OSError:
+        return False
+    try:
+        flags = bytearray(8)
+        fcntl.ioctl(fd, 0x80086601, flags)  # FS_IOC_GETFLAGS of 64-bit Linux
+    except OSError:
+        return False
+    else:
+        return bool(flags[0] & 0x30)
+    finally:
+        os.close(fd)
 
 
 def delete_tree(path: str) -> None:

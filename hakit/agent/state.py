@@ -11,7 +11,7 @@ import os
 from time import gmtime, strftime, time_ns
 
 from hakit.agent import disk, jsonlite
-from hakit.agent.errors import Failure
+from hakit.agent.errors import from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ class State:
         return folder
 
     def sweep(self) -> None:
-        """Delete what killed runs left; only under the lock."""
+        """Delete what killed runs left, and keep the folder to ourselves; only under the lock."""
+        self._close()
         disk.delete_tree(f"{self.folder}/stage")
         stale = self._temporaries()
         while stale:
@@ -138,6 +139,14 @@ class State:
             for name in os.listdir(folder) if os.path.isdir(folder) else ():
                 if name.startswith(disk.TEMPORARY):
                     os.unlink(f"{folder}/{name}")
+
+    def _close(self) -> None:
+        info = os.lstat(self.folder)
+        if info.st_uid == os.geteuid() and not info.st_mode & 0o077:
+            return
+        self._say(f"{self.folder} was open to others: it is root's alone again, what others wrote there is not trusted")
+        os.chown(self.folder, os.geteuid(), os.getegid())
+        os.chmod(self.folder, 0o700)
 
     @property
     def root(self) -> str:
@@ -164,10 +173,12 @@ class State:
     def _read(self, name: str, parts: tuple[str, ...]) -> dict[str, Any]:
         empty: dict[str, Any] = {part: {} for part in parts}
         try:
-            data = jsonlite.loads(disk.read(f"{self.folder}/{name}").decode("utf-8").strip())
+            data = jsonlite.loads(disk.read_own(f"{self.folder}/{name}").decode("utf-8").strip())
         except (FileNotFoundError, NotADirectoryError):
             return empty
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            return self._report(name, error.strerror or str(error), empty)
+        except ValueError as error:
             return self._report(name, str(error), empty)
         if not isinstance(data, dict) or not all(_table(data.get(part)) for part in parts):
             return self._report(name, "not the expected structure", empty)
@@ -191,7 +202,7 @@ class State:
                 self._damaged.discard(name)
             disk.write(path, (jsonlite.dumps(data) + "\n").encode(), 0o600)
         except OSError as error:
-            raise Failure(f"hakit can't remember what it does: {error.strerror}: {path}") from None
+            raise from_os(error, "hakit can't remember what it does", (path,)) from None
 
 
 def _table(value: object) -> bool:

@@ -185,7 +185,7 @@ class Users:
         try:
             _write_keys(account, text, work)
         except OSError as error:
-            raise from_os(error, f"writing the authorized keys of {user.user}") from None
+            raise from_os(error, f"writing the authorized keys of {user.user}", (_keys_file(account.home),)) from None
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
         """What removal would do; a home is never deleted."""
@@ -210,7 +210,7 @@ class Users:
             try:
                 _write_keys(account, record["keys_were"], work)
             except OSError as error:
-                raise from_os(error, f"restoring the authorized keys of {name}") from None
+                raise from_os(error, f"restoring the authorized keys of {name}", (_keys_file(account.home),)) from None
         if record.get("made"):
             work.must(["userdel", "--", name], f"deleting user {name}")
             return (f"its home {row[5]} stays",)
@@ -228,6 +228,10 @@ def _words(user: User, actual: Account, gid: int | None) -> str:
     words = [f"{name} {old} → {new}" for name, old, new in pairs if new is not None and new != old]
     missing = sorted(set(user.groups) - set(actual.groups))
     return ", ".join([*words, *([f"join {', '.join(missing)}"] if missing else [])])
+
+
+def _keys_file(home: str) -> str:
+    return f"{home}/.ssh/authorized_keys"
 
 
 def _keys_text(user: User) -> str | None:

@@ -186,7 +186,7 @@ class FileSets:
                 if step.file is not None and not step.content:
                     _adjust(step.file, work)
         except OSError as error:
-            raise from_os(error, "writing") from None
+            raise from_os(error, "writing", tuple(step.path for step in steps)) from None
         notes = [line for step in steps if step.file is None for line in _restore(step.path, work)]
         return (*change.summary, *notes)
 

@@ -7,6 +7,7 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
+from hakit.agent.process import TAIL
 from hakit.agent.work import Change
 
 TYPE_CHECKING = False
@@ -18,12 +19,23 @@ if TYPE_CHECKING:
     from hakit.agent.resources.package import Package
     from hakit.agent.work import Work
 
-FRONTEND = "/var/lib/dpkg/lock-frontend"
+# All that apt-get asks for: of those but the first it does not wait for the one on the lists (apt.conf(5)).
+LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
 POLICY = "/usr/sbin/policy-rc.d"
 MARK = "# hakit: no service starts while hakit installs its package"
 PATIENCE = 900.0  # seconds for one transaction, and for the lock of another one
 SAY_EVERY = 5.0  # seconds between two notes about the lock
-ENV = {"NEEDRESTART_SUSPEND": "1", "APT_LISTCHANGES_FRONTEND": "none", "UCF_FORCE_CONFFOLD": "1"}
+ENV = {
+    "NEEDRESTART_SUSPEND": "1",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "UCF_FORCE_CONFFOLD": "1",
+    "TMPDIR": "/run",  # apt copies its lists' signed heads there; /tmp may be full
+}
 DPKG_FORM = "${binary:Package}\t${Version}\t${db:Status-Abbrev}\n"
 APT = (
     "apt-get",
@@ -35,6 +47,13 @@ APT = (
     "Dpkg::Options::=--force-confold",
     "-o",
     "DPkg::Lock::Timeout=120",
+    # A source that does not answer costs 40 s instead of the 2 min of apt's own 30 s and three retries.
+    "-o",
+    "Acquire::Retries=1",
+    "-o",
+    "Acquire::http::Timeout=20",
+    "-o",
+    "Acquire::https::Timeout=20",
 )
 
 
@@ -61,6 +80,13 @@ def going(text: str) -> set[str]:
     return {line.split()[1] for line in text.splitlines() if line.startswith(("Remv ", "Purg "))}
 
 
+def complaints(text: str) -> str:
+    """What `apt-get update` complains of, the sources that it could not read; it exits with 0 all the same."""
+    lines = (line.strip() for line in text.splitlines())
+    found = [line for line in lines if line.startswith(("E: ", "W: Failed to fetch", "W: GPG error"))]
+    return "\n".join(dict.fromkeys(found))[-TAIL:]
+
+
 def query_installed(work: Work) -> dict[str, str]:
     """Everything that is installed, from one `dpkg-query`."""
     found = installed(work.run(["dpkg-query", "-W", "-f", DPKG_FORM], 60.0).out)
@@ -72,7 +98,7 @@ def query_installed(work: Work) -> dict[str, str]:
 def query_candidates(names: Iterable[str], work: Work) -> dict[str, str]:
     """What apt would install, from one `apt-cache policy`; silent on what it does not know."""
     wanted = [name for name in names if not name.startswith("-")]
-    return candidates(work.run(["apt-cache", "policy", "--", *wanted], 60.0).out) if wanted else {}
+    return candidates(work.run(["apt-cache", "policy", "--", *wanted], 60.0, env=ENV).out) if wanted else {}
 
 
 class Packages:
@@ -111,7 +137,7 @@ class Packages:
             work.say("apt-get update: some packages are not in the package lists")
             update = apt(["update"], work)
             known = query_candidates([one.package for one in resources], work)
-            unknown = Failure("no source of this host has the package", output=update.tail() if update.code else "")
+            unknown = Failure("no source of this host has the package", output=complaints(update.out))
         outcome: dict[str, tuple[str, ...] | Failure] = {
             one.key: unknown for one in resources if one.package not in known
         }
@@ -159,7 +185,7 @@ class Packages:
     def _others(self, name: str, work: Work) -> set[str]:
         """Packages that would go with this one although nobody asked for it."""
         leaving = {key.partition(":")[2] for key in work.removing if key.startswith("package:")} | {name}
-        return going(work.run(["apt-get", "-s", "-q", "remove", "--", name], 60.0).out) - leaving
+        return going(work.run(["apt-get", "-s", "-q", "remove", "--", name], 60.0, env=ENV).out) - leaving
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Remove a package that hakit installed and nobody needs; its configuration and data stay. Raises Failure.
@@ -267,20 +293,32 @@ def lock_holder(path: str) -> int | None:
 
 
 def wait_for_lock(work: Work) -> None:
-    """Wait until nobody holds dpkg's lock, and say who does. Raises Failure when it takes too long or nobody waits."""
+    """Wait until nobody holds a lock that apt needs, and say who does.
+
+    Raises Failure when it takes longer than `PATIENCE`, or when the controller is gone.
+    """
     began, said = monotonic(), -SAY_EVERY
     while True:
-        pid = lock_holder(work.at(FRONTEND))
-        if pid is None:
+        held = _first_held(work)
+        if held is None:
             return
+        lock, pid = held
         who = f"process {pid} ({_command(pid)})"
         waited = monotonic() - began
         if waited > PATIENCE or work.gone():
-            raise Failure(f"dpkg is locked by {who} for {waited:.0f} s")
+            raise Failure(f"dpkg is locked by {who} for {waited:.0f} s: {lock}", path=lock)
         if waited - said >= SAY_EVERY:
             said = waited
             work.say(f"waiting for dpkg's lock, held by {who}, for {waited:.0f} s; at most {PATIENCE / 60:g} min")
         sleep(0.2)
+
+
+def _first_held(work: Work) -> tuple[str, int] | None:
+    for path in LOCKS:
+        pid = lock_holder(work.at(path))
+        if pid is not None:
+            return path, pid
+    return None
 
 
 def _command(pid: int) -> str:

@@ -63,7 +63,7 @@ class Directories:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise from_os(error, "making a directory") from None
+            raise from_os(error, "making a directory", (resource.path,)) from None
         return change.summary
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
@@ -119,7 +119,7 @@ class Symlinks:
             disk.make_folder(os.path.dirname(path), disk.OPEN)
             _point(resource.path, resource.target, work)
         except OSError as error:
-            raise from_os(error, "making a symbolic link") from None
+            raise from_os(error, "making a symbolic link", (resource.path,)) from None
         return change.summary
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
@@ -144,7 +144,7 @@ class Symlinks:
             else:
                 disk.delete(work.at(path))
         except OSError as error:
-            raise from_os(error, "removing a symbolic link") from None
+            raise from_os(error, "removing a symbolic link", (path,)) from None
         return ()
 
 

@@ -86,7 +86,7 @@ class Sysctls:
             disk.make_folder(work.at(os.path.dirname(path)), disk.OPEN)
             work.state.replace(path, file_text(resource.values).encode(), 0o644)
         except OSError as error:
-            raise from_os(error, "writing kernel parameters") from None
+            raise from_os(error, "writing kernel parameters", (path,)) from None
         for name, value in resource.values:
             wanted = " ".join(value.split())
             if live[name] != wanted:
