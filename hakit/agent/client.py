@@ -155,10 +155,14 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What a host waits for: `reboot` are the reasons why it wants one, in words, empty when it wants none."""
+    """What a host waits for: `reboot` are the reasons why it wants one, in words, empty when it wants none.
+
+    `restart` are units that run replaced code and that an `upgrade`, also of no package, restarts.
+    """
 
     reboot: tuple[str, ...]
     upgrades: tuple[Upgrade, ...]
+    restart: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -202,14 +206,19 @@ class Client:
             marks=tuple(_mark(one) for one in _typed(data, "marks", list)),
         )
 
-    def plan(self, resources: Sequence[Resource], owned: Iterable[str] | None) -> tuple[Item, ...]:
+    def plan(
+        self,
+        resources: Sequence[Resource],
+        owned: Iterable[str] | None,
+        on_event: Callable[[AgentEvent], None] = lambda _: None,
+    ) -> tuple[Item, ...]:
         """What differs, in the order in which it is to be done; `owned` limits what may be removed to components."""
         request = {
             "op": "plan",
             "resources": [wire(one) for one in resources],
             "owned": None if owned is None else list(owned),
         }
-        return tuple(_item(one) for one in _typed(self._ask(request, "plan"), "items", list))
+        return tuple(_item(one) for one in _typed(self._ask(request, "plan", on_event), "items", list))
 
     def apply(self, keys: Sequence[str], remove: Sequence[str], on_event: Callable[[AgentEvent], None]) -> BatchResult:
         """Carry out keys of the last plan; events come as they happen."""
@@ -255,7 +264,7 @@ class Client:
             )
             for one in _typed(data, "upgrades", list)
         )
-        return Upkeep(_strings(data, "reboot"), tuple(upgrades))
+        return Upkeep(_strings(data, "reboot"), tuple(upgrades), _strings(data, "restart"))
 
     def upgrade(
         self, packages: Sequence[tuple[str, str]], on_event: Callable[[AgentEvent], None]
@@ -268,9 +277,9 @@ class Client:
         data = self._ask(request, "upgraded", on_event, patience=SILENCE)
         return _strings(data, "summary"), _error(data.get("error"))
 
-    def reboot(self) -> None:
-        """Have the host boot again; the session ends with it. Needs the host's lock."""
-        self._ask({"op": "reboot"}, "rebooting")
+    def reboot(self, on_event: Callable[[AgentEvent], None] = lambda _: None) -> None:
+        """Have the host boot again, once nobody installs packages; the session ends with it. Needs the host's lock."""
+        self._ask({"op": "reboot"}, "rebooting", on_event, patience=SILENCE)
 
     def examine(self, questions: Mapping[str, Any]) -> dict[str, Any]:
         """Raw answers to what `hakit doctor` asks (see `agent/examining.py`); the caller checks their types."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from hakit.components.templates import Templates
 from hakit.engine import facts as facts_of
 from hakit.engine.duty import RETIRED, ROLLING, describe
-from hakit.engine.events import Planned, Reached, Unreachable
+from hakit.engine.events import Noted, Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
 from hakit.errors import HakitError, RefusedError
@@ -148,7 +148,13 @@ class Run:
         session = self.sessions[name] = HostSession(self.scope, self.scope.site.hosts[name])
         facts = session.open(lock=self.lock and name in self.scope.hosts)
         self.sink(Reached(name, time.monotonic() - started, session.taken_over))
+        self._pass_on(session)
         return facts
+
+    def _pass_on(self, session: HostSession) -> None:
+        """Tell what the agent had to say beside its answers."""
+        while session.notes:
+            self.sink(Noted(session.host.name, session.notes.pop(0)))
 
     def _plan_host(self, name: str) -> HostPlan:
         facts = self._open_host(name)
@@ -160,6 +166,7 @@ class Run:
                     hint=f"take {name} out of the inventory, or take it back with  hakit retire --undo {name}",
                 )
         plan = session.plan(facts)
+        self._pass_on(session)
         self.sink(Planned(name, len(plan.changes)))
         return plan
 

@@ -40,6 +40,7 @@ class HostSession:
         self.host = host
         self.declared: HostResources | None = None
         self.taken_over: str | None = None
+        self.notes: list[str] = []
         self.marks: tuple[Mark, ...] = ()
         self.boot = ""
         self._locked = False
@@ -74,6 +75,7 @@ class HostSession:
         if lock:
             self._check_lock(hello)
         self._locked = self._locked or lock
+        self.notes += hello.notes
         self.marks, self.boot = hello.marks, hello.boot
         return hello
 
@@ -83,7 +85,8 @@ class HostSession:
         with self.scope.rendering:
             self.declared = declare(self.scope.site, self.scope.components, self.host, facts, self.scope.templates)
         with self._talking():
-            items = self.client.plan(self.scope.narrowed(self.declared), self.scope.owned)
+            resources = self.scope.narrowed(self.declared)
+            items = self.client.plan(resources, self.scope.owned, lambda event: self.notes.append(event.text))
         changes = changes_of(items, self.declared)
         return HostPlan(self.host.name, facts, changes, len(items) - len(changes), time.monotonic() - started)
 

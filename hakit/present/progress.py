@@ -110,6 +110,8 @@ class Asking(Live):
                     self.say(f"{host}  took over the lock of a run that is dead: {printable(taken)}")
                 if self._verbose:
                     self.say(paint(f"{host}  answers, {duration(seconds)}", dim=True))
+            case events.Noted(host=host, text=text):
+                self.say(f"{host}  {printable(text)}")
 
 
 class Working(Live):
