@@ -66,13 +66,14 @@ def command(token: str, *, sudo: bool, asks: bool = False, python: str = PYTHON)
 
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
+_NO_MEMORY = Reason("the host is out of memory", "see what takes it there with  free -m")
 _INSTALLS = "hakit bootstrap  installs what is needed"
 # What the shells and Python print, in the C locale or not translated at all; the first that is found counts.
 _SIGNS = (
     ("This account is currently not available", Reason("the login has no shell", "give it one, or use another login")),
     ("restricted: cannot specify", Reason("the login's shell is restricted", "give it another, or use another login")),
     ("No space left on device", Reason("the host's disk is full", "free some space")),
-    ("MemoryError", Reason("the host is out of memory", None)),
+    ("MemoryError", _NO_MEMORY),
     (f"{PYTHON}: command not found", Reason(f"there is no {PYTHON} on the host", _INSTALLS, python=True)),
 )
 _BROKEN = ("SyntaxError", "ImportError", "ModuleNotFoundError", "Fatal Python error", "error while loading shared")
@@ -96,6 +97,8 @@ def explain(stderr: str, exit_code: int | None) -> Reason:
 
 def broken_python(stderr: str) -> Reason | None:
     """Python's complaint of itself, when that is why the agent ended."""
+    if "MemoryError" in stderr:
+        return _NO_MEMORY
     line = next((line.strip() for line in reversed(stderr.splitlines()) if any(one in line for one in _BROKEN)), None)
     return Reason(f"{PYTHON} on the host can't run the agent: {line}", _INSTALLS, python=True) if line else None
 
