@@ -84,7 +84,8 @@ def apply(
             click.echo("Nothing was changed.")
             ctx.exit(1)
         work = Apply(run, found, limits)
-        with Working(found, quiet=as_json, verbose=verbose) as working:
+        changes = sum(len(host.changes) for host in found.changing)
+        with Working(len(found.changing), changes, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
             try:
                 work.execute()

@@ -11,7 +11,6 @@ from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.schedule import gated, schedule
-from hakit.engine.steps import Standing
 from hakit.engine.together import torn
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Apply:
         """Carry everything out. Ctrl-C: what runs ends its batch, what has not begun is left; a second one raises."""
         rolling = self._rolling
         noticed = [plan.host for plan in self._plan.changing if gated(plan)]
-        standing = rolling.gate.standing(noticed) if noticed else Standing()
+        standing = rolling.standing(noticed)
         apart = self._apart()
         plans = [plan for plan in self._plan.changing if plan.host not in apart]
         restore = [host for host in self._plan.abandoned if host not in apart]

@@ -70,7 +70,7 @@ class Duty:
         only told of.
         """
         duties = self.of(host)
-        if not duties:
+        if not duties and mark.kind == ROLLING:
             return False
         self._tell(host, [order for one in duties for order in one.out], mark)
         carried = self._gate.await_gone([probe for one in duties for probe in one.gone], limit)

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hakit.agent.actions import Action
@@ -14,7 +14,7 @@ from hakit.engine import events
 from hakit.engine.duty import ROLLING, Duty, mark_of
 from hakit.engine.gate import Gate
 from hakit.engine.outcome import HostResult, Outcome
-from hakit.engine.steps import mates
+from hakit.engine.steps import Standing, mates
 from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
@@ -59,6 +59,17 @@ class Rolling:
         self._waiting: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
         self._silent: dict[str, str] = {}
+
+    def aborted(self) -> bool:
+        """Whether the operator wants everything to stop at once."""
+        return self._aborted.is_set()
+
+    def standing(self, hosts: Collection[str]) -> Standing:
+        """How the hosts that somebody may notice stand in their groups, and who helps them out."""
+        if not hosts:
+            return Standing()
+        helpers = {host: frozenset(self.duty.helpers(host)) for host in hosts}
+        return replace(self.gate.standing(hosts), helpers=helpers)
 
     def execute(self, steps: Iterable[Step], work: Work, known: Mapping[str, HostResult] | None = None) -> Outcome:
         """Carry everything out. Ctrl-C: what runs ends its batch, what has not begun is left; a second one raises.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from hakit.components.templates import Templates
 from hakit.engine import facts as facts_of
-from hakit.engine.duty import RETIRED, ROLLING, describe
+from hakit.engine.duty import MAINTENANCE, RETIRED, ROLLING, describe
 from hakit.engine.events import Noted, Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
@@ -107,7 +107,7 @@ class Run:
             {name: failed[name] for name in hosts if name in failed},
             {name: plans[name] for name in watched if name in plans},
             {name: failed[name] for name in watched if name in failed},
-            self._marks(),
+            self.marks(),
         )
 
     def open(self) -> dict[str, HakitError]:
@@ -170,7 +170,11 @@ class Run:
         self.sink(Planned(name, len(plan.changes)))
         return plan
 
-    def _marks(self) -> dict[str, Mark]:
+    def resting(self) -> tuple[str, ...]:
+        """The hosts that an operator has taken out of service."""
+        return tuple(host for host, mark in self.marks().items() if mark.kind == MAINTENANCE)
+
+    def marks(self) -> dict[str, Mark]:
         """Who is out of service, as far as the hosts of this run know; what an operator did counts more than a run."""
         found: dict[str, Mark] = {}
         for session in self.sessions.values():

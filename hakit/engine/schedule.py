@@ -41,18 +41,29 @@ def schedule(
     alone = {host: changes for host, plan in changing.items() if (changes := together.without(plan))}
     steps = [Step.of(host, changes) for host, changes in alone.items()]
     steps += [Step(host, "restore", gated=True) for host in restore if host not in alone]
-    ordered = one_at_a_time(steps, groups, rank)
+    ordered = one_at_a_time(steps, groups, rank, standing)
     return (*ordered, *together.steps(ordered))
 
 
 def one_at_a_time(
-    steps: Iterable[Step], groups: Iterable[RedundancyGroup], rank: Mapping[str, tuple[int, ...]]
+    steps: Iterable[Step],
+    groups: Iterable[RedundancyGroup],
+    rank: Mapping[str, tuple[int, ...]],
+    standing: Standing,
 ) -> tuple[Step, ...]:
-    """The steps, one per host, each gated one after the one before it in each of its groups."""
+    """The steps, one per host, each gated one after the one before it in each of its groups.
+
+    Who is disrupted is not disrupted together with those that help it out and back.
+    """
     by_host = {step.host: step for step in sorted(steps, key=lambda step: rank[step.host])}
     after: dict[str, set[str]] = {host: set() for host in by_host}
     for group in groups:
         waiting = sorted((h for h in group.hosts if h in by_host and by_host[h].gated), key=rank.__getitem__)
         for earlier, later in pairwise(waiting):
+            after[later].add(by_host[earlier].name)
+    disrupted = {host for host, step in by_host.items() if step.disrupts}
+    for host in disrupted:
+        for helper in (standing.helpers.get(host, frozenset()) & disrupted) - {host}:
+            earlier, later = sorted((host, helper), key=rank.__getitem__)
             after[later].add(by_host[earlier].name)
     return tuple(replace(step, after=frozenset(after[step.host])) for step in by_host.values())

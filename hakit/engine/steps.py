@@ -60,10 +60,13 @@ class Standing:
     """How the members of the groups stand before anything is done.
 
     `roles` are the names of the groups whose role a host holds, `idle` the hosts that do not serve in some group.
+    `helpers` are, per host, those that have to be spoken to when it goes out of service and comes back: who helps is
+    not to be disrupted meanwhile.
     """
 
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
+    helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def mates(host: str, groups: Iterable[RedundancyGroup]) -> frozenset[str]:
@@ -74,12 +77,13 @@ def mates(host: str, groups: Iterable[RedundancyGroup]) -> frozenset[str]:
 def ranking(
     hosts: Iterable[str], groups: tuple[RedundancyGroup, ...], standing: Standing
 ) -> dict[str, tuple[int, ...]]:
-    """Who goes first: those that do not serve; then by the roles held now; then the groups' order, backups first."""
+    """Who goes first: those that do not serve; those that help no other; then by roles held; then backups first."""
+    helping = {helper for host, helpers in standing.helpers.items() for helper in helpers if helper != host}
     order: dict[str, int] = {}
     for group in groups:
         for place, host in enumerate(group.hosts):
             order[host] = order.get(host, 0) + place
     return {
-        host: (host not in standing.idle, len(standing.roles.get(host, ())), order.get(host, 0), index)
+        host: (host not in standing.idle, host in helping, len(standing.roles.get(host, ())), order.get(host, 0), index)
         for index, host in enumerate(hosts)
     }

@@ -16,8 +16,6 @@ from hakit.present.terminal import colourful, count, duration, paint, printable,
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from hakit.engine.plan import SitePlan
-
 SHOWN = 8
 """Hosts at work that get a line of their own; of more, only the count is shown."""
 TICK = 0.1
@@ -117,10 +115,10 @@ class Asking(Live):
 class Working(Live):
     """Shows work on hosts: what each does now, what has been done, how far all are."""
 
-    def __init__(self, plan: SitePlan, *, quiet: bool = False, verbose: int = 0) -> None:
+    def __init__(self, hosts: int, changes: int = 0, *, quiet: bool = False, verbose: int = 0) -> None:
         super().__init__(quiet=quiet)
-        self._total = sum(len(host.changes) for host in plan.changing)
-        self._hosts = len(plan.changing)
+        self._total = changes
+        self._hosts = hosts
         self._ended = 0
         self._done = 0
         self._doing: dict[str, str] = {}
@@ -134,8 +132,10 @@ class Working(Live):
         lines = [f"{host}  {paint(printable(text), dim=True)}" for host, text in doing[:SHOWN]]
         if len(doing) > SHOWN:
             lines.append(paint(f"and {count(len(doing) - SHOWN, 'more host')}", dim=True))
-        whole = f"{bar(self._done, self._total)}  {self._done}/{self._total} changes, {self._ended}/{self._hosts} hosts"
-        return [*lines, whole] if self._total else []
+        if self._total:
+            parts = f"{self._done}/{self._total} changes, {self._ended}/{self._hosts} hosts"
+            return [*lines, f"{bar(self._done, self._total)}  {parts}"]
+        return [*lines, f"{bar(self._ended, self._hosts)}  {self._ended}/{self._hosts} hosts"] if self._hosts else []
 
     def sink(self, event: events.Event) -> None:
         """Take an event of applying."""

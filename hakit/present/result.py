@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 COLOURS = {"changed": "green", "failed": "red", "unreachable": "red", "not started": "yellow"}
 
 
-def result_text(outcome: Outcome, record: Record, inventory: Path, seconds: float) -> str:
-    """Table, total and next command."""
+def result_text(outcome: Outcome, record: Record, inventory: Path, seconds: float, command: str = "apply") -> str:
+    """Table, total and next command; `command` is what was run."""
     table = [(host, result) for host, result in sorted(outcome.hosts.items()) if result.state != "same"]
     lines = [_row(host, result) for host, result in table]
     lines += [
@@ -32,7 +32,7 @@ def result_text(outcome: Outcome, record: Record, inventory: Path, seconds: floa
     parts += [f"{outcome.count(state)} {state}" for state in rare if outcome.count(state)]
     lines.append(f"{head}: {', '.join(parts)}.  {duration(seconds)}   run {record.id}")
     mend = "Mend it, then run again" if outcome.count("failed", "unreachable") else "Go on with"
-    again = "Check it with  hakit verify" if outcome.good else f"{mend}  hakit apply"
+    again = "Check it with  hakit verify" if outcome.good else f"{mend}  hakit {command}"
     lines.append(f"{again} -i {inventory}")
     return "\n".join(lines)
 

@@ -114,7 +114,7 @@ def test_lines_of_events(event: events.Event, line: str | None) -> None:
 
 
 def test_a_pipe_gets_one_line_per_event(capsys: pytest.CaptureFixture[str]) -> None:
-    with Working(SitePlan({"lb1": planned("lb1", EDIT)})) as working:
+    with Working(1, 1) as working:
         working.sink(events.Started("lb1", 1))
         working.sink(events.Done("lb1", EDIT.key, changed=True, summary=("write",)))
         working.sink(events.Finished("lb1", 1, 0, 1.0))

@@ -1,0 +1,82 @@
+"""`hakit maintenance`: take a host out of service, and back."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hakit.cli import options
+from hakit.cli.careful import careful, interruptible
+
+if TYPE_CHECKING:
+    from hakit.engine.rolling import Limits
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  hakit maintenance on lb2 -i inventories/lab --why "new power supply"
+  hakit maintenance on web1 -i inventories/lab --drain 300     # its sessions get five minutes to end
+  hakit maintenance off lb2 -i inventories/lab
+""",
+)
+@click.argument("state", type=click.Choice(["on", "off"]))
+@click.argument("host")
+@options.asked
+@careful
+@click.option("--why", default="", metavar="TEXT", help="The reason, for whoever looks at the status.")
+@options.as_json
+@options.verbose
+def maintenance(
+    *, asked: options.Asked, limits: Limits, state: str, host: str, why: str, as_json: bool, verbose: int
+) -> None:
+    """Take a HOST out of service, or back into it.
+
+    on: the balancers send it no more requests and its virtual addresses move to its peers, once these are seen to
+    serve; then its sessions get time to end. It stays so, over reboots too, until `off`, which sees it serve first.
+    While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes: 0 done, 1 refused or
+    failed, 2 the inventory or the command line is wrong.
+    """
+    import json
+    from dataclasses import replace
+
+    from hakit.cli.work import begin
+    from hakit.engine.duty import MAINTENANCE
+    from hakit.engine.maintenance import Maintenance
+    from hakit.engine.records import Record
+    from hakit.engine.run import Run
+    from hakit.present.progress import Asking
+    from hakit.present.terminal import printable
+
+    scope = begin(replace(asked, limit=(host,)))
+    if len(scope.hosts) != 1:
+        raise click.UsageError(f"one host at a time: {host} means {len(scope.hosts)}")
+    (name,) = scope.hosts
+    record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
+    asking = Asking(len(scope.hosts), quiet=as_json, verbose=verbose)
+    with (
+        interruptible(),
+        asking,
+        Run(replace(scope, run_id=record.id), record.recording(asking.sink), lock=True) as run,
+    ):
+        failed = run.open()
+        if name in failed:
+            raise failed[name]
+        mark = run.marks().get(name)
+        working = Maintenance(run, name)
+        out = mark is not None and mark.kind == MAINTENANCE
+        if state == "on":
+            working.begin(why.strip() or (mark.why if mark else ""), limits)
+        elif mark is not None:
+            working.end(limits)
+    duties = ", ".join(working.duties)
+    if as_json:
+        result = {"host": name, "maintenance": state == "on", "changed": out != (state == "on"), "duties": duties}
+        click.echo(json.dumps(result, indent=2))
+    elif state == "on":
+        click.echo(f"{name} is in maintenance{', out of ' + printable(duties) if duties else ''}.")
+        click.echo(f"Take it back with  hakit maintenance off {name} -i {asked.inventory}")
+    else:
+        click.echo(f"{name} is back in service." if mark else f"{name} was not in maintenance.")

@@ -1,0 +1,86 @@
+"""`hakit upgrade`: bring packages up to date, one host at a time where they stand in for each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hakit.cli import options
+from hakit.cli.careful import careful
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from hakit.agent.client import Upgrade
+    from hakit.engine.rolling import Limits
+    from hakit.engine.upkeep import Needs
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  hakit upgrade -i inventories/lab                     # security updates
+  hakit upgrade -i inventories/lab --all --reboot      # everything, and boot the hosts that want it
+  hakit upgrade -i inventories/lab --package haproxy   # this package, where there is a newer one
+""",
+)
+@options.asked
+@careful
+@click.option("--all", "every", is_flag=True, help="All packages, not only security updates.")
+@click.option("--package", "packages", multiple=True, metavar="NAME", help="Only this package. Repeatable.")
+@click.option("--reboot", is_flag=True, help="Boot a host that needs it afterwards, before the next one's turn.")
+@click.option("--no-refresh", is_flag=True, help="Do not ask the package sources for what is new.")
+@options.assume_yes
+@options.as_json
+@options.verbose
+@click.pass_context
+def upgrade(
+    ctx: click.Context,
+    *,
+    asked: options.Asked,
+    limits: Limits,
+    every: bool,
+    packages: tuple[str, ...],
+    reboot: bool,
+    no_refresh: bool,
+    assume_yes: bool,
+    as_json: bool,
+    verbose: int,
+) -> None:
+    """Bring packages up to date: security updates by default, one host at a time where they stand in for each other.
+
+    Shows what would come and asks. A host is taken out of its duties first; the daemons that ran replaced code are
+    started anew; the next host is touched only when this one serves again. Exit codes: 0 done, 1 something failed or
+    was left, 2 the inventory or the command line is wrong, 130 interrupted.
+    """
+    from hakit.cli.upkeep import Upkeep
+    from hakit.present.terminal import count
+    from hakit.present.upkeep import upgrades_text
+
+    chosen: dict[str, list[Upgrade]] = {}
+
+    def choose(found: Needs) -> Collection[str]:
+        for name, one in found.hosts.items():
+            wanted = [up for up in one.upgrades if _wanted(up, packages, every=every)]
+            if wanted:
+                chosen[name] = wanted
+        return chosen
+
+    work = Upkeep(asked, limits, "upgrade", as_json=as_json, verbose=verbose)
+    code = work.run(
+        choose,
+        lambda found: upgrades_text(found, chosen, verbose=verbose > 0),
+        lambda hosts: f"Upgrade {count(len(hosts), 'host')}?",
+        lambda turn, known: turn.upgrade(chosen, known, reboot=reboot),
+        refresh=not no_refresh,
+        assume_yes=assume_yes,
+    )
+    ctx.exit(code)
+
+
+def _wanted(one: Upgrade, packages: tuple[str, ...], *, every: bool) -> bool:
+    """Whether an upgrade was asked for: by its name, or by what it is."""
+    if packages:
+        return one.package in packages
+    return every or one.security

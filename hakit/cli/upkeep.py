@@ -1,0 +1,109 @@
+"""What `hakit reboot` and `hakit upgrade` share: ask the hosts, show, ask the operator, go round, tell how it ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hakit.cli.apply import INTERRUPTED
+from hakit.cli.careful import interruptible
+from hakit.cli.work import agreed, begin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from hakit.cli.options import Asked
+    from hakit.engine.outcome import HostResult, Outcome
+    from hakit.engine.rolling import Limits
+    from hakit.engine.upkeep import Needs, Round
+
+    Go = Callable[[Round, dict[str, HostResult]], Outcome]
+
+
+class Upkeep:
+    """One command: `run` does all of it and returns the exit code.
+
+    `choose` tells the hosts to disrupt, `show` the text before the question, `go` carries it out.
+    """
+
+    def __init__(self, asked: Asked, limits: Limits, command: str, *, as_json: bool, verbose: int) -> None:
+        self._asked = asked
+        self._limits = limits
+        self._command = command
+        self._as_json = as_json
+        self._verbose = verbose
+
+    def run(
+        self,
+        choose: Callable[[Needs], Collection[str]],
+        show: Callable[[Needs], str],
+        question: Callable[[Collection[str]], str],
+        go: Go,
+        *,
+        refresh: bool,
+        assume_yes: bool,
+    ) -> int:
+        """Ask, show, ask, do. Returns the exit code."""
+        from hakit.engine.outcome import HostResult
+        from hakit.engine.records import Record
+        from hakit.engine.run import Run
+        from hakit.engine.upkeep import Round, needs
+        from hakit.present.progress import Asking, Working
+        from hakit.present.upkeep import needs_json
+
+        began = time.monotonic()
+        scope = begin(self._asked)
+        record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
+        asking = Asking(len(scope.hosts), quiet=self._as_json, verbose=self._verbose)
+        scope = replace(scope, run_id=record.id)
+        with interruptible(), Run(scope, record.recording(asking.sink), lock=True) as run:
+            with asking:
+                found = needs(run, refresh=refresh)
+            record.write("needs.json", needs_json(found))
+            chosen = choose(found)
+            if not self._as_json:
+                click.echo(show(found))
+            if not chosen:
+                return self._nothing(found)
+            if not assume_yes and not agreed(question(chosen), as_json=self._as_json):
+                click.echo("Nothing was changed.")
+                return 1
+            known = {name: HostResult("unreachable", why=error.message) for name, error in found.failed.items()}
+            known |= {name: HostResult("same") for name in found.hosts if name not in chosen}
+            work = Round(run, self._limits)
+            interrupted = False
+            with Working(len(chosen), quiet=self._as_json, verbose=self._verbose) as working:
+                run.sink = record.recording(working.sink)
+                try:
+                    go(work, known)
+                except KeyboardInterrupt:
+                    interrupted = True
+        return self._end(work.outcome, record, found, time.monotonic() - began, interrupted=interrupted)
+
+    def _nothing(self, found: Needs) -> int:
+        if self._as_json:
+            self._print(found, {"good": not found.failed, "hosts": {}})
+        else:
+            click.echo("Nothing to do.")
+        return 1 if found.failed else 0
+
+    def _end(self, outcome: Outcome, record: Any, found: Needs, seconds: float, *, interrupted: bool) -> int:
+        from hakit.present.result import result_json, result_text
+
+        record.write("result.json", result_json(outcome, record.id))
+        if self._as_json:
+            self._print(found, result_json(outcome, record.id))
+        else:
+            click.echo(result_text(outcome, record, self._asked.inventory, seconds, self._command))
+        return INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1
+
+    def _print(self, found: Needs, result: dict[str, Any]) -> None:
+        import json
+
+        from hakit.present.upkeep import needs_json
+
+        click.echo(json.dumps({"needs": needs_json(found), **result}, indent=2))

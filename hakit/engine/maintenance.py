@@ -1,0 +1,63 @@
+"""A host taken out of service by an operator, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hakit.engine import events
+from hakit.engine.duty import MAINTENANCE, Duty, mark_of
+from hakit.engine.gate import Gate
+from hakit.errors import RefusedError
+
+if TYPE_CHECKING:
+    from hakit.engine.rolling import Limits
+    from hakit.engine.run import Run
+
+
+class Maintenance:
+    """What can be done with one host of a run whose sessions are open."""
+
+    def __init__(self, run: Run, host: str) -> None:
+        self._run = run
+        self._host = host
+        self._gate = Gate(run.scope.groups(), run.sessions)
+        self._duty = Duty(run.scope.site, run.scope.components, run.sessions, self._gate, self._note)
+
+    @property
+    def duties(self) -> tuple[str, ...]:
+        """What the host is taken out of, in words."""
+        return tuple(dict.fromkeys(one.what for one in self._duty.of(self._host)))
+
+    def begin(self, why: str, limits: Limits) -> None:
+        """Take the host out; what remains must serve. Raises RefusedError, AgentError, ConnectError."""
+        self._gate.standing([self._host])
+        reason = self._gate.remains(self._host)
+        if reason and not limits.override:
+            raise RefusedError(
+                f"{self._host} is needed: {reason}",
+                hint="mend the others first; or go on all the same with  --override REASON",
+            )
+        if reason:
+            self._run.sink(events.Overridden(self._host, reason, limits.override))
+        scope = self._run.scope
+        self._duty.withdraw(self._host, mark_of(self._host, MAINTENANCE, scope.who, scope.run_id, why), limits.drain)
+
+    def end(self, limits: Limits) -> None:
+        """Take the host back, once it can serve. Raises RefusedError, AgentError, ConnectError."""
+        groups = self._gate.groups_of(self._host)
+        blind = self._duty.blind(self._host)
+        reason = self._gate.await_serving(self._host, [group for group in groups if group.component not in blind])
+        if reason and not limits.override:
+            raise RefusedError(
+                f"{self._host} stays in maintenance: it {reason}",
+                hint="mend it with  hakit apply ; or take it back all the same with  --override REASON",
+            )
+        if reason:
+            self._run.sink(events.Overridden(self._host, reason, limits.override))
+        self._duty.back(self._host)
+        reason = "" if reason else self._gate.await_serving(self._host, groups)
+        if reason:
+            raise RefusedError(f"{self._host} is out of maintenance, but {reason}", hint="see  hakit status")
+
+    def _note(self, host: str, text: str) -> None:
+        self._run.sink(events.Noted(host, text))
