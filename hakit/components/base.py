@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hakit.agent.actions import Action
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
-    from hakit.agent.resources.files import Validator
+    from hakit.agent.resources.files import Agreement, Validator
     from hakit.components.content import Content
     from hakit.components.templates import Templates
     from hakit.inventory.model import Host, Site
@@ -208,6 +208,7 @@ class HostContext:
         group: str = "root",
         mode: int = 0o644,
         validate: Sequence[Validator] = (),
+        agree: Sequence[Agreement] = (),
         after: Sequence[str] = (),
         impact: str = "none",
     ) -> Files:
@@ -217,6 +218,7 @@ class HostContext:
             label=path,
             files=(file,),
             validate=tuple(validate),
+            agree=tuple(agree),
             after=tuple(after),
             component=self.component,
             impact=impact,

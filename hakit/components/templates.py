@@ -188,7 +188,9 @@ class Templates:
         for kind, value in _pieces(marked):
             if kind == "L":
                 number, name = value.split(":", 1)
-                source = (shown.setdefault(name, self._shown(name)), int(number))
+                if name not in shown:
+                    shown[name] = self._shown(name)
+                source = (shown[name], int(number))
                 current = current or source
             elif kind == "V":
                 origins.append(self._printed.origins[int(value)])

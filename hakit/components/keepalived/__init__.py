@@ -5,20 +5,20 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from hakit.agent.probes import Probe
-from hakit.components.base import Component, RedundancyGroup, Serving, Wire
-from hakit.components.keepalived import check, resources
-from hakit.components.keepalived.routers import virtual_routers
+from hakit.components.base import Component, Serving, Wire
+from hakit.components.keepalived import check, member, resources
+from hakit.components.keepalived.routers import memberships, virtual_routers
 from hakit.components.keepalived.rules import RULES, UPHELD
 from hakit.components.keepalived.settings import KeepalivedSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pydantic import BaseModel
 
+    from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
-    from hakit.components.base import HostContext
+    from hakit.components.base import Answer, HostContext, RedundancyGroup, Report, Withdrawal
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Path
 
@@ -49,7 +49,7 @@ class Keepalived(Component):
                 interface = ipaddress.ip_interface(address)
                 yield Serving(
                     address=str(interface.ip),
-                    hosts=tuple(member.host.name for member in router.members),
+                    hosts=tuple(one.host.name for one in router.members),
                     takeover=router.takeover,
                     path=(self.name, "instances", router.name, "addresses", place),
                     network=str(interface.network),
@@ -64,24 +64,29 @@ class Keepalived(Component):
                 yield component, (self.name, "instances", name, "track", place)
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
-        """The members of each instance, the backups first: disrupting them moves nothing."""
-        for router in virtual_routers(site).values():
-            hosts = tuple(member.host.name for member in reversed(router.members))
-            probes = {name: (Probe(kind="unit", target=resources.UNIT),) for name in hosts}
-            address = str(ipaddress.ip_interface(router.members[0].settings.addresses[0]).ip)
-            holder = Probe(kind="address", target=address)
-            yield RedundancyGroup(f"{self.name} {router.name}", self.name, hosts, probes, holder)
+        """The members of each instance."""
+        return member.groups(site)
+
+    def withdraw(self, site: Site, host: Host) -> Iterable[Withdrawal]:
+        """How the host gives up its addresses, and takes none."""
+        return member.withdrawals(site, host)
+
+    def inspect(self, site: Site, host: Host) -> Mapping[str, Probe]:
+        """Its unit, its states, its addresses."""
+        return member.inspect(site, host)
+
+    def report(self, site: Site, host: Host, answers: Mapping[str, Answer]) -> Iterable[Report]:
+        """The VRRP state of each instance."""
+        return member.report(site, host, answers)
 
     def wire(self, site: Site, host: Host) -> Iterable[Wire]:
         """The adverts of each of its instances."""
-        for router in virtual_routers(site).values():
-            for member in router.members:
-                if member.host.name == host.name:
-                    yield Wire(
-                        interface=str(member.settings.interface),
-                        protocol="vrrp",
-                        id=int(member.settings.virtual_router_id),
-                        sources=tuple(one.source for one in router.members),
-                        multicast=not member.settings.unicast,
-                        path=(self.name, "instances", router.name),
-                    )
+        for router, own in memberships(site, host):
+            yield Wire(
+                interface=str(own.settings.interface),
+                protocol="vrrp",
+                id=int(own.settings.virtual_router_id),
+                sources=tuple(one.source for one in router.members),
+                multicast=not own.settings.unicast,
+                path=(self.name, "instances", router.name),
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from hakit.components.keepalived.resources import MAINTENANCE_NAME
 from hakit.components.keepalived.routers import virtual_routers
 from hakit.components.keepalived.settings import KeepalivedSettings
 from hakit.lint.rule import configured
@@ -25,12 +26,23 @@ def problems(site: Site) -> Iterator[Wrong]:
     for router in virtual_routers(site).values():
         for member in router.members:
             yield from _member(router, member)
+    path: Path
     for host, settings in configured(site, "keepalived", KeepalivedSettings):
         for name, group in settings.sync_groups.items():
-            path: Path = ("keepalived", "sync_groups", name, "instances")
+            path = ("keepalived", "sync_groups", name, "instances")
             yield from _unknown(host, path, group.instances, settings.instances, "instance")
+        if MAINTENANCE_NAME in settings.files:
+            yield (
+                host,
+                ("keepalived", "files", MAINTENANCE_NAME),
+                "the name is that of hakit's own file; choose another",
+            )
         for name, instance in settings.instances.items():
             base: Path = ("keepalived", "instances", name)
+            for place, line in enumerate(instance.extra):
+                if line.split()[:1] == ["notify"]:
+                    message = "hakit's own notify script is there — use notify_master, notify_backup, notify_fault, …"
+                    yield host, (*base, "extra", place), message
             yield from _unknown(host, (*base, "track_scripts"), instance.track_scripts, settings.scripts, "script")
             yield from _unknown(host, (*base, "track_files"), instance.track_files, settings.files, "file")
 

@@ -12,7 +12,24 @@ from hakit.agent.resources.files import Validator
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory
 from hakit.agent.resources.unit import Unit
-from hakit.components.keepalived.routers import CHECK_WAIT, virtual_routers
+from hakit.components.keepalived.alike import NOT_ADVERTISED, agreement
+from hakit.components.keepalived.paths import (
+    CHECK_HTTP,
+    CONFIG,
+    DROP_IN,
+    LASTING,
+    LIBRARY,
+    MAINTENANCE,
+    NOTIFY,
+    RELEASE,
+    RUNTIME,
+    SCRIPT_USER,
+    STATE_FOLDER,
+    STATES,
+    TRACK,
+    UNIT,
+)
+from hakit.components.keepalived.routers import CHECK_WAIT, memberships
 from hakit.components.keepalived.settings import KeepalivedSettings
 from hakit.inventory.origin import Text, origin_of
 
@@ -20,20 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakit.agent.resources.base import Resource
-    from hakit.components.base import Health, HostContext
+    from hakit.components.base import Facts, Health, HostContext
     from hakit.components.keepalived.routers import Member, VirtualRouter
     from hakit.components.keepalived.settings import Instance
 
-UNIT = "keepalived.service"
-CONFIG = "/etc/keepalived/keepalived.conf"
-LIBRARY = "/usr/local/lib/hakit"
-TRACK = f"{LIBRARY}/keepalived-track"
-RELEASE = f"{LIBRARY}/keepalived-release"
-CHECK_HTTP = f"{LIBRARY}/keepalived-http"
-STATE_FOLDER = "/run/hakit/keepalived"
-"""Holds a file for each tracked unit."""
-SCRIPT_USER = "keepalived_script"
-"""The user keepalived.conf(5) names as default for checks; Debian's package does not make it."""
+MAINTENANCE_NAME = "hakit_maintenance"
+"""What keepalived.conf calls the file that takes a host out of service."""
+CHECK_INTERVAL, CHECK_INTERVAL_2_3 = 1.0, 0.5
+"""Seconds between two checks of a tracked component; keepalived before 2.3 takes whole seconds only."""
 
 VALIDATOR = Validator(
     argv=("/usr/sbin/keepalived", "-t", "-f", f"{{{CONFIG}}}"),
@@ -122,10 +133,10 @@ def seconds(value: float) -> str:
     return Text.at(text, origin) if origin else text
 
 
-def _view(name: str, router: VirtualRouter, own: Member, units: tuple[TrackedUnit, ...]) -> InstanceView:
+def _view(router: VirtualRouter, own: Member, units: tuple[TrackedUnit, ...]) -> InstanceView:
     advertised, others = split_addresses(own.settings, own.source)
     return InstanceView(
-        name=name,
+        name=router.name,
         settings=own.settings,
         priority=own.priority,
         source=own.source,
@@ -138,27 +149,52 @@ def _view(name: str, router: VirtualRouter, own: Member, units: tuple[TrackedUni
 
 def instance_views(ctx: HostContext) -> tuple[InstanceView, ...]:
     """This host's instances, in the order of its settings."""
-    settings = ctx.settings(KeepalivedSettings)
-    routers = virtual_routers(ctx.site)
     views = []
-    for name, instance in settings.instances.items():
-        found = ((str(component), ctx.health(component)) for component in instance.track)
+    for router, member in memberships(ctx.site, ctx.host):
+        found = ((str(component), ctx.health(component)) for component in member.settings.track)
         units = tuple(TrackedUnit.of(component, health) for component, health in found if health is not None)
-        router = routers[name]
-        views.append(_view(name, router, router.member(ctx.host), units))
+        views.append(_view(router, member, units))
     return tuple(views)
+
+
+def check_interval(facts: Facts) -> float:
+    """Seconds between two checks of a tracked component, as the host's keepalived can take them."""
+    version = facts.version("keepalived")
+    return CHECK_INTERVAL_2_3 if version is not None and version >= (2, 3) else CHECK_INTERVAL
 
 
 def resources(ctx: HostContext) -> Iterator[Resource]:
     """Everything keepalived needs on a host."""
-    settings = ctx.settings(KeepalivedSettings)
     views = instance_views(ctx)
     units = tuple(dict.fromkeys(unit for view in views for unit in view.units))
-    drop_in = f"/etc/systemd/system/{UNIT}.d/50-hakit.conf"
     unit_drop_ins = {unit.unit: f"/etc/systemd/system/{unit.unit}.d/50-hakit-keepalived.conf" for unit in units}
 
     for package in ("keepalived", "iproute2"):
         yield Package(package=package, component=ctx.component)
+    yield from _script_user(ctx)
+    yield Directory(path=LIBRARY, component=ctx.component)
+    yield Directory(path=LASTING, component=ctx.component)
+    yield ctx.file(RELEASE, ctx.template("release", instances=views), mode=0o755)
+    yield ctx.file(NOTIFY, ctx.template("notify", states=STATES), mode=0o755)
+    if units:
+        yield ctx.file(TRACK, ctx.template("track", units=units, state=STATE_FOLDER), mode=0o755)
+        yield ctx.file(CHECK_HTTP, ctx.template("check-http", wait=CHECK_WAIT), mode=0o755)
+        for unit, path in unit_drop_ins.items():
+            yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK))
+    folders = {"runtime": RUNTIME, "states": STATES, "script_user": SCRIPT_USER}
+    yield ctx.file(DROP_IN, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE, **folders))
+    yield _configuration(ctx, views, units)
+    yield Unit(
+        unit=UNIT,
+        reload_on=(CONFIG, DROP_IN, *unit_drop_ins.values()),
+        # A reload tells no states: only a start makes the files that NOTIFY keeps.
+        restart_on=(NOTIFY, "package:keepalived"),
+        after=("package:keepalived", f"files:{RELEASE}", f"user:{SCRIPT_USER}"),
+        component=ctx.component,
+    )
+
+
+def _script_user(ctx: HostContext) -> Iterator[Resource]:
     yield Group(group=SCRIPT_USER, system=True, component=ctx.component)
     yield User(  # noqa: S604 - a login shell, not a process with shell=True
         user=SCRIPT_USER,
@@ -169,38 +205,35 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         system=True,
         component=ctx.component,
     )
-    yield Directory(path=LIBRARY, component=ctx.component)
-    yield ctx.file(RELEASE, ctx.template("release", instances=views), mode=0o755)
-    if units:
-        yield ctx.file(TRACK, ctx.template("track", units=units, state=STATE_FOLDER), mode=0o755)
-        yield ctx.file(CHECK_HTTP, ctx.template("check-http", wait=CHECK_WAIT), mode=0o755)
-        for unit, path in unit_drop_ins.items():
-            yield ctx.file(path, ctx.template("unit.drop-in", unit=unit, track=TRACK))
-    yield ctx.file(drop_in, ctx.template("drop-in", units=units, track=TRACK, release=RELEASE))
-    yield ctx.file(
+
+
+def _configuration(ctx: HostContext, views: tuple[InstanceView, ...], units: tuple[TrackedUnit, ...]) -> Resource:
+    content = ctx.template(
+        "keepalived.conf",
+        settings=ctx.settings(KeepalivedSettings),
+        instances=views,
+        units=units,
+        check_http=CHECK_HTTP,
+        check_interval=check_interval(ctx.facts),
+        maintenance=MAINTENANCE,
+        maintenance_name=MAINTENANCE_NAME,
+        not_advertised=NOT_ADVERTISED,
+        notify=NOTIFY,
+        state=STATE_FOLDER,
+        script_user=SCRIPT_USER,
+        seconds=seconds,
+    )
+    return ctx.file(
         CONFIG,
-        ctx.template(
-            "keepalived.conf",
-            settings=settings,
-            instances=views,
-            units=units,
-            check_http=CHECK_HTTP,
-            state=STATE_FOLDER,
-            script_user=SCRIPT_USER,
-            seconds=seconds,
-        ),
+        content,
         mode=0o600 if any(view.settings.auth for view in views) else 0o644,
         validate=(VALIDATOR,),
+        agree=(agreement(view.settings for view in views),),
         after=(
             "package:keepalived",
             f"user:{SCRIPT_USER}",
+            f"files:{NOTIFY}",
+            f"directory:{LASTING}",
             *((f"files:{CHECK_HTTP}", f"files:{TRACK}") if units else ()),
         ),
-    )
-    yield Unit(
-        unit=UNIT,
-        reload_on=(CONFIG, drop_in, *unit_drop_ins.values()),
-        restart_on=("package:keepalived",),
-        after=("package:keepalived", f"files:{RELEASE}"),
-        component=ctx.component,
     )

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hakit.components.keepalived.settings import KeepalivedSettings
+from hakit.components.once import once_per_site
 from hakit.lint.rule import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hakit.components.keepalived.settings import Instance
     from hakit.inventory.model import Host, Site
@@ -63,7 +64,8 @@ class VirtualRouter:
         raise KeyError(host.name)
 
 
-def virtual_routers(site: Site) -> dict[str, VirtualRouter]:
+@once_per_site
+def virtual_routers(site: Site) -> Mapping[str, VirtualRouter]:
     """All instances of the site by name, in the order in which hosts name them."""
     parts: dict[str, list[tuple[Host, Instance]]] = {}
     for host, settings in configured(site, "keepalived", KeepalivedSettings):
@@ -93,6 +95,15 @@ def members(site: Site) -> Iterator[tuple[VirtualRouter, Member]]:
     for router in virtual_routers(site).values():
         for member in router.members:
             yield router, member
+
+
+def memberships(site: Site, host: Host) -> Iterator[tuple[VirtualRouter, Member]]:
+    """The instances of a host, each with its part in it, in the order of its settings."""
+    routers = virtual_routers(site)
+    settings = host.settings.get("keepalived")
+    if isinstance(settings, KeepalivedSettings):
+        for name in settings.instances:
+            yield routers[name], routers[name].member(host)
 
 
 def instance_path(router: VirtualRouter, *keys: str | int) -> Path:

@@ -6,7 +6,7 @@ import ipaddress
 import time
 from typing import TYPE_CHECKING
 
-from hakit.components.keepalived.resources import CONFIG, SCRIPT_USER, STATE_FOLDER, UNIT
+from hakit.components.keepalived.paths import CONFIG, SCRIPT_USER, STATE_FOLDER, UNIT
 from hakit.components.keepalived.routers import virtual_routers
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def judge(config: Path) -> subprocess.CompletedProcess[str]:
     text = config.read_text()
     for pattern, replacement in VALIDATOR.swap:
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
-    config.write_text(re.sub(r'(?m)^(    script ")[^"]*', r"\1/bin/true", text))
+    config.write_text(re.sub(r'(?m)^(    (?:script|notify) ")[^"]*', r"\1/bin/true", text))
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     argv = [*root, "unshare", "--net", "sh", "-c", f"PATH=$PATH:/usr/sbin; {NETWORK} {config}"]
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)

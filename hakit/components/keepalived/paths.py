@@ -1,0 +1,23 @@
+"""What keepalived is called and where its files are on a host."""
+
+from __future__ import annotations
+
+UNIT = "keepalived.service"
+CONFIG = "/etc/keepalived/keepalived.conf"
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-hakit.conf"
+LIBRARY = "/usr/local/lib/hakit"
+TRACK = f"{LIBRARY}/keepalived-track"
+RELEASE = f"{LIBRARY}/keepalived-release"
+NOTIFY = f"{LIBRARY}/keepalived-notify"
+CHECK_HTTP = f"{LIBRARY}/keepalived-http"
+STATE_FOLDER = "/run/hakit/keepalived"
+"""Holds a file for each tracked unit."""
+RUNTIME = "hakit-keepalived"
+"""The folder below /run that systemd makes when keepalived starts, and removes when it has ended, however it ended."""
+STATES = f"/run/{RUNTIME}/state"
+"""Holds a file for each instance with its VRRP state, while keepalived runs."""
+LASTING = "/var/lib/hakit-keepalived"
+MAINTENANCE = f"{LASTING}/maintenance"
+"""1: this host holds no address and takes none. 0, or no such file: as its configuration says."""
+SCRIPT_USER = "keepalived_script"
+"""The user keepalived.conf(5) names as default for checks; Debian's package does not make it."""
