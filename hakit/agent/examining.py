@@ -86,11 +86,19 @@ def _machine(argument: None, work: Work) -> dict[str, Any]:
     return {
         "id": _text("/etc/machine-id", work),
         "keys": [" ".join(key.split()[:2]) for key in keys if key],
-        "uptime": float((_text("/proc/uptime", work).split() or ["0"])[0]),
+        "uptime": _uptime(work),
         "container": _text("/run/systemd/container", work),
         "reboot": os.path.exists(work.at(REBOOT)),
         "nics": nics(work),
     }
+
+
+def _uptime(work: Work) -> float:
+    """Seconds since PID 1 was started: a container's, not those of the machine beneath it (proc(5), stat)."""
+    since_boot = float((_text("/proc/uptime", work).split() or ["0"])[0])
+    fields = _text("/proc/1/stat", work).rpartition(")")[2].split()
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else 0.0  # noqa: PLR2004 - starttime's place
+    return max(0.0, since_boot - started)
 
 
 def _disks(paths: list[str], work: Work) -> list[dict[str, Any]]:

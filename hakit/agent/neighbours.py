@@ -59,8 +59,9 @@ def _mac(nic: str, work: Work) -> str:
 def survey(ask: list[tuple[str, str]], listen: list[str], seconds: float) -> dict[str, Any]:
     """Ask who has addresses, and listen for VRRP adverts on NICs for so many seconds.
 
-    `ask` are NICs and addresses, in their shortest form. `answers` are (NIC, address, MAC), `adverts` what each VRRP router says of itself, `failed` maps a NIC that can't be
-    used to the reason. Who sends adverts is asked for as well, so that its MAC is known.
+    `ask` are NICs and addresses, in their shortest form. `answers` are (NIC, address, MAC), `adverts` what each VRRP
+    router says of itself, `failed` maps a NIC that can't be used to the reason. Who sends adverts is asked for as well,
+    so that its MAC is known.
     """
     watch = _Watch(ask)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hakit.agent.handlers.package import FRONTEND, lock_holder, query_installed
+from hakit.agent.handlers.package import LOCKS, lock_holder, query_installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from hakit.agent.work import Work
 
-LOCKS = (FRONTEND, "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock")
 HELPER = "/usr/lib/apt/apt-helper"
 LOCAL = ("file:", "copy:", "cdrom:")  # sources that are on the host itself: reading them is apt's own business
 PATIENCE = 8.0  # seconds for all sources together: a mirror that is slower than that is as good as dead
@@ -109,7 +108,12 @@ def _unreachable(work: Work) -> list[dict[str, str]]:
 
 def _fetch(uris: list[str], folder: str, work: Work) -> dict[str, str]:
     """Those that can't be fetched, with the reason; what was fetched is gone again."""
-    options = ["Acquire::Retries=0", f"Acquire::http::Timeout={ONE}", f"Acquire::https::Timeout={ONE}"]
+    options = [
+        "Acquire::Retries=0",
+        "Acquire::http::Pipeline-Depth=0",
+        f"Acquire::http::Timeout={ONE}",
+        f"Acquire::https::Timeout={ONE}",
+    ]
     argv = [work.at(HELPER), *(word for option in options for word in ("-o", option)), "download-file"]
     files = {uri: f"{folder}/{place}" for place, uri in enumerate(uris)}
     for uri, path in files.items():
