@@ -116,7 +116,11 @@ def _become_root(channel: Channel, token: str, password: Callable[[], str]) -> b
         if len(asked) > 1:
             raise AgentGone.because(sudoing.refused(asked[-1]))
         if asked and not given:
-            send(channel, _line(password()))
+            try:
+                line = sudoing.line(password())
+            except ValueError as error:
+                raise AgentGone(str(error), "correct the password") from None
+            send(channel, line)
             given = True
             deadline = time.monotonic() + START  # who was asked for it may have taken his time
         if reason := sudoing.expired(said):
@@ -128,12 +132,6 @@ def _become_root(channel: Channel, token: str, password: Callable[[], str]) -> b
                 "hakit can answer sudo's prompt for a password and no other (passprompt_override in sudoers helps)",
             )
     return seen.partition(mark)[2]
-
-
-def _line(password: str) -> bytes:
-    if "\n" in password or "\0" in password:
-        raise AgentGone("sudo's password has a line break in it, which sudo can't read", "correct the password")
-    return password.encode() + b"\n"
 
 
 def _greet(channel: Channel, token: str, seen: bytes) -> Started:

@@ -22,9 +22,9 @@ def words(token: str | None = None) -> list[str]:
     """The words before a command that run it as root, with messages in English.
 
     With a `token` (letters and digits) sudo asks for a password where it wants one, on stderr and by a prompt of ours,
-    and reads a line of stdin; without one it never asks.
+    and reads a line of stdin, also when it has asked a short while ago; without one it never asks.
     """
-    ask = ["-n"] if token is None else ["-S", "-p", f"{token} for %p:"]
+    ask = ["-n"] if token is None else ["-k", "-S", "-p", f"{token} for %p:"]
     return ["env", "LC_ALL=C", "sudo", *ask, "--"]
 
 
@@ -36,6 +36,13 @@ def asked(token: str, stderr: str) -> list[str]:
     return re.findall(rf"{token} for ([^%\n:]+):", stderr)
 
 
+def line(password: str) -> bytes:
+    """What is sent to sudo when it asks. Raises ValueError for a password that sudo can't read, with the reason."""
+    if "\n" in password or "\0" in password:
+        raise ValueError("sudo's password has a line break in it, which sudo can't read")
+    return password.encode() + b"\n"
+
+
 def refused(who: str) -> Reason:
     """What a second prompt means: the first password was wrong. No second try: lockouts are real."""
     return Reason(f"sudo refuses the password of {who}", "correct sudo's password; it was tried once")
@@ -43,7 +50,7 @@ def refused(who: str) -> Reason:
 
 _ALLOW = "let it in sudoers, or log in as root"
 _GIVE = "give it with -K or hakit.ssh.sudo_password, or let the login use sudo without one (NOPASSWD)"
-_PASSWORD = Reason("sudo asks for a password", _GIVE)
+PASSWORD = Reason("sudo asks for a password", _GIVE)
 _EXPIRED = Reason("sudo says that the login's account or password has expired", "renew it on the host (chage, passwd)")
 _MISSING = Reason("sudo is not installed", "install it, or log in as root and run  hakit bootstrap")
 _DAMAGED = Reason("sudo is damaged on the host", "install it again there:  apt-get install --reinstall sudo")
@@ -54,10 +61,10 @@ _SIGNS = (
     ("password is expired", _EXPIRED),
     ("ccount expired", _EXPIRED),
     ("account validation failure", _EXPIRED),
-    ("a password is required", _PASSWORD),
-    ("no password was provided", _PASSWORD),
-    ("interactive authentication is required", _PASSWORD),
-    ("a terminal is required", _PASSWORD),
+    ("a password is required", PASSWORD),
+    ("no password was provided", PASSWORD),
+    ("interactive authentication is required", PASSWORD),
+    ("a terminal is required", PASSWORD),
     ("must have a tty", Reason("sudo wants a terminal (requiretty)", "exempt the login in sudoers: !requiretty")),
     ("is not in the sudoers", Reason("the login may not use sudo", _ALLOW)),
     ("may not run sudo", Reason("the login may not use sudo", _ALLOW)),

@@ -26,7 +26,7 @@ PASSWORD = "kéép out"  # noqa: S105 - of nobody
 SUDO = """#!{python}
 import os, sys
 who, tries, want = "ops", {tries}, {password!r}
-prompt = sys.argv[3].replace("%p", who) if sys.argv[1] == "-S" else None
+prompt = sys.argv[4].replace("%p", who) if sys.argv[2] == "-S" else None
 os.write(2, {before!r}.encode())
 for number in range(tries):
     if prompt is None:
