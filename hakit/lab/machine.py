@@ -101,6 +101,8 @@ class Machine:
                 f"{self.host.name}: the base image under its disk is gone: {image.readlink()}",
                 hint="Make the lab anew:  hakit lab down, then up",
             )
+        # A fresh cgroup: Linux 6.18 kills what is cloned into one that was killed before, as systemd of Debian 13 does.
+        remove_cgroup(self.cgroup)
         cables = [f"{nic.name}={namespace.cable(self.host.name, nic.name)}" for nic in self.host.nics]
         machine = f"{self.place.namespace}-{self.host.name}"[:MACHINE_NAME_MAX].rstrip("-.")
         command = [

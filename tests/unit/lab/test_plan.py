@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hakit.cli.lab import _lab
 from hakit.errors import LabError
 from hakit.inventory import load
 from hakit.lab.plan import LabPlan, Nic, lab_plan
@@ -107,6 +108,13 @@ def test_a_folder_and_its_hosts_yml_are_the_same_lab(tmp_path: Path) -> None:
     assert plan_of(other, "    lb1: {ansible_host: 10.77.0.11}\n").id != by_folder.id
     (tmp_path / "link").symlink_to(other)
     assert lab_plan(load(tmp_path / "link", {})).id == lab_plan(load(other, {})).id
+
+
+def test_no_command_of_the_lab_needs_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(
+        HEAD + "    lb1: {ansible_host: 10.77.0.11, hakit: {system: {files: {/etc/k: {content: {secret: none}}}}}}\n"
+    )
+    assert [host.name for host in _lab(tmp_path).plan.hosts] == ["lb1"]
 
 
 def test_an_unknown_host_is_named_with_those_there_are(tmp_path: Path) -> None:
