@@ -26,6 +26,7 @@ COMMANDS = {
     "maintenance": "hakit.cli.maintenance:maintenance",
     "reboot": "hakit.cli.reboot:reboot",
     "upgrade": "hakit.cli.upgrade:upgrade",
+    "retire": "hakit.cli.retire:retire",
     "trust": "hakit.cli.trust:trust",
     "bootstrap": "hakit.cli.bootstrap:bootstrap",
     "secret": "hakit.cli.secret:secret",

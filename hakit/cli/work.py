@@ -44,10 +44,19 @@ def begin(asked: Asked, *, failed: bool = False) -> Scope:
 
 
 def whole(scope: Scope, found: SitePlan, limits: Limits) -> None:
-    """Refuse to change some hosts without others that they must agree with. Raises RefusedError."""
+    """Refuse hosts that must agree with others, without these; and a site with a retired host. Raises RefusedError."""
+    from hakit.engine.duty import RETIRED
     from hakit.engine.together import torn
     from hakit.errors import RefusedError
 
+    retired = [host for host, mark in found.marks.items() if mark.kind == RETIRED]
+    if retired:
+        place = scope.site.hosts[retired[0]].mark()
+        raise RefusedError(
+            f"{retired[0]} is retired, and the inventory still names it{f' ({place})' if place else ''}",
+            why="an apply would have its peers take it in again; nothing was changed",
+            hint=f"take it out of the inventory, or back with  hakit retire --undo {retired[0]}",
+        )
     apart = torn(found, scope.groups())
     if scope.watched and apart and not limits.override:
         host, why = next(iter(apart.items()))

@@ -75,7 +75,7 @@ class Apply:
         started = time.monotonic()
         session = self._run.sessions[step.host]
         self._run.sink(events.Started(step.host, len(step.keys) + len(step.remove)))
-        batch = session.apply(step.keys, step.remove, lambda event: self._relay(step.host, event))
+        batch = session.apply(step.keys, step.remove, lambda event: relay(self._run, step.host, event))
         seconds = time.monotonic() - started
         self._run.sink(events.Finished(step.host, batch.changed, batch.failed, seconds))
         if batch.failed:
@@ -83,23 +83,21 @@ class Apply:
             return HostResult("failed", batch.changed, seconds, why)
         return HostResult("changed" if batch.changed else "same", batch.changed, seconds)
 
-    def _relay(self, host: str, event: AgentEvent) -> None:
-        sink = self._run.sink
-        match event.ev:
-            case "begin":
-                sink(events.Begun(host, event.key))
-            case "note":
-                sink(events.Noted(host, event.text, event.key))
-            case "done":
-                sink(events.Done(host, event.key, event.changed, event.summary))
-            case "skipped":
-                sink(events.Skipped(host, event.key, event.because))
-            case "failed" if event.error is not None:
-                declared = self._run.sessions[host].declared
-                contents = declared.contents() if declared else {}
-                error = event.error
-                sink(
-                    events.Failed(
-                        host, event.key, reject(error.message, error.output, error.path, error.line, contents)
-                    )
-                )
+
+def relay(run: Run, host: str, event: AgentEvent) -> None:
+    """Pass on what an agent tells while it works."""
+    match event.ev:
+        case "begin":
+            run.sink(events.Begun(host, event.key))
+        case "note":
+            run.sink(events.Noted(host, event.text, event.key))
+        case "done":
+            run.sink(events.Done(host, event.key, event.changed, event.summary))
+        case "skipped":
+            run.sink(events.Skipped(host, event.key, event.because))
+        case "failed" if event.error is not None:
+            declared = run.sessions[host].declared
+            contents = declared.contents() if declared else {}
+            error = event.error
+            rejection = reject(error.message, error.output, error.path, error.line, contents)
+            run.sink(events.Failed(host, event.key, rejection))

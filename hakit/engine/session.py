@@ -11,7 +11,7 @@ from hakit.agent.client import Client
 from hakit.agent.errors import FrameError
 from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
-from hakit.engine.compile import declare
+from hakit.engine.compile import HostResources, declare
 from hakit.engine.facts import wanted
 from hakit.engine.plan import HostPlan, changes_of
 from hakit.engine.systems import System, gone
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hakit.agent.actions import Action, Mark
     from hakit.agent.client import ActResult, AgentEvent, BatchResult, Error, Hello, ProbeResult, Upkeep
     from hakit.agent.probes import Probe
-    from hakit.engine.compile import HostResources
     from hakit.engine.run import Scope
     from hakit.inventory.model import Host
     from hakit.ssh import Connection
@@ -89,6 +88,14 @@ class HostSession:
             items = self.client.plan(resources, self.scope.owned, lambda event: self.notes.append(event.text))
         changes = changes_of(items, self.declared)
         return HostPlan(self.host.name, facts, changes, len(items) - len(changes), time.monotonic() - started)
+
+    def leftovers(self, facts: Facts) -> HostPlan:
+        """What would go if nothing were declared for this host any more. Raises what the agent raises."""
+        started = time.monotonic()
+        self.declared = HostResources(self.host, {})
+        with self._talking():
+            items = self.client.plan((), None)
+        return HostPlan(self.host.name, facts, changes_of(items, self.declared), 0, time.monotonic() - started)
 
     def apply(self, keys: Sequence[str], remove: Sequence[str], on_event: Callable[[AgentEvent], None]) -> BatchResult:
         """Carry out a batch; events come as they happen. Raises AgentError, ConnectError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,19 +14,34 @@ if TYPE_CHECKING:
     from hakit.inventory.core import Lab, Service
     from hakit.inventory.groups import Layer
     from hakit.inventory.origin import Mark, Path, Problem
-    from hakit.inventory.secrets import Secrets
+    from hakit.inventory.secrets import Secret, Secrets
     from hakit.inventory.settings import SecretUse
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to log in on a host, from the inventory's ansible_* variables; None: as ssh_config or the default says."""
+    """How to log in on a host, from ansible_* variables and `hakit.ssh`; None: as ssh_config or the default says.
+
+    `jump` are the hosts on the way, the one that is reached directly first; empty: none, whatever ssh_config says.
+    """
 
     host: str
     user: str | None = None
     port: int | None = None
     key_file: str | None = None
     become: bool = True
+    jump: tuple[Hop, ...] | None = None
+    proxy_command: str | None = None
+    password: Secret | None = None
+    sudo_password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A jump host: its name, and how to log in there; a host of the inventory brings its own login."""
+
+    name: str
+    login: Login
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,18 @@ class Site:
         if group in self.groups:
             return tuple(self.hosts[name] for name in self.groups[group].hosts)
         return (self.hosts[group],) if group in self.hosts else ()
+
+    def without(self, name: str) -> Site:
+        """The site as if this host were not in its inventory."""
+        groups = {
+            key: replace(
+                group,
+                hosts=tuple(host for host in group.hosts if host != name),
+                own=tuple(host for host in group.own if host != name),
+            )
+            for key, group in self.groups.items()
+        }
+        return replace(self, hosts={key: host for key, host in self.hosts.items() if key != name}, groups=groups)
 
     def running(self, component: str) -> Iterator[Host]:
         """The hosts that run a component."""

@@ -1,0 +1,144 @@
+"""`hakit retire`: a host leaves for good."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hakit.cli import options
+from hakit.cli.careful import careful, interruptible
+
+if TYPE_CHECKING:
+    from hakit.engine.rolling import Limits
+    from hakit.engine.run import Scope
+    from hakit.inventory.model import Site
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  hakit retire web3 -i inventories/lab
+  hakit retire web3 -i inventories/lab --dead    # it can't be reached any more: only its peers are changed
+  hakit retire web3 -i inventories/lab --undo
+""",
+)
+@click.argument("host")
+@options.asked
+@careful
+@click.option("--dead", is_flag=True, help="The host is gone: have its peers forget it, without speaking to it.")
+@click.option("--undo", is_flag=True, help="Take back that a host is retired; the next apply sets it up again.")
+@options.assume_yes
+@options.as_json
+@options.no_diff
+@options.verbose
+@click.pass_context
+def retire(
+    ctx: click.Context,
+    *,
+    asked: options.Asked,
+    limits: Limits,
+    host: str,
+    dead: bool,
+    undo: bool,
+    assume_yes: bool,
+    as_json: bool,
+    no_diff: bool,
+    verbose: int,
+) -> None:
+    """Take a HOST out of all its groups, for good.
+
+    Its duties go to its peers, then its peers forget it, then what hakit made on it goes: daemons, addresses, files.
+    Data stays. Afterwards take it out of the inventory; until then apply refuses. To replace a dead host by a new one
+    of the same name nothing needs to be retired: hakit trust --replace, hakit bootstrap, hakit apply. Exit codes: 0
+    done, 1 refused or failed, 2 the inventory or the command line is wrong.
+    """
+    import json
+    import time
+    from dataclasses import replace
+
+    from hakit.cli.work import begin
+    from hakit.engine.records import Record
+    from hakit.engine.retire import Retirement
+    from hakit.engine.run import Run
+    from hakit.present.plan import plan_json, plan_text
+    from hakit.present.progress import Asking, Working
+    from hakit.present.result import result_json, result_text
+
+    began = time.monotonic()
+    scope = begin(replace(asked, limit=(host,)))
+    if len(scope.hosts) != 1:
+        raise click.UsageError(f"one host at a time: {host} means {len(scope.hosts)}")
+    (name,) = scope.hosts
+    if undo:
+        _take_back(scope, name)
+        click.echo(f"{name} is not retired any more. Set it up with  hakit apply -i {asked.inventory}")
+        return
+    record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
+    scope = replace(scope, run_id=record.id)
+    peers = replace(scope, site=_reduced(scope, name), hosts=scope.watched, watched=())
+    asking = Asking(len(peers.hosts) + 1, quiet=as_json, verbose=verbose)
+    with interruptible(), Run(peers, record.recording(asking.sink), lock=True) as run:
+        work = Retirement(run, scope, name, dead=dead)
+        with asking:
+            found = work.plan()
+        record.write("retire.json", plan_json(found))
+        if not as_json:
+            click.echo(plan_text(found, scope.site, seconds=time.monotonic() - began, diffs=not no_diff))
+        if not assume_yes and not _agreed(name, as_json=as_json):
+            click.echo("Nothing was changed.")
+            ctx.exit(1)
+        changes = sum(len(one.changes) for one in found.changing)
+        with Working(len(found.changing), changes, quiet=as_json, verbose=verbose) as working:
+            run.sink = record.recording(working.sink)
+            outcome = work.execute(found, limits)
+    record.write("result.json", result_json(outcome, record.id))
+    if as_json:
+        click.echo(json.dumps({"plan": plan_json(found), **result_json(outcome, record.id)}, indent=2))
+    else:
+        click.echo(result_text(outcome, record, asked.inventory, time.monotonic() - began, f"retire {name}"))
+        if outcome.good:
+            click.echo(f"{name} is retired. Now take it out of the inventory: {scope.site.hosts[name].mark()}")
+    ctx.exit(0 if outcome.good else 1)
+
+
+def _reduced(scope: Scope, name: str) -> Site:
+    """The site without the host, if it can do without. Raises RefusedError."""
+    from hakit.errors import InventoryError, RefusedError
+
+    reduced = scope.site.without(name)
+    try:
+        options.checked(reduced, dict(scope.components))
+    except InventoryError as error:
+        raise RefusedError(
+            f"the site can't do without {name} as it is declared:",
+            why="\n  ".join(problem.text() for problem in error.problems),
+            hint="change the inventory first, then retire the host",
+        ) from error
+    return reduced
+
+
+def _agreed(name: str, *, as_json: bool) -> bool:
+    from hakit.errors import UsageError
+
+    if as_json or not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on; nothing was changed", hint="review the plan, then add  --yes")
+    answer: str = click.prompt(f"{name} leaves for good. Type its name to go on", default="", show_default=False)
+    return answer.strip() == name
+
+
+def _take_back(scope: Scope, name: str) -> None:
+    """Take the marks away, and tell the helpers that the host may come back."""
+    from hakit.engine.duty import Duty
+    from hakit.engine.gate import Gate
+    from hakit.engine.run import Run
+    from hakit.present.progress import Asking
+
+    asking = Asking(len(scope.hosts), quiet=True)
+    with Run(scope, asking.sink, lock=True) as run:
+        failed = run.open()
+        if name in failed:
+            raise failed[name]
+        gate = Gate(scope.groups(), run.sessions)
+        Duty(scope.site, scope.components, run.sessions, gate, lambda *_: None).back(name)

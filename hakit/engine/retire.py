@@ -1,0 +1,87 @@
+"""A host that leaves for good: its peers forget it first, then what hakit made on it goes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hakit.agent.actions import Mark
+from hakit.engine import events
+from hakit.engine.apply import Apply, relay
+from hakit.engine.duty import RETIRED, Duty, mark_of
+from hakit.engine.gate import Gate
+from hakit.engine.outcome import HostResult, Outcome
+from hakit.engine.session import HostSession
+from hakit.errors import HakitError, RefusedError
+
+if TYPE_CHECKING:
+    from hakit.engine.plan import HostPlan, SitePlan
+    from hakit.engine.rolling import Limits
+    from hakit.engine.run import Run, Scope
+
+
+class Retirement:
+    """The retirement of one host. `run` is that of its peers over the site without it, `scope` knows the site with it.
+
+    With `dead` the host is not spoken to.
+    """
+
+    def __init__(self, run: Run, scope: Scope, host: str, *, dead: bool) -> None:
+        self._run = run
+        self._scope = scope
+        self._host = host
+        self._dead = dead
+        self._going: HostPlan | None = None
+
+    def plan(self) -> SitePlan:
+        """What changes on the peers, and what goes on the host. Raises what reaching the host raises."""
+        found = self._run.plan()
+        if self._dead:
+            return found
+        session = HostSession(self._scope, self._scope.site.hosts[self._host])
+        self._run.sessions[self._host] = session
+        self._going = session.leftovers(session.open(lock=True))
+        return replace(found, hosts={**found.hosts, self._host: self._going})
+
+    def execute(self, found: SitePlan, limits: Limits) -> Outcome:
+        """Out of all groups, then peers, then the host itself. Raises RefusedError, AgentError, ConnectError."""
+        gate = Gate(self._scope.groups(), self._run.sessions)
+        duty = Duty(self._scope.site, self._scope.components, self._run.sessions, gate, self._note)
+        if not self._dead:
+            gate.standing([self._host])
+            reason = gate.remains(self._host)
+            if reason and not limits.override:
+                raise RefusedError(f"{self._host} is needed: {reason}", hint="or go on with  --override REASON")
+            duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)
+        peers = replace(found, hosts={name: one for name, one in found.hosts.items() if name != self._host})
+        outcome = Apply(self._run, peers, limits).execute()
+        if self._going is None or not outcome.good:
+            return outcome
+        outcome.add(self._host, self._clear(self._going))
+        if outcome.good:
+            self._forget()
+        return outcome
+
+    def _clear(self, going: HostPlan) -> HostResult:
+        began = time.monotonic()
+        remove = tuple(change.key for change in going.changes)
+        self._run.sink(events.Started(self._host, len(remove)))
+        session = self._run.sessions[self._host]
+        batch = session.apply((), remove, lambda event: relay(self._run, self._host, event))
+        seconds = time.monotonic() - began
+        self._run.sink(events.Finished(self._host, batch.changed, batch.failed, seconds))
+        why = f"{batch.failed} of {len(remove)} failed" if batch.failed else ""
+        return HostResult("failed" if why else "changed", batch.changed, seconds, why)
+
+    def _forget(self) -> None:
+        """Take the marks away where the host was helped out; its own says for good that it is retired."""
+        for name, session in self._run.sessions.items():
+            if name != self._host and session.usable:
+                try:
+                    session.act([], Mark(host=self._host, kind=""))
+                except HakitError as error:
+                    self._note(name, f"still remembers {self._host}: {error.message}")
+
+    def _note(self, host: str, text: str) -> None:
+        self._run.sink(events.Noted(host, text))
