@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
+from hakit.cli.rotate import rotate
+from hakit.cli.stores import asked_value, checked_name, generated, opened, root_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from hakit.inventory.store import Store
 
 EPILOG = """
 \b
@@ -35,36 +35,6 @@ def secret() -> None:
     """
 
 
-def _root(inventory: Path) -> Path:
-    from hakit.errors import UsageError
-
-    root = inventory if inventory.is_dir() else inventory.parent
-    if not root.is_dir():
-        raise UsageError(f"there is no such folder: {root}", hint="make an inventory with  hakit init DIR")
-    return root
-
-
-def _store(inventory: Path) -> Store:
-    from hakit.errors import SecretError
-    from hakit.inventory.store import Store
-
-    store = Store(_root(inventory))
-    if not store.exists():
-        raise SecretError(
-            f"{store.path}: there is no store yet", hint=f"make it with  hakit secret init -i {inventory}"
-        )
-    return store
-
-
-def _checked(name: str) -> str:
-    from hakit.errors import UsageError
-    from hakit.inventory.secrets import is_name
-
-    if not is_name(name):
-        raise UsageError(f"{name!r} can't name a secret", hint="letters, digits, '_', '.' and '-', at most 64")
-    return name
-
-
 @secret.command(
     "init",
     epilog="""
@@ -78,7 +48,7 @@ def init_store(inventory: Path) -> None:
     """Make an identity, if you have none, and an empty store that you can read."""
     from hakit.inventory.store import Store, make_identity, public_key, used_identity
 
-    store = Store(_root(inventory))
+    store = Store(root_of(inventory))
     identity = used_identity()
     with store.locked():
         if identity.exists():
@@ -126,34 +96,14 @@ def _whoami() -> str:
 )
 def set_secret(name: str, inventory: Path, generate: int | None) -> None:
     """Set a secret: asked for without echo, or read from standard input, never from the command line."""
-    from hakit.errors import UsageError
-
-    store = _store(inventory)
-    _checked(name)
-    if generate:
-        value = _generated(generate)
-    elif sys.stdin.isatty():
-        value = str(click.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True, type=str))
-    else:
-        try:
-            value = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            raise UsageError("standard input is no UTF-8 text") from None
-    if not value:
-        raise UsageError(f"the value of {name} is empty; nothing changed")
+    store = opened(inventory)
+    checked_name(name)
+    value = generated(generate) if generate else asked_value(name)
     with store.locked():
         secrets = store.load()
         known = name in secrets
         store.save(secrets | {name: value})
     click.echo(f"{'Replaced' if known else 'Set'} {name} in {store.path}; in the inventory write  {{secret: {name}}}")
-
-
-def _generated(length: int) -> str:
-    import secrets
-    import string
-
-    alphabet = string.ascii_letters + string.digits
-    return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
 @secret.command(
@@ -170,7 +120,7 @@ def remove_secret(name: str, inventory: Path) -> None:
     """Take a secret out of the store."""
     from hakit.errors import UsageError
 
-    store = _store(inventory)
+    store = opened(inventory)
     with store.locked():
         secrets = store.load()
         if name not in secrets:
@@ -196,7 +146,7 @@ def edit_secrets(inventory: Path) -> None:
     from hakit.errors import SecretError
     from hakit.inventory.store import format_secrets, parse_secrets
 
-    store = _store(inventory)
+    store = opened(inventory)
     with store.locked():
         before = store.load()
         with edited(format_secrets(before)) as session:
@@ -236,7 +186,7 @@ def list_secrets(inventory: Path, as_json: bool) -> None:
     """List the names of the secrets and where the inventory uses them; values are never shown."""
     from hakit.errors import InventoryError
 
-    store = _store(inventory)
+    store = opened(inventory)
     names = dict.fromkeys(sorted(store.load()))
     uses: dict[str, list[str]] = {name: [] for name in names}
     try:
@@ -283,7 +233,7 @@ def recipient() -> None:
 @options.inventory
 def list_recipients(inventory: Path) -> None:
     """List the public keys that can read the store."""
-    for key in _store(inventory).recipients():
+    for key in opened(inventory).recipients():
         click.echo(key)
 
 
@@ -300,7 +250,7 @@ def list_recipients(inventory: Path) -> None:
 @options.inventory
 def add_recipient(key: str, inventory: Path) -> None:
     """Let the owner of a public key (age1… or ssh-ed25519 …) read the store."""
-    store = _store(inventory)
+    store = opened(inventory)
     key = " ".join(key.split()[:2])
     with store.locked():
         secrets = store.load()
@@ -326,7 +276,7 @@ def remove_recipient(key: str, inventory: Path) -> None:
     """Encrypt the store without a public key."""
     from hakit.errors import UsageError
 
-    store = _store(inventory)
+    store = opened(inventory)
     key = " ".join(key.split()[:2])
     with store.locked():
         secrets = store.load()
@@ -336,3 +286,6 @@ def remove_recipient(key: str, inventory: Path) -> None:
         store.save(secrets)
     click.echo(f"Encrypted {store.path} for {len(store.recipients())} recipients.")
     click.echo("Its owner has seen the secrets, and can read older versions: set new values where that matters.")
+
+
+secret.add_command(rotate)
