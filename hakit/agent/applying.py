@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 
+class Nothing:
+    """A context in which nothing is done."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+
 class Batch:
     """One `apply`: its counts and what failed so far in this session."""
 
@@ -26,6 +36,7 @@ class Batch:
         self._emit = emit
         self._failed = failed
         self._key = ""
+        self._held: dict[str, tuple[str, ...]] = {}
         self.changes = 0
         self.failures = 0
         work.say = self.note
@@ -40,6 +51,7 @@ class Batch:
         if unknown:
             raise FrameError(f"not in the plan of this session: {', '.join(unknown)}")
         self._work.state.forget_cache()
+        self._work.started.clear()
         early = [key for key in remove if key in self._work.state.items and is_early(key, self._work)]
         for key in early:
             self._remove(key)
@@ -49,7 +61,29 @@ class Batch:
                 self._remove(key)
         if self._work.units_stale:
             self._guard("", self._reload_systemd)
+        if self._held:
+            self._see_them_live()
         return {"ev": "batch", "changed": self.changes, "failed": self.failures}
+
+    def _see_them_live(self) -> None:
+        """Tell how the units ended that this batch started, once they have lived long enough."""
+        from hakit.agent import living
+        from hakit.agent.handlers.unit import journal
+
+        self._key = next(iter(self._held))
+        work = self._work
+        try:
+            died = living.wait(work.started, work, self.note)
+        except Failure as failure:
+            for key in self._held:
+                self._settle(key, failure)
+            return
+        if work.gone():
+            raise Stopped
+        for key, summary in self._held.items():
+            unit = key.partition(":")[2]
+            dead = Failure(died[unit], output=journal(unit, work)) if unit in died else None
+            self._settle(key, dead or summary)
 
     def _reload_systemd(self) -> tuple[str, ...]:
         daemon_reload(self._work)
@@ -90,11 +124,25 @@ class Batch:
                 return ()
             if change.after:
                 raise Failure(f"it can't be done yet: {change.after}, which this run has not done")
+            if resource.key in self._work.seen:
+                from hakit.agent import reviewed
+
+                reviewed.check(resource.key, change, self._work)
             ask_restart(resource.key, self._work)
             done: tuple[str, ...] = handler(resource.type).apply(resource, change, self._work)
+            self._work.seen.pop(resource.key, None)
             return done
 
-        self._guard(resource.key, carry_out)
+        with self._own_step(resource.type):
+            self._guard(resource.key, carry_out)
+
+    def _own_step(self, kind: str) -> Any:
+        """What a package, a command or a starting daemon does to files that are yet to be written is our own doing."""
+        if kind == "files" or not self._work.seen:
+            return Nothing()
+        from hakit.agent.reviewed import OwnStep
+
+        return OwnStep(self._work)
 
     def _install(self, resources: list[Any]) -> None:
         work = self._work
@@ -107,7 +155,8 @@ class Batch:
             missing = [one for one in resources if states[one.key][0] is None]
             for one in missing:
                 ask_restart(one.key, work)
-            outcome = how.install(missing, work) if missing else {}
+            with self._own_step("package"):
+                outcome = how.install(missing, work) if missing else {}
         except (Failure, OSError) as error:
             failure = error if isinstance(error, Failure) else from_os(error, "installing")
             outcome = {one.key: failure for one in resources}
@@ -123,9 +172,14 @@ class Batch:
             if record is None:
                 return ()
             how = handler(key.partition(":")[0])
+            if key in self._work.seen:
+                from hakit.agent import reviewed
+
+                reviewed.check(key, how.leftover(key, record, self._work), self._work)
             lines = self._work.removing[key]
             told: tuple[str, ...] = how.remove(key, record, self._work)
             self._work.state.disown(key)
+            self._work.seen.pop(key, None)
             return tuple(dict.fromkeys((*lines, *told)))
 
         self._guard(key, carry_out)
@@ -142,7 +196,11 @@ class Batch:
             outcome = failure
         except OSError as error:
             outcome = from_os(error)
-        if key or isinstance(outcome, Failure):
+        unit = key.partition(":")[2] if key.startswith("unit:") else ""
+        if unit in self._work.started and not isinstance(outcome, Failure):
+            self._accept(key, outcome)
+            self._held[key] = outcome
+        elif key or isinstance(outcome, Failure):
             self._settle(key, outcome)
 
     def _settle(self, key: str, outcome: tuple[str, ...] | Failure) -> None:
@@ -151,12 +209,16 @@ class Batch:
             self._failed.add(key)
             self._emit({"ev": "failed", "key": key, "error": outcome.wire()})
             return
+        self._accept(key, outcome)
+        self.changes += bool(outcome)
+        self._emit({"ev": "done", "key": key, "changed": bool(outcome), "summary": outcome})
+
+    def _accept(self, key: str, outcome: tuple[str, ...]) -> None:
+        """Let what stands on this key go on."""
         self._failed.discard(key)
         self._work.status[key] = SAME
         if outcome:
-            self.changes += 1
             self._work.changed.add(key)
-        self._emit({"ev": "done", "key": key, "changed": bool(outcome), "summary": outcome})
 
     def _skips(self, resource: Resource) -> bool:
         """Skip what stands on a failure; say which."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RUNNING = ("active", "reloading", "refreshing", "activating", "deactivating")
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,InvocationID,NeedDaemonReload,MainPID,Type,RemainAfterExit,"
-    "CanReload,TimeoutStartUSec,NRestarts,Result,StateChangeTimestampMonotonic"
+    "CanReload,TimeoutStartUSec,NRestarts,Result,StateChangeTimestampMonotonic,ActiveEnterTimestampMonotonic"
 )
 SYSTEMD = ("/etc/systemd/system/", "/run/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
 

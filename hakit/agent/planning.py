@@ -22,6 +22,7 @@ def plan(work: Work, owned: list[str] | None) -> list[dict[str, Any]]:
     """The items of a plan, in the order in which `apply` should get them: early removals, changes, late removals."""
     work.state.forget_cache()
     work.status.clear()
+    work.seen.clear()
     left = leftovers(work, owned)
     work.removing = dict.fromkeys(left, ())
     states = _read_all(work)
@@ -103,6 +104,8 @@ def _item(resource: Resource, state: Any, work: Work) -> dict[str, Any]:
         work.status[resource.key] = REFUSED
         return item(resource.key, REFUSED, Change(), failure)
     work.status[resource.key] = change.status
+    if change.seen:
+        work.seen[resource.key] = dict(change.seen)
     return item(resource.key, change.status, change, None)
 
 
@@ -114,6 +117,8 @@ def _removal(key: str, work: Work) -> dict[str, Any]:
     except OSError as error:
         return item(key, REFUSED, Change(), from_os(error, "looking at what is left over"))
     work.removing[key] = change.summary
+    if change.seen:
+        work.seen[key] = dict(change.seen)
     return item(key, REMOVE, change, None)
 
 

@@ -57,7 +57,7 @@ class Change(Declaration):
     """The difference between what is declared and what is: empty `summary` means none.
 
     `steps` are the type's own, in the order in which `apply` takes them. `after` tells what must be done before the
-    rest is known. `new` when nothing of it is there yet.
+    rest is known. `new` when nothing of it is there yet. `seen` are path and hash of each content that would go.
     """
 
     summary: tuple[str, ...] = ()
@@ -67,6 +67,7 @@ class Change(Declaration):
     after: str = ""
     unknown: bool = False
     new: bool = False
+    seen: tuple[tuple[str, str], ...] = ()
 
     @property
     def status(self) -> str:
@@ -89,6 +90,8 @@ class Work:
         self.changed: set[str] = set()
         self.removing: dict[str, tuple[str, ...]] = {}
         self.units_stale = False
+        self.started: dict[str, str] = {}  # unit → the invocation that this batch started and that has yet to live
+        self.seen: dict[str, dict[str, str]] = {}  # key → path → hash of what the plan found there
         self.gone: Callable[[], bool] = lambda: False
         self.versions: dict[str, str] | None = None
         self._names: dict[str, tuple[float, list[list[str]]]] = {}

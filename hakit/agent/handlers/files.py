@@ -10,6 +10,7 @@ from hakit.agent.errors import Failure, from_os
 from hakit.agent.handlers import validate
 from hakit.agent.handlers.shown import shown
 from hakit.agent.loaded import SYSTEMD, Writing
+from hakit.agent.resources.base import GROUP_ATOMIC
 from hakit.agent.work import Change, FileDiff
 
 TYPE_CHECKING = False
@@ -114,15 +115,29 @@ class FileSets:
             steps.append(Step(path, None, self._look(path, work), content=True))
         if any(step.content and step.file is not None for step in steps):
             waits = self._judge(resource, work) or waits
-        shown = [self._shown(step, work) for step in steps if step.content]
+        going = [step for step in steps if step.content]
         return Change(
             summary=tuple(lines),
-            impact=resource.impact if lines else "none",
+            impact=self._impact(resource, going, work) if lines else "none",
             steps=tuple(steps),
-            files=tuple(shown),
+            files=tuple(self._shown(step, work) for step in going),
             after=waits,
             new=bool(steps) and all(step.actual.info is None for step in steps),
+            seen=tuple((step.path, step.actual.hash) for step in going),
         )
+
+    def _impact(self, resource: Files, going: list[Step], work: Work) -> str:
+        if not resource.agree or not going:
+            return resource.impact
+        from hakit.agent.handlers.agreeing import is_broken
+
+        texts = {
+            step.path: (step.actual.data.decode("utf-8", "replace"), step.file.content.reveal())
+            for step in going
+            if step.file is not None and step.actual.info is not None
+        }
+        broken = any(is_broken(one, *texts[one.path], work) for one in resource.agree if one.path in texts)
+        return GROUP_ATOMIC if broken else resource.impact
 
     def _compare(self, file: File, actual: OnDisk, work: Work, *, several: bool) -> tuple[str, bool]:
         where = f" {file.path}" if several else ""
@@ -215,13 +230,15 @@ class FileSets:
         """What removal would do to each file of a set that nobody declares any more."""
         del record
         declared = declared_paths(work)
-        lines, shown = [], []
+        lines, shown, seen = [], [], []
         for path, entry in work.state.files.items():
             if entry.get("key") == key and path not in declared:
                 lines.append(f"restore the original {path}" if entry["existed"] else f"delete {path}")
                 step = Step(path, None, self._look(path, work), content=True)
                 shown.append(self._shown(step, work))
-        return Change(summary=tuple(lines) or ("its files are part of other sets now",), files=tuple(shown))
+                seen.append((path, step.actual.hash))
+        summary = tuple(lines) or ("its files are part of other sets now",)
+        return Change(summary=summary, files=tuple(shown), seen=tuple(seen))
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Delete or restore each file of a set that nobody declares any more. Raises Failure."""
@@ -263,6 +280,7 @@ def _replace(writes: list[Write], work: Work) -> None:
             staged.append((directory, temporary, name))
             owner = (work.uid(step.file.owner), work.gid(step.file.group))
             disk.stage(directory, temporary, step.data, owner, step.file.mode)
+        _look_once_more(writes, work)
         writing = Writing(
             {s.path: (s.actual.hash, work.state.files[s.path]["wrote"][-1]["hash"]) for s in writes}, work
         )
@@ -278,6 +296,15 @@ def _replace(writes: list[Write], work: Work) -> None:
             if disk.look(temporary, directory) is not None:
                 os.unlink(temporary, dir_fd=directory)
             os.close(directory)
+
+
+def _look_once_more(writes: list[Write], work: Work) -> None:
+    """See that nobody wrote while the daemons judged. Raises Failure."""
+    from hakit.agent import reviewed
+
+    for step in writes:
+        if reviewed.now(step.path, work) != step.actual.hash:
+            raise reviewed.changed(step.path)
 
 
 def _mark_units(steps: Iterable[Write], work: Work) -> None:

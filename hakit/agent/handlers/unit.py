@@ -148,6 +148,8 @@ class Units:
             raise Failure(f"{unit}: {action} failed", output=f"{result.tail()}\n{journal(unit, work)}".strip())
         found = self._settled(resource, action, began, work)
         loaded.record_loaded(unit, found, files, work)
+        if action != RELOAD and found.get("Type") != "oneshot" and unit.endswith(".service"):
+            work.started[unit] = loaded.invocation(found)
 
     def _settled(self, resource: Unit, action: str, began: float, work: Work) -> dict[str, str]:
         """The state of a unit once it has proven that it lives. Raises Failure."""
