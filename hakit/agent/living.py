@@ -42,7 +42,8 @@ def wait(started: dict[str, str], work: Work, tell: Callable[[str], None]) -> di
         longest = max(left.values())
         if not said and longest > SAID:
             said = True
-            tell(f"watching {', '.join(sorted(waiting))} for {longest:.0f} s: a daemon may die of a bad start only then")
+            units = ", ".join(sorted(waiting))
+            tell(f"watching {units} for {longest:.0f} s: a daemon may die of a bad start only then")
         sleep(min(LOOK, longest))
     return died
 
