@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import threading
 from contextlib import contextmanager
@@ -10,16 +11,23 @@ from typing import TYPE_CHECKING, Any
 import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from hakit.errors import RefusedError
-from hakit.ssh.connection import as_root, sudo_failure
+from hakit.agent.sudo import complaint
+from hakit.errors import ConnectError, LoginError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hakit.engine.become import Root
     from hakit.ssh import Connection
 
 TIMEOUT = 60.0
 """Seconds that one command of a test may take."""
+# On stdin, so that no login shell has to quote it. What stands on either stream before the mark is not the command's: a
+# login shell's greeting, sudo's prompt and lecture.
+_SCRIPT = """printf '\\n%s\\n' {mark}
+printf '\\n%s\\n' {mark} >&2
+exec /bin/sh -c {line} </dev/null
+"""
 
 
 class Backend(BaseBackend):  # type: ignore[misc] # testinfra has no py.typed
@@ -27,21 +35,33 @@ class Backend(BaseBackend):  # type: ignore[misc] # testinfra has no py.typed
 
     NAME = "hakit"
 
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, connection: Connection, root: Root) -> None:
         super().__init__(name)
         self.connection = connection
+        self.root = root
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         """Run a command. Raises ConnectError when the host is lost or the command does not end, LoginError for sudo."""
         del kwargs
         line = self.get_command(command, *args)
-        root = self.connection.root
-        done = self.connection.run(line if root else as_root(line), TIMEOUT)
-        if not root and done.exit != 0:
-            failure = sudo_failure(self.hostname, self.connection.user, done.stderr.decode(errors="replace"))
-            if failure:
-                raise failure
-        return self.result(done.exit, line.encode(), done.stdout, done.stderr)
+        mark = secrets.token_hex(8)
+        script = _SCRIPT.format(mark=mark, line=shlex.quote(line)).encode()
+        done = self.connection.run(self.root.command(["/bin/sh"]), TIMEOUT, data=self.root.line + script)
+        sign = f"\n{mark}\n".encode()
+        before, found, stdout = done.stdout.partition(sign)
+        if not found:
+            raise self._failure(before + done.stderr)
+        _, found, stderr = done.stderr.partition(sign)
+        return self.result(done.exit, line.encode(), stdout, stderr if found else done.stderr)
+
+    def _failure(self, said: bytes) -> ConnectError:
+        """Why a command did not even start."""
+        text = said.decode(errors="replace").strip()
+        who = f"{self.hostname}: {self.connection.user}"
+        reason = complaint(text)
+        if reason is not None:
+            return LoginError(f"{who} can't become root: {reason.message}", hint=reason.hint)
+        return ConnectError(f"{who} can't run a command", why=text[-500:] or None)
 
     def run_local(self, command: str, *args: str) -> CommandResult:
         """Refuse to run a command on this machine. Raises RefusedError."""
@@ -57,9 +77,9 @@ class Backend(BaseBackend):  # type: ignore[misc] # testinfra has no py.typed
         return "utf-8"
 
 
-def host(name: str, connection: Connection) -> testinfra.host.Host:
-    """The host as testinfra sees it."""
-    backend = Backend(name, connection)
+def host(name: str, connection: Connection, root: Root) -> testinfra.host.Host:
+    """The host as testinfra sees it; `root` is how the connection's commands become root's."""
+    backend = Backend(name, connection, root)
     found = testinfra.host.Host(backend)
     backend.set_host(found)
     return found

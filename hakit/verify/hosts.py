@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from hakit.engine.become import become
 from hakit.errors import ConnectError
-from hakit.ssh.connection import as_root, sudo_failure
 from hakit.verify import backend
 
 if TYPE_CHECKING:
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     import testinfra.host
 
+    from hakit.engine.become import Root
     from hakit.inventory.model import Host
     from hakit.ssh import Connection
-
-_PATIENCE = 30.0
 
 
 class Reach:
@@ -45,17 +44,15 @@ class Reach:
                     if isinstance(answer, ConnectError):
                         self.failures[name] = answer
                     else:
-                        self._found[name] = backend.host(name, answer)
+                        self._found[name] = backend.host(name, *answer)
             return {name: self._found[name] for name in wanted if name in self._found}
 
-    def _one(self, name: str) -> Connection | ConnectError:
+    def _one(self, name: str) -> tuple[Connection, Root] | ConnectError:
         try:
             connection = self._connect(self.hosts[name])
-            if not connection.root:
-                _check_root(name, connection)
+            return connection, become(connection)
         except ConnectError as error:
             return error
-        return connection
 
 
 class Hosts(Mapping[str, "testinfra.host.Host"]):
@@ -77,12 +74,3 @@ class Hosts(Mapping[str, "testinfra.host.Host"]):
 
     def __len__(self) -> int:
         return len(self._reach.open(self._names))
-
-
-def _check_root(name: str, connection: Connection) -> None:
-    done = connection.run(as_root("true"), _PATIENCE)
-    if done.exit != 0:
-        text = done.stderr.decode(errors="replace")
-        raise sudo_failure(name, connection.user, text) or ConnectError(
-            f"{name}: {connection.user} can't become root", why=text.strip() or None
-        )

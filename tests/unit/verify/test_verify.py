@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import textwrap
 from pathlib import Path
@@ -73,13 +74,13 @@ class Here:
         self.root = user == "root"
         self.journal = journal
 
-    def run(self, command: str, timeout: float) -> Completed:
-        self.journal.append((self.name, command))
-        command = command.replace("sudo -n -- ", "")
+    def run(self, command: str, timeout: float, data: bytes = b"") -> Completed:
+        words = shlex.split(data.decode())
+        self.journal.append((self.name, f"{command} < {words[words.index('-c') + 1]}" if words else command))
+        command = "echo Welcome; echo Welcome >&2; " + command.replace("env LC_ALL=C sudo -n -- ", "")
         environment = {"HAKIT_HOST": self.name, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-        done = subprocess.run(
-            ["/bin/sh", "-c", command], check=False, capture_output=True, timeout=timeout, env=environment
-        )
+        shell = ["/bin/sh", "-c", command]
+        done = subprocess.run(shell, check=False, capture_output=True, timeout=timeout, env=environment, input=data)
         return Completed(done.returncode, done.stdout, done.stderr)
 
 
@@ -135,8 +136,8 @@ def test_a_component_is_tested_on_each_host_that_runs_it(world: World) -> None:
     report = world.verify()
     assert ends(report) == {("web1", "test_colour"): "passed", ("web2", "test_colour"): "passed"}
     assert [(name, command) for name, command in world.journal if "echo" in command] == [
-        ("web1", "echo red"),
-        ("web2", "echo blue"),
+        ("web1", "/bin/sh < echo red"),
+        ("web2", "/bin/sh < echo blue"),
     ]
     assert report.ok
     assert world.heard == list(report.outcomes)
@@ -186,7 +187,7 @@ def test_a_user_without_root_gets_there_by_sudo(world: World) -> None:
     world.own("testinfra_hosts = ['db1']\ndef test_id(host):\n    assert host.check_output('id -u') == '0'\n")
     world.verify()
     commands = [command for name, command in world.journal if name == "db1"]
-    assert commands == ["LC_ALL=C sudo -n -- /bin/sh -c true", "LC_ALL=C sudo -n -- /bin/sh -c 'id -u'"]
+    assert commands == ["env LC_ALL=C sudo -n -- true", "env LC_ALL=C sudo -n -- /bin/sh < id -u"]
 
 
 def test_another_user_is_reached_without_sudo(world: World) -> None:
@@ -200,8 +201,8 @@ def test_another_user_is_reached_without_sudo(world: World) -> None:
     )
     world.verify("web1")
     assert [command for _, command in world.journal if "echo red" not in command][-2:] == [
-        """runuser -u www-data -- /bin/sh -c 'echo '"'"'a b'"'"''""",
-        "plain",
+        """/bin/sh < runuser -u www-data -- /bin/sh -c 'echo '"'"'a b'"'"''""",
+        "/bin/sh < plain",
     ]
 
 
