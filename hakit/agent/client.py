@@ -157,12 +157,14 @@ class Upgrade:
 class Upkeep:
     """What a host waits for: `reboot` are the reasons why it wants one, in words, empty when it wants none.
 
-    `restart` are units that run replaced code and that an `upgrade`, also of no package, restarts.
+    `restart` are units that run replaced code and that an `upgrade`, also of no package, restarts. `installed` are the
+    versions of the packages that were asked for by name.
     """
 
     reboot: tuple[str, ...]
     upgrades: tuple[Upgrade, ...]
     restart: tuple[str, ...] = ()
+    installed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -252,9 +254,10 @@ class Client:
             raise FrameError("the agent did not answer every action")
         return tuple(ActResult(_typed(one, "ok", bool), _typed(one, "detail", str)) for one in results)
 
-    def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool) -> Upkeep:
+    def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool, packages: Iterable[str] = ()) -> Upkeep:
         """What the host waits for; `refresh` asks the package sources first."""
-        data = self._ask({"op": "upkeep", "refresh": refresh}, "upkeep", on_event, patience=SILENCE)
+        request = {"op": "upkeep", "refresh": refresh, "packages": list(packages)}
+        data = self._ask(request, "upkeep", on_event, patience=SILENCE)
         upgrades = (
             Upgrade(
                 _typed(one, "package", str),
@@ -264,7 +267,8 @@ class Client:
             )
             for one in _typed(data, "upgrades", list)
         )
-        return Upkeep(_strings(data, "reboot"), tuple(upgrades), _strings(data, "restart"))
+        installed = {_string(name): _string(value) for name, value in _typed(data, "installed", dict).items()}
+        return Upkeep(_strings(data, "reboot"), tuple(upgrades), _strings(data, "restart"), installed)
 
     def upgrade(
         self, packages: Sequence[tuple[str, str]], on_event: Callable[[AgentEvent], None]

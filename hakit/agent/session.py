@@ -231,7 +231,8 @@ class Session:
 
         self._work.say = self._say
         try:
-            found = upkeep(self._work, refresh=bool(request.get("refresh")))
+            asked = [str(name) for name in request.get("packages", ())]
+            found = upkeep(self._work, refresh=bool(request.get("refresh")), packages=asked)
         except Failure as failure:
             self._refuse("\n".join(part for part in (failure.message, failure.output) if part))
             return

@@ -24,10 +24,10 @@ SIMULATE = ("apt-get", "-s", "-q", "upgrade", "--with-new-pkgs")
 NAMED = 5  # names in one reason
 
 
-def upkeep(work: Work, *, refresh: bool) -> dict[str, Any]:
+def upkeep(work: Work, *, refresh: bool, packages: Iterable[str] = ()) -> dict[str, Any]:
     """Reasons for a reboot, services that run replaced code, packages that apt would upgrade.
 
-    `refresh` asks the package sources first. Raises Failure when they can't be read, or apt can't tell.
+    `packages` are those whose installed versions are asked for. `refresh` asks the package sources first. Raises Failure when they can't be read, or apt can't tell.
     """
     if refresh:
         _update(work)
@@ -37,7 +37,14 @@ def upkeep(work: Work, *, refresh: bool) -> dict[str, Any]:
         "reboot": [*_required(work), *_kernel(work), *init_reasons(stale_units, stale.of_init(proc))],
         "restart": [unit for unit in stale_units if not stale.is_kept(unit)],
         "upgrades": _upgrades(work, strict=refresh),
+        "installed": _installed(packages, work),
     }
+
+
+def _installed(packages: Iterable[str], work: Work) -> dict[str, str]:
+    asked = list(packages)
+    known = query_installed(work) if asked else {}
+    return {name: known[name] for name in asked if name in known}
 
 
 def _update(work: Work) -> None:

@@ -10,9 +10,10 @@ from hakit.cli import options
 from hakit.cli.careful import careful
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from hakit.agent.client import Upgrade
+    from hakit.agent.client import Upkeep as HostUpkeep
     from hakit.engine.rolling import Limits
     from hakit.engine.upkeep import Needs
 
@@ -23,12 +24,19 @@ Examples:
   hakit upgrade -i inventories/lab                     # security updates
   hakit upgrade -i inventories/lab --all --reboot      # everything, and boot the hosts that want it
   hakit upgrade -i inventories/lab --package haproxy   # this package, where there is a newer one
+  hakit upgrade -i inventories/lab --package haproxy=2.6.12-1+deb12u3   # this version, up or down
 """,
 )
 @options.asked
 @careful
 @click.option("--all", "every", is_flag=True, help="All packages, not only security updates.")
-@click.option("--package", "packages", multiple=True, metavar="NAME", help="Only this package. Repeatable.")
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="NAME[=VERSION]",
+    help="Only this package, where it is installed: the newest, or this very version, up or down. Repeatable.",
+)
 @click.option("--reboot", is_flag=True, help="Boot a host that needs it afterwards, before the next one's turn.")
 @click.option("--no-refresh", is_flag=True, help="Do not ask the package sources for what is new.")
 @options.assume_yes
@@ -59,11 +67,12 @@ def upgrade(
     from hakit.present.upkeep import upgrades_text
 
     chosen: dict[str, list[Upgrade]] = {}
+    named = dict(_named(one) for one in packages)
 
     def choose(found: Needs) -> Collection[str]:
         for name, one in found.hosts.items():
-            wanted = [up for up in one.upgrades if _wanted(up, packages, every=every)]
-            if wanted:
+            wanted = _wanted(one, named, every=every)
+            if wanted or (one.restart and not named):
                 chosen[name] = wanted
         return chosen
 
@@ -73,14 +82,33 @@ def upgrade(
         lambda found: upgrades_text(found, chosen, verbose=verbose > 0),
         lambda hosts: f"Upgrade {count(len(hosts), 'host')}?",
         lambda turn, known: turn.upgrade(chosen, known, reboot=reboot),
+        packages=tuple(named),
         refresh=not no_refresh,
         assume_yes=assume_yes,
     )
     ctx.exit(code)
 
 
-def _wanted(one: Upgrade, packages: tuple[str, ...], *, every: bool) -> bool:
-    """Whether an upgrade was asked for: by its name, or by what it is."""
-    if packages:
-        return one.package in packages
-    return every or one.security
+def _named(text: str) -> tuple[str, str]:
+    """A package and the version asked for, empty for the newest. Raises BadParameter."""
+    import re
+
+    name, equals, version = text.partition("=")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) or (equals and not re.fullmatch(r"[A-Za-z0-9.+:~-]+", version)):
+        raise click.BadParameter(f"{text!r} is no package, nor package=version", param_hint="--package")
+    return name, version
+
+
+def _wanted(found: HostUpkeep, named: Mapping[str, str], *, every: bool) -> list[Upgrade]:
+    """What was asked for by name, or by what it is."""
+    from hakit.agent.client import Upgrade
+
+    if not named:
+        return [one for one in found.upgrades if every or one.security]
+    newest = [one for one in found.upgrades if named.get(one.package) == ""]
+    exact = [
+        Upgrade(name, found.installed[name], version)
+        for name, version in named.items()
+        if version and found.installed.get(name, version) != version
+    ]
+    return [*newest, *exact]

@@ -46,6 +46,7 @@ class Upkeep:
         *,
         refresh: bool,
         assume_yes: bool,
+        packages: tuple[str, ...] = (),
     ) -> int:
         """Ask, show, ask, do. Returns the exit code."""
         from hakit.engine.outcome import HostResult
@@ -62,7 +63,7 @@ class Upkeep:
         scope = replace(scope, run_id=record.id)
         with interruptible(), Run(scope, record.recording(asking.sink), lock=True) as run:
             with asking:
-                found = needs(run, refresh=refresh)
+                found = needs(run, refresh=refresh, packages=packages)
             record.write("needs.json", needs_json(found))
             chosen = choose(found)
             if not self._as_json:

@@ -112,10 +112,10 @@ class HostSession:
         with self._talking():
             return self.client.act(actions, mark)
 
-    def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool) -> Upkeep:
+    def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool, packages: Sequence[str] = ()) -> Upkeep:
         """What the host waits for. Raises AgentError, ConnectError."""
         with self._talking():
-            return self.client.upkeep(on_event, refresh=refresh)
+            return self.client.upkeep(on_event, refresh=refresh, packages=packages)
 
     def upgrade(
         self, packages: Sequence[tuple[str, str]], on_event: Callable[[AgentEvent], None]

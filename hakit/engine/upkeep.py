@@ -32,10 +32,14 @@ class Needs:
     failed: Mapping[str, HakitError]
 
 
-def needs(run: Run, *, refresh: bool) -> Needs:
-    """Ask all hosts what they wait for; `refresh` has them ask their package sources first."""
+def needs(run: Run, *, refresh: bool, packages: Sequence[str] = ()) -> Needs:
+    """Ask all hosts what they wait for, and the versions of some packages; `refresh`: the package sources first."""
     failed = run.open()
-    answers, lost = run.each(lambda session: session.upkeep(_relay(run, session.host.name), refresh=refresh))
+
+    def ask(session: HostSession) -> Upkeep:
+        return session.upkeep(_relay(run, session.host.name), refresh=refresh, packages=packages)
+
+    answers, lost = run.each(ask)
     own = run.scope.hosts
     return Needs(
         {name: answers[name] for name in own if name in answers},

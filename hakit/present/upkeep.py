@@ -27,6 +27,8 @@ def upgrades_text(found: Needs, chosen: Mapping[str, Sequence[Upgrade]], *, verb
 
     def lines(name: str) -> tuple[str, ...]:
         every = [_upgrade(one) for one in chosen.get(name, ())]
+        if name in chosen and found.hosts[name].restart:
+            every.append(f"restart of {printable(', '.join(found.hosts[name].restart))}, which run replaced code")
         if verbose or len(every) <= SHOWN:
             return tuple(every)
         return (*every[:SHOWN], paint(f"and {count(len(every) - SHOWN, 'more package')} (-v shows them)", dim=True))
@@ -40,6 +42,7 @@ def needs_json(found: Needs) -> dict[str, Any]:
         "hosts": {
             name: {
                 "reboot": list(one.reboot),
+                "restart": list(one.restart),
                 "upgrades": [
                     {"package": up.package, "old": up.old, "new": up.new, "security": up.security}
                     for up in one.upgrades
