@@ -138,7 +138,9 @@ class Wires(_Answer):
     failed: dict[str, str]
 
 
-class _Clock(_Answer):
+class Reading(_Answer):
+    """What a clock says: seconds since 1970, and whether something keeps it right."""
+
     now: float
     synchronized: bool | None
 
@@ -208,7 +210,7 @@ def clock(session: HostSession) -> Clock | str:
     best: Clock | None = None
     for _ in range(ROUNDS):
         before = time.time()
-        found = ask(session, "clock", None, _Clock)
+        found = ask(session, "clock", None, Reading)
         after = time.time()
         if isinstance(found, str):
             return found
