@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hakit.cli.prompts import ask_become_pass, ask_pass
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,6 +74,8 @@ def asked(command: Command) -> Command:
                 "--forks", type=click.IntRange(1, 512), default=10, show_default=True, help="Hosts in motion at once."
             ),
             no_lab,
+            ask_pass,
+            ask_become_pass,
         )
     ):
         wrapper = option(wrapper)

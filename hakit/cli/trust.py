@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hakit.cli import options
+from hakit.cli.prompts import ask_pass
 from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hakit.errors import ConnectError
     from hakit.inventory.model import Site
+    from hakit.ssh import Connector, Target
     from hakit.ssh.scan import HostScan, Scanned
 
 STATES = {"known": "known", "unknown": "new", "changed": "CHANGED", "revoked": "REVOKED"}
@@ -43,6 +45,16 @@ class Seen:
     def pinned(self) -> tuple[HostScan, ...]:
         """The hosts that have something to pin."""
         return tuple(one for one in self.scans if self.pins(one))
+
+    @property
+    def news(self) -> Seen:
+        """The same without the hosts that are known already and without failures, which the hosts behind tell."""
+        fresh = [one for one in self.scans if self.pins(one) or self.refused(one)]
+        return Seen(fresh, {}, self.replace)
+
+    def with_(self, other: Seen) -> Seen:
+        """Both together."""
+        return Seen((*self.scans, *other.scans), {**self.failures, **other.failures}, self.replace)
 
     @property
     def clean(self) -> bool:
@@ -80,6 +92,7 @@ To compare, on the host's own console:
 @click.option("-y", "--yes", "assume_yes", is_flag=True, help="Pin new keys without a question.")
 @options.as_json
 @options.no_lab
+@ask_pass
 @click.option("--forks", type=click.IntRange(1, 512), default=10, show_default=True, help="Hosts asked at once.")
 @click.pass_context
 def trust(
@@ -95,60 +108,108 @@ def trust(
 ) -> None:
     """Show the hosts' SSH keys and pin the new ones.
 
-    hakit talks to no host whose key it does not know. Keys are pinned in .hakit/known_hosts beside the inventory, which
+    hakit talks to no host whose key it does not know. A jump host comes before the hosts behind it: it is logged in on
+    to see their keys, once its own is known. Keys are pinned in .hakit/known_hosts beside the inventory, which
     is read before ~/.ssh/known_hosts. A key that changed is refused unless --replace names the host. Exit codes: 0 all
     hosts are known now, 1 a host could not be asked, was refused or left out, 2 the inventory or command line is wrong.
     """
     import json
 
-    from hakit.cli.reach import pinned
+    from hakit.cli.reach import pinned, target
     from hakit.engine.select import select
 
-    site, _ = options.load(inventory)
-    _known(site, replace)
-    hosts = select(site, (*limit, *replace))
-    seen = look(site, hosts, frozenset(replace), no_lab=no_lab, forks=forks)
+    site, _ = options.load(inventory, need_secrets=False)
+    look = Look(site, no_lab=no_lab, forks=forks)
+    jumps = look.jumps([target(host) for host in site.hosts.values()])
+    _known(replace, {*site.hosts, *(one.name for level in jumps for one in level)})
+    hosts = [
+        target(site.hosts[name]) for name in select(site, (*limit, *(name for name in replace if name in site.hosts)))
+    ]
     file = pinned(site)
+    rounds = [*look.jumps(hosts), hosts]
+    found = Seen((), {}, frozenset(replace))
+    for number, targets in enumerate(rounds, 1):
+        seen = look.at(targets, frozenset(replace))
+        last = number == len(rounds)
+        found = found.with_(seen if last else seen.news)
+        if not as_json and (text := table(seen if last else seen.news)):
+            click.echo(text)
+        if seen.pinned and not as_json:
+            if not assume_yes and not _agreed(seen, file):
+                click.echo("Nothing was pinned." if number == 1 else "No more was pinned.")
+                ctx.exit(1)
+        if seen.pinned:
+            pin_all(seen, file if assume_yes or not as_json else None)
+            if not as_json:
+                click.echo(f"Pinned the keys of {_hosts(seen.pinned)} in {file}.")
+            if not last:
+                look.again()
     if as_json:
-        pin_all(seen, file if assume_yes else None)
-        click.echo(json.dumps(as_data(seen, pinned=assume_yes), indent=2))
-        ctx.exit(0 if seen.clean and (assume_yes or not seen.pinned) else 1)
-    click.echo(table(seen))
-    if seen.pinned:
-        if not assume_yes and not _agreed(seen, file):
-            click.echo("Nothing was pinned.")
-            ctx.exit(1)
-        pin_all(seen, file)
-        click.echo(f"Pinned the keys of {_hosts(seen.pinned)} in {file}. Next:  hakit plan -i {inventory}")
-    elif seen.clean:
+        click.echo(json.dumps(as_data(found, pinned=assume_yes), indent=2))
+        ctx.exit(0 if found.clean and (assume_yes or not found.pinned) else 1)
+    if found.clean:
         click.echo(f"All keys are known. Next:  hakit plan -i {inventory}")
-    ctx.exit(0 if seen.clean else 1)
+    ctx.exit(0 if found.clean else 1)
 
 
-def look(site: Site, hosts: Sequence[str], replace: frozenset[str], *, no_lab: bool, forks: int) -> Seen:
-    """Ask the hosts, several at once. Raises LabError."""
-    from concurrent.futures import ThreadPoolExecutor
+class Look:
+    """Asks hosts for their keys, several at once, through their jump hosts."""
 
-    from hakit.cli.reach import announce, connector, target
-    from hakit.errors import ConnectError
-    from hakit.ssh.scan import scan
+    def __init__(self, site: Site, *, no_lab: bool, forks: int) -> None:
+        """Read what is known now. Raises LabError, UsageError, ConnectError."""
+        self._site = site
+        self._no_lab = no_lab
+        self._forks = forks
+        self._reach = self._connector()
 
-    with connector(site, no_lab=no_lab) as reach:
+    def at(self, targets: Sequence[Target], replace: frozenset[str]) -> Seen:
+        """What these hosts show; those whose keys `replace` names show all of them."""
+        from concurrent.futures import ThreadPoolExecutor
 
-        def ask(name: str) -> HostScan | ConnectError:
+        from hakit.cli.reach import announce
+        from hakit.errors import ConnectError
+        from hakit.ssh.scan import scan
+
+        def ask(one: Target) -> HostScan | ConnectError:
             try:
-                return scan(reach, target(site.hosts[name]), everything=name in replace)
+                return scan(self._reach, one, everything=one.name in replace)
             except ConnectError as error:
                 return error
 
-        announce(len(hosts))
-        with ThreadPoolExecutor(min(forks, len(hosts))) as pool:
-            answers = dict(zip(hosts, pool.map(ask, hosts), strict=True))
-    return Seen(
-        [answer for answer in answers.values() if not isinstance(answer, ConnectError)],
-        {name: answer for name, answer in answers.items() if isinstance(answer, ConnectError)},
-        replace,
-    )
+        announce(len(targets))
+        with ThreadPoolExecutor(min(self._forks, len(targets))) as pool:
+            answers = list(zip(targets, pool.map(ask, targets), strict=True))
+        return Seen(
+            [answer for _, answer in answers if not isinstance(answer, ConnectError)],
+            {one.name: answer for one, answer in answers if isinstance(answer, ConnectError)},
+            replace,
+        )
+
+    def jumps(self, targets: Sequence[Target]) -> list[list[Target]]:
+        """The jump hosts before these, those first that are reached directly, each once."""
+        from hakit.errors import ConnectError
+
+        levels: list[dict[tuple[object, ...], Target]] = []
+        for target in targets:
+            try:
+                chain = self._reach.jumps(target)
+            except ConnectError:  # told when the host itself is asked
+                continue
+            for depth, hop in enumerate(chain):
+                if depth == len(levels):
+                    levels.append({})
+                levels[depth].setdefault((hop.host, hop.port, hop.name), hop)
+        return [list(level.values()) for level in levels]
+
+    def again(self) -> None:
+        """Read anew what is known, after keys were pinned."""
+        self._reach.close()
+        self._reach = self._connector()
+
+    def _connector(self) -> Connector:
+        from hakit.cli.reach import connector
+
+        return connector(self._site, no_lab=self._no_lab, ready=False)
 
 
 def pin_all(seen: Seen, file: Path | None) -> None:
@@ -242,9 +303,9 @@ def _hosts(scans: Sequence[HostScan]) -> str:
     return names([one.host for one in scans])
 
 
-def _known(site: Site, names: Sequence[str]) -> None:
+def _known(names: Sequence[str], hosts: Collection[str]) -> None:
     from hakit.errors import UsageError
 
     for name in names:
-        if name not in site.hosts:
-            raise UsageError(f"--replace {name}: no such host{did_you_mean(name, site.hosts)}")
+        if name not in hosts:
+            raise UsageError(f"--replace {name}: no such host{did_you_mean(name, hosts)}")

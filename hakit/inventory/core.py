@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from hakit.inventory.types import (
     Cidr,
@@ -17,9 +17,11 @@ from hakit.inventory.types import (
     Name,
     Network,
     PackageName,
+    Secret,
     Settings,
     expected,
 )
+from hakit.jump import parse as parse_jump
 
 Release = Literal[12, 13]
 """Debian's number: 12 is bookworm, 13 is trixie."""
@@ -74,6 +76,36 @@ class Lab(Settings):
     packages: tuple[PackageName, ...] = Field(default=(), description="Packages in the base image, beyond its own.")
 
 
+def _jump(value: str) -> str:
+    try:
+        parse_jump(value)
+    except ValueError:
+        raise expected("a host of the inventory, or [user@]host[:port]", value) from None
+    return value
+
+
+Jump = Annotated[
+    str,
+    AfterValidator(_jump),
+    WithJsonSchema({"type": "string", "x-expects": "a host of the inventory, or [user@]host[:port]"}),
+]
+"""A jump host, as `ssh -J` takes it."""
+
+
+class Ssh(Settings):
+    """How hosts are reached and logged in on, beyond Ansible's own variables and ssh_config."""
+
+    jump: tuple[Jump, ...] | None = Field(
+        default=None,
+        description="The jump hosts on the way, the one that is reached directly first. A host of the inventory brings "
+        "its own login; `[]` goes directly whatever ssh_config says.",
+    )
+    password: Secret | None = Field(
+        default=None, description="The password to log in with, where sshd takes none of the keys."
+    )
+    sudo_password: Secret | None = Field(default=None, description="The password that sudo asks for.")
+
+
 class SecretSources(Settings):
     """Where secrets come from, beside the environment and the encrypted store."""
 
@@ -102,6 +134,7 @@ class Core(Settings):
     lint: Lint = Field(default_factory=Lint, description="Rules of lint that are waived here, with a reason.")
     lab: Lab | None = Field(default=None, description="Declares this inventory a lab's.")
     secrets: SecretSources = Field(default_factory=SecretSources, description="Where secrets come from.")
+    ssh: Ssh = Field(default_factory=Ssh, description="How hosts are reached and logged in on.")
 
 
 SITE_KEYS = frozenset({"services", "lab", "secrets"})

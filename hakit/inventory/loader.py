@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hakit.errors import InventoryError
-from hakit.inventory import checks
-from hakit.inventory.core import SITE_KEYS, Core, Lab, SecretSources, Service
+from hakit.inventory import checks, logins
+from hakit.inventory.core import SITE_KEYS, Core, Lab, SecretSources, Service, Ssh
 from hakit.inventory.document import DocumentError, Mapping, Scalar, parse, plain
 from hakit.inventory.explain import unknown
 from hakit.inventory.files import (
@@ -203,6 +203,9 @@ class _Loader:
         lab = self.site_value("lab", scopes)
         services = self.services(scopes)
         hosts = {name: self.host(self.graph.hosts[name], layers[name], parts[name]) for name in self.graph.hosts}
+        hosts, circles = logins.resolve(hosts)
+        managed = {name for name, found in parts.items() if found.keys}
+        ignored = (problem for name in managed for problem in logins.ignored(hosts[name]))
         site = Site(
             source=self.path,
             root=self.root,
@@ -212,10 +215,9 @@ class _Loader:
             lab=lab if isinstance(lab, Lab) else None,
             secrets=secrets,
             uses=tuple(self.uses),
-            warnings=tuple(_sorted(warnings)),
+            warnings=tuple(_sorted([*warnings, *ignored])),
         )
-        self.problems += self.validator.problems
-        managed = {name for name, found in parts.items() if found.keys}
+        self.problems += [*self.validator.problems, *circles]
         self.problems += checks.all_problems(site, self.graph, managed, whole=whole)
         return site
 
@@ -298,7 +300,7 @@ class _Loader:
         settings = {name: found.model for name, found in checked.items() if found.model is not None}
         for found in checked.values():
             self.uses.update(dict.fromkeys(found.uses))
-        login = checks.login(node, values)
+        login = logins.login(node, values, self.ssh(parts), layers)
         lint = self.core("lint", parts)
         marks = [found.marks for found in checked.values()]
         own = [key for key in Core.model_fields if key in parts.keys]
@@ -319,6 +321,14 @@ class _Loader:
             nics=self.core("nics", parts) or {},
             layers=tuple(layers),
         )
+
+    def ssh(self, parts: _Parts) -> Ssh | None:
+        """The settings of SSH, whose secrets count as used."""
+        if "ssh" in parts.keys:
+            checked = self.validator.validate("ssh", Core, tuple(parts.keys["ssh"]), wrap=True)
+            self.uses.update(dict.fromkeys(checked.uses))
+        found = self.core("ssh", parts)
+        return found if isinstance(found, Ssh) else None
 
     def component(self, name: str, parts: _Parts) -> Validated:
         """A component's settings on one host; null takes it away where something is inherited."""

@@ -48,6 +48,11 @@ class Secret:
         self.name = name
         self._store = store
 
+    @property
+    def store(self) -> Secrets:
+        """Where its value comes from."""
+        return self._store
+
     def reveal(self) -> str:
         """The value. Raises SecretError when no source has such a secret or can't be opened."""
         return self._store.get(self.name)

@@ -40,7 +40,7 @@ class Agent:
 
     def sign(self, blob: bytes, data: bytes, algorithm: str) -> bytes:
         """A signature over data with a key. Raises paramiko.SSHException when the agent refuses or is gone."""
-        request = bytes([_SIGN_REQUEST]) + _string(blob) + _string(data) + struct.pack(">I", _FLAGS.get(algorithm, 0))
+        request = bytes([_SIGN_REQUEST]) + _string(blob) + _string(data) + struct.pack(">I", _flags(algorithm))
         try:
             with self._lock:
                 answer = self._ask(request)
@@ -94,6 +94,11 @@ class AgentKey(paramiko.PKey):
     def can_sign(self) -> bool:
         """The agent can."""
         return True
+
+
+def _flags(algorithm: str) -> int:
+    """Which hash an RSA key signs with, also under a certificate."""
+    return _FLAGS.get(algorithm.removesuffix("-cert-v01@openssh.com"), 0)
 
 
 def _string(data: bytes) -> bytes:

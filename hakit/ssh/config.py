@@ -1,7 +1,8 @@
 """Reads ssh_config files as ssh_config(5) describes them, as far as hakit needs them.
 
-A value counts from the first place that sets it; `IdentityFile` adds up. `Include` is followed (globs, nested, relative
-to ~/.ssh or /etc/ssh), `Host` and `Match` blocks apply as in OpenSSH. Keywords that hakit has no use for are skipped.
+A value counts from the first place that sets it; `IdentityFile` and `CertificateFile` add up. `Include` is followed
+(globs, nested, relative to ~/.ssh or /etc/ssh), `Host` and `Match` blocks apply as in OpenSSH. Keywords that hakit has
+no use for are skipped.
 """
 
 from __future__ import annotations
@@ -39,11 +40,18 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
-    """What ssh_config says of one host, tokens expanded.
+class Proxy:
+    """A ProxyJump or ProxyCommand in force: its value with tokens expanded, the same as it is written, its place."""
 
-    `proxy` is a ProxyJump or ProxyCommand in force, as `(keyword, value)`.
-    """
+    keyword: str
+    text: str
+    written: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What ssh_config says of one host, tokens expanded."""
 
     host: str
     user: str | None = None
@@ -54,7 +62,8 @@ class Lookup:
     alias: str | None = None
     user_known_hosts: tuple[Path, ...] | None = None
     global_known_hosts: tuple[Path, ...] | None = None
-    proxy: tuple[str, Value] | None = None
+    certificates: tuple[Path, ...] = ()
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ class _Found:
     values: dict[str, Value] = field(default_factory=dict)
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     identities: list[str] = field(default_factory=list)
+    certificates: list[str] = field(default_factory=list)
 
     def host(self) -> str:
         """The name that `Match host` compares: HostName once it is set."""
@@ -106,19 +116,7 @@ class Config:
         host = found.host()
         user = user or _text(found, "user") or self.local_user
         port = port or _port(found)
-        tokens = {
-            "%": "%",
-            "d": str(self._home),
-            "h": host,
-            "i": str(os.getuid()),
-            "k": _text(found, "hostkeyalias") or alias,
-            "L": socket.gethostname().partition(".")[0],
-            "l": socket.gethostname(),
-            "n": alias,
-            "p": str(port or 22),
-            "r": user,
-            "u": self.local_user,
-        }
+        tokens = self._tokens(alias, host, user, port or 22, _text(found, "hostkeyalias"))
         agent = _text(found, "identityagent")
         return Lookup(
             host=host,
@@ -130,8 +128,29 @@ class Config:
             alias=_text(found, "hostkeyalias"),
             user_known_hosts=self._files(found, "userknownhostsfile", tokens),
             global_known_hosts=self._files(found, "globalknownhostsfile", tokens),
-            proxy=_proxy(found),
+            certificates=self._paths([name for name in found.certificates if name.lower() != "none"], tokens),
+            proxy=_proxy(found, tokens),
         )
+
+    def expand(self, command: str, alias: str, user: str, port: int) -> str:
+        """A ProxyCommand that stands elsewhere, with its tokens expanded for a host."""
+        return _expand(command, self._tokens(alias, self.lookup(alias, user, port).host, user, port, None))
+
+    def _tokens(self, alias: str, host: str, user: str, port: int, key_alias: str | None) -> dict[str, str]:
+        """The tokens of ssh_config(5), TOKENS."""
+        return {
+            "%": "%",
+            "d": str(self._home),
+            "h": host,
+            "i": str(os.getuid()),
+            "k": key_alias or alias,
+            "L": socket.gethostname().partition(".")[0],
+            "l": socket.gethostname(),
+            "n": alias,
+            "p": str(port),
+            "r": user,
+            "u": self.local_user,
+        }
 
     def _files(self, found: _Found, keyword: str, tokens: Mapping[str, str]) -> tuple[Path, ...] | None:
         names = found.lists.get(keyword)
@@ -155,6 +174,8 @@ class Config:
                     self._apply(included, found)
             elif statement.keyword == "identityfile":
                 found.identities.append(statement.arguments[0])
+            elif statement.keyword == "certificatefile":
+                found.certificates.append(statement.arguments[0])
             elif statement.keyword not in found.values:
                 found.values[statement.keyword] = Value(statement.arguments[0], statement.place)
                 found.lists[statement.keyword] = statement.arguments
@@ -299,13 +320,14 @@ def _port(found: _Found) -> int | None:
     return int(value.text)
 
 
-def _proxy(found: _Found) -> tuple[str, Value] | None:
-    """The proxy in force: the first of ProxyJump and ProxyCommand that is set, `none` switches both off."""
-    for keyword, name in (("proxyjump", "ProxyJump"), ("proxycommand", "ProxyCommand")):
-        value = found.values.get(keyword)
-        if value:
-            return None if value.text.lower() == "none" else (name, value)
-    return None
+def _proxy(found: _Found, tokens: Mapping[str, str]) -> Proxy | None:
+    """The proxy in force: of ProxyJump and ProxyCommand the one that is set first, `none` switches both off."""
+    names = {"proxyjump": "ProxyJump", "proxycommand": "ProxyCommand"}
+    keyword = next((keyword for keyword in found.values if keyword in names), None)
+    if keyword is None or found.values[keyword].text.lower() == "none":
+        return None
+    value = found.values[keyword]
+    return Proxy(names[keyword], _expand(value.text, tokens), value.text, value.place)
 
 
 def _agent(value: str | None, tokens: Mapping[str, str], home: Path) -> str | None:

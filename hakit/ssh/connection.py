@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import paramiko
+from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from hakit.errors import ConnectError, LoginError
 from hakit.ssh.options import Completed
@@ -23,6 +24,9 @@ _STDERR_KEPT = 64 * 1024
 _OUTPUT_KEPT = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 _STALLED = 60.0  # seconds in which a host must take at least one byte of what is sent to it
+_STARTING = 30.0
+"""Seconds until sshd has started a command; pam_systemd waits 25 s for a bus that does not answer."""
+_EARLY_KEPT = 16 * 1024 * 1024  # bytes that a command may print while it is being sent its input
 _SEND_SLICE = 0.2  # seconds to wait for room to send before what has come is taken in, lest both sides wait
 
 
@@ -106,8 +110,9 @@ class ExecChannel:
                 if not self._channel.eof_received:
                     self._raise_if_lost()
                 return b""
-            if not self._bell.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                raise TimeoutError
+            left = None if deadline is None else deadline - time.monotonic()
+            if (left is not None and left <= 0) or not self._bell.wait(left):
+                raise TimeoutError  # also while stderr is flooded, which rings without end
 
     def stderr(self) -> bytes:
         """What came on stderr so far: its last 64 KiB."""
@@ -142,6 +147,13 @@ class ExecChannel:
         before = len(self._early)
         while self._channel.recv_ready():
             self._early += self._channel.recv(_CHUNK)
+            if len(self._early) > _EARLY_KEPT:
+                self.close()
+                raise ConnectError(
+                    f"{self._name}: floods its output before it takes its input",
+                    why=f"More than {_EARLY_KEPT >> 20} MiB came.",
+                    hint="Keep the login's shell files (.bashrc, .profile) silent for commands without a terminal.",
+                )
         return self._drain() or len(self._early) > before
 
     def _drain(self) -> bool:
@@ -178,22 +190,52 @@ class Connection:
         """Whether the connection still stands, as far as is known."""
         return self._transport.is_active()
 
+    @property
+    def lost_because(self) -> str | None:
+        """What broke the connection, as far as is known."""
+        return self._transport.wire.lost
+
+    def forward(self, host: str, port: int, origin: tuple[str, int], timeout: float) -> paramiko.Channel:
+        """A channel to a port as the host reaches it, within a timeout (seconds). Raises what paramiko raises."""
+        return self._transport.open_channel("direct-tcpip", (host, port), origin, timeout=timeout)
+
     def exec(self, command: str) -> ExecChannel:
         """Start a command (one exec on the host, without a terminal). Raises ConnectError."""
         name = self.target.name
+        deadline = time.monotonic() + _STARTING
         try:
-            channel = self._transport.open_session(timeout=_STALLED)
+            channel = self._transport.open_session(timeout=_STARTING)
             running = ExecChannel(name, channel, self._transport)
-            channel.exec_command(command)
+            self._start(channel, command, deadline)
         except (OSError, EOFError, paramiko.SSHException) as error:
             if not self._transport.is_active():
                 raise lost(name, self._transport) from error
+            if time.monotonic() >= deadline:
+                raise ConnectError(
+                    f"{name}: sshd lets {self.user} in and then starts no command within {_STARTING:.0f} s",
+                    why="It opens a session, which PAM, systemd-logind or a full disk can hold up.",
+                    hint="Log in on the host's console and look at  journalctl -u ssh -u systemd-logind",
+                ) from error
             raise ConnectError(
                 f"{name}: sshd does not start a command",
                 why=str(error),
                 hint="Look for ForceCommand, MaxSessions or a restricted shell in the host's sshd_config.",
             ) from error
         return running
+
+    def _start(self, channel: paramiko.Channel, command: str, deadline: float) -> None:
+        """As paramiko's `exec_command`, which would wait for ever. Raises SSHException."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(channel.remote_chanid)
+        message.add_string("exec")
+        message.add_boolean(True)  # noqa: FBT003 - "want reply", positional in paramiko
+        message.add_string(command)
+        channel._event_pending()  # type: ignore[attr-defined] # noqa: SLF001 - the parts of exec_command
+        self._transport._send_user_message(message)  # type: ignore[attr-defined] # noqa: SLF001 - as above
+        if not channel.event.wait(max(0.0, deadline - time.monotonic())):
+            raise paramiko.SSHException("no answer")
+        channel._wait_for_event()  # type: ignore[attr-defined] # noqa: SLF001 - as above
 
     def run(self, command: str, timeout: float, data: bytes | None = None, limit: int = _OUTPUT_KEPT) -> Completed:
         """Run a command to its end and collect what it prints, up to `limit` bytes of stdout and 64 KiB of stderr.
@@ -210,6 +252,8 @@ class Connection:
                     channel.send(data)
             channel.finish()
             while part := channel.recv(_CHUNK, max(0.0, deadline - time.monotonic())):
+                if time.monotonic() >= deadline:
+                    raise TimeoutError  # noqa: TRY301 - as when nothing comes: output without end is no answer either
                 room = limit - len(stdout)
                 truncated = truncated or len(part) > room
                 stdout += part[: max(0, room)]

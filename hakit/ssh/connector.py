@@ -5,42 +5,30 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hakit.errors import ConnectError, LoginError
 from hakit.ssh.config import Config
 from hakit.ssh.connection import Connection
-from hakit.ssh.dial import open_socket, place
-from hakit.ssh.handshake import NoSuchKeyError, check, negotiate, offered_key
+from hakit.ssh.dial import open_socket
+from hakit.ssh.handshake import NoSuchKeyError, Shown, Trust, check, negotiate
+from hakit.ssh.jumps import Jumps
 from hakit.ssh.keys import DEFAULT_NAMES, KeyRing, Offers
-from hakit.ssh.known_hosts import KnownHosts, lookup_names
-from hakit.ssh.login import login
+from hakit.ssh.known_hosts import KnownHosts
+from hakit.ssh.login import Login
+from hakit.ssh.proxy import Command, CommandWire
+from hakit.ssh.route import Route, Routes
 from hakit.ssh.wire import Transport, Wire, silence, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from hakit.ssh.config import Lookup
     from hakit.ssh.known_hosts import PublicKey
     from hakit.ssh.options import Options, Target
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How a target is reached once ssh_config has had its say."""
-
-    host: str
-    port: int
-    user: str
-    names: tuple[str, ...]
-    lookup: Lookup
-
-    def where(self, name: str) -> str:
-        """`name: address`, for messages."""
-        return f"{name}: {place(name, self.host, self.port)}"
+    from hakit.ssh.password import Password
 
 
 class Connector:
@@ -55,7 +43,9 @@ class Connector:
         silence()
         self.options = options
         self._config = Config(options.config, options.system_config)
-        self._ring = KeyRing()
+        self._routes = Routes(self._config, options)
+        self._ring = KeyRing(options.passphrase)
+        self._jumps = Jumps(self._connect)
         self._trust = f"hakit trust -i {inventory or 'INVENTORY'}"
         self._lock = threading.Lock()
         self._known: dict[tuple[Path, ...], KnownHosts] = {}
@@ -63,47 +53,36 @@ class Connector:
         self._read(options.known_hosts)
 
     def connect(self, target: Target) -> Connection:
-        """A logged-in connection to a host whose key is known.
+        """A logged-in connection to a host whose key is known, through the jump hosts before it.
 
-        Raises ConnectError, HostKeyError or LoginError within the connect timeout.
+        Raises ConnectError, HostKeyError or LoginError within the connect timeout of each hop.
         """
-        deadline = time.monotonic() + self.options.connect_timeout
-        route = self.route(target)
-        known = self.known_hosts(route)
-        offers = self._offers(target, route)
-        with self._handshake(target, route, deadline, known.types(route.names)) as transport:
-            check(known, route.names, target.name, transport, self._trust)
-            login(transport, target.name, route.user, offers, deadline)
-            transport.watch(self.options.keepalive, self.options.keepalive_count)
-        connection = Connection(target, route.user, transport, self._forget)
-        with self._lock:
-            self._open.add(connection)
-        return connection
+        self._routes.chain(target)
+        return self._connect(target)
+
+    def prepare(self, targets: Iterable[Target]) -> None:
+        """Ask for the passphrases that logins on these hosts will need, while nobody waits for the answer."""
+        for target in targets:
+            with contextlib.suppress(ConnectError):  # said for its host when it is connected to
+                for one in (*self._routes.chain(target), target):
+                    self._offers(one, self.route(one)).unlock(password=self._password(one) is not None)
 
     def scan(self, target: Target, key_type: str) -> PublicKey | None:
-        """The host's key of a type, without a login; None when it has none of that type. Raises ConnectError."""
-        deadline = time.monotonic() + self.options.connect_timeout
-        try:
-            with self._handshake(target, self.route(target), deadline, (), only=key_type) as transport:
-                key = offered_key(transport)
-                transport.hang_up()
-                return key
-        except NoSuchKeyError:
-            return None
+        """The host's key of a type, without a login there; None when it has none of that type. Raises ConnectError."""
+        shown = self._shown(target, lambda transport: transport.only(key_type))
+        return shown.key if shown else None
+
+    def certified(self, target: Target) -> Shown | None:
+        """What a host shows when it is asked for a certificate, without a login there. Raises ConnectError."""
+        return self._shown(target, lambda transport: transport.prefer((), certified=True))
 
     def route(self, target: Target) -> Route:
-        """Where a target is and under which names its key is known. Raises ConnectError for a proxy before it."""
-        lookup = self._config.lookup(target.host, target.user, target.port)
-        if lookup.proxy:
-            keyword, value = lookup.proxy
-            raise ConnectError(
-                f"{target.name}: {value.place}: {keyword} {value.text} is not supported yet",
-                why="Without it the packets would go to the wrong place, so nothing was sent.",
-                hint=f"Reach it directly: give it a Host block with  {keyword} none  before that one.",
-            )
-        port = target.port or lookup.port or 22
-        user = target.user or lookup.user or self.options.user or self._config.local_user
-        return Route(lookup.host, port, user, lookup_names(lookup.host, port, lookup.alias), lookup)
+        """Where a target is, under which names its key is known, and what stands before it. Raises ConnectError."""
+        return self._routes.find(target)
+
+    def jumps(self, target: Target) -> tuple[Target, ...]:
+        """The jump hosts before a target, the one that is reached first in front. Raises ConnectError for a circle."""
+        return self._routes.chain(target)
 
     def known_hosts(self, route: Route) -> KnownHosts:
         """The known_hosts files that hold for a host, read once per run."""
@@ -153,24 +132,92 @@ class Connector:
         named = (*own, *self.options.identity_files, *route.lookup.identity_files)
         defaults = () if named else tuple(Path.home() / ".ssh" / name for name in DEFAULT_NAMES)
         agent = self.options.agent if route.lookup.agent is None else route.lookup.agent
-        return Offers(self._ring, tuple(dict.fromkeys(named)), agent, defaults, only=route.lookup.identities_only)
+        return Offers(
+            self._ring,
+            tuple(dict.fromkeys(named)),
+            agent,
+            defaults,
+            only=route.lookup.identities_only,
+            certificates=route.lookup.certificates,
+            own=own,
+        )
+
+    def _password(self, target: Target) -> Password | None:
+        return target.password or self.options.password
+
+    def _connect(self, target: Target, behind: str | None = None) -> Connection:
+        """Log in on one hop; `behind` is the host for whose sake, when it is a jump host."""
+        route = self.route(target)
+        known = self.known_hosts(route)
+        offers = self._offers(target, route)
+        offers.unlock(password=self._password(target) is not None)
+        trust = Trust(self._trust, behind or target.name, target.name)
+
+        def ask(transport: Transport) -> None:
+            transport.prefer(known.types(route.names), certified=bool(known.authorities(route.names)))
+
+        with self._handshake(target, route, ask) as (transport, deadline):
+            check(known, route.names, target.name, transport, trust)
+            Login(transport, target.name, route.user, offers, self._password(target), deadline).run()
+            transport.watch(self.options.keepalive, self.options.keepalive_count)
+        if target.sudo_password is None:
+            target = replace(target, sudo_password=self.options.sudo_password)
+        connection = Connection(target, route.user, transport, self._forget)
+        with self._lock:
+            self._open.add(connection)
+        return connection
+
+    def _shown(self, target: Target, ask: Callable[[Transport], None]) -> Shown | None:
+        """What a host shows in a key exchange that is asked for by `ask`; None when it has nothing of the kind."""
+        self._routes.chain(target)
+        try:
+            with self._handshake(target, self.route(target), ask) as (transport, _):
+                shown = Shown.by(transport)
+                transport.hang_up()
+                return shown
+        except NoSuchKeyError:
+            return None
 
     @contextlib.contextmanager
     def _handshake(
-        self, target: Target, route: Route, deadline: float, prefer: tuple[str, ...], only: str | None = None
-    ) -> Iterator[Transport]:
-        """A transport after the key exchange; hung up again when what is done with it fails."""
-        left = max(0.1, deadline - time.monotonic())
-        connected = open_socket(target.name, route.host, route.port, left, self.options.dial)
-        tune(connected, self.options.keepalive * self.options.keepalive_count)
-        transport = Transport(Wire(connected))
+        self, target: Target, route: Route, ask: Callable[[Transport], None]
+    ) -> Iterator[tuple[Transport, float]]:
+        """A transport after the key exchange, and the deadline (monotonic) for what follows.
+
+        Hung up again when what is done with it fails. The time for the jump hosts before it does not count.
+        """
+        wire, deadline = self._wire(target, route)
+        transport = Transport(wire)
         try:
-            if only:
-                transport.only(only)
-            else:
-                transport.prefer(prefer)
+            ask(transport)
             negotiate(transport, route.where(target.name), deadline)
-            yield transport
+            yield transport, deadline
         except BaseException:
             transport.hang_up()
             raise
+
+    def _wire(self, target: Target, route: Route) -> tuple[Wire, float]:
+        """What leads to a host: a socket, a channel through the jump host before it, or a proxy command."""
+        limit = self.options.connect_timeout
+        if route.before:
+            self._jumps.reach(route.before, target.name)
+            deadline = time.monotonic() + limit
+            return Wire(self._jumps.channel(route.before, target, route, deadline, limit)), deadline
+        deadline = time.monotonic() + limit
+        if route.command:
+            return self._through_command(target, route.command), deadline
+        connected = open_socket(target.name, route.host, route.port, limit, self.options.dial)
+        tune(connected, self.options.keepalive * self.options.keepalive_count)
+        return Wire(connected), deadline
+
+    def _through_command(self, target: Target, text: str) -> Wire:
+        if self.options.dial:
+            raise ConnectError(
+                f"{target.name}: is reached by a ProxyCommand, which can't run inside a lab",
+                why=f"It reads  {text}",
+                hint="Name a jump host in its place:  hakit: {ssh: {jump: [BASTION]}}",
+            )
+        try:
+            return CommandWire(Command(text))
+        except OSError as error:
+            raise ConnectError(f"{target.name}: its ProxyCommand can't be started: {error.strerror}") from error

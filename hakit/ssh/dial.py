@@ -6,6 +6,7 @@ import errno
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hakit.errors import ConnectError
@@ -15,13 +16,50 @@ if TYPE_CHECKING:
 
 _Address = tuple[socket.AddressFamily, Any]  # the form of an address depends on its family
 
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """What an error of the network means, why it may be so, and what to do."""
+
+    what: str
+    why: str
+    hint: str
+
+
 _REASONS = {
-    errno.ECONNREFUSED: ("connection refused", "No sshd listens there, or a firewall rejects it."),
-    errno.EHOSTUNREACH: ("no route to the host", "It is off or gone, or no router knows the way."),
-    errno.ENETUNREACH: ("network unreachable", "This machine has no route to that network."),
-    errno.ETIMEDOUT: ("no answer", "It is off, or a firewall drops the packets."),
-    errno.ECONNRESET: ("connection reset", "The host or a firewall broke the connection off."),
+    errno.ECONNREFUSED: _Reason(
+        "connection refused",
+        "No sshd listens there, or a firewall rejects it.",
+        "Check ansible_port, and on the host  systemctl status ssh",
+    ),
+    errno.EHOSTUNREACH: _Reason(
+        "no route to the host",
+        "It is off or gone, or no router knows the way.",
+        "Check that it is switched on, its cable, and ansible_host.",
+    ),
+    errno.ENETUNREACH: _Reason(
+        "network unreachable",
+        "This machine has no route to that network.",
+        "Is a VPN down? A host that is reached through another needs  hakit: {ssh: {jump: [BASTION]}}",
+    ),
+    errno.ETIMEDOUT: _Reason(
+        "no answer",
+        "It is off, or a firewall drops the packets.",
+        "Check that it is switched on, ansible_host, and the firewalls on the way.",
+    ),
+    errno.ECONNRESET: _Reason(
+        "connection reset",
+        "The host or a firewall broke the connection off.",
+        "Check ansible_port, and what listens there.",
+    ),
 }
+_THROUGH = {
+    "connection refused": errno.ECONNREFUSED,
+    "no route to host": errno.EHOSTUNREACH,
+    "network is unreachable": errno.ENETUNREACH,
+    "connection timed out": errno.ETIMEDOUT,
+}
+"""What sshd says of a connection that it could not make for us: the C library's words, in English."""
 
 
 def direct(host: str, port: int, timeout: float) -> socket.socket:
@@ -63,10 +101,30 @@ def unreachable(name: str, host: str, port: int, error: OSError, timeout: float)
             hint=f"Set ansible_host of {name} to its address, or mend the name.",
         )
     code = errno.ETIMEDOUT if isinstance(error, TimeoutError) else error.errno
-    what, why = _REASONS.get(code or 0, (error.strerror or str(error) or "can't connect", None))
-    if code == errno.ETIMEDOUT:
-        what = f"no answer within {timeout:.3g} s"
-    return ConnectError(f"{where}: {what}", why=why)
+    reason = _REASONS.get(code or 0)
+    if reason is None:
+        return ConnectError(f"{where}: {error.strerror or error or 'the connection can not be opened'}")
+    what = f"no answer within {timeout:.3g} s" if code == errno.ETIMEDOUT else reason.what
+    return ConnectError(f"{where}: {what}", why=reason.why, hint=reason.hint)
+
+
+def refused_by_jump(name: str, host: str, port: int, said: str, jump: str) -> ConnectError:
+    """The ConnectError for a host that the jump host before it could not reach, from what its sshd says of that."""
+    words = said.lower()
+    code = next((code for text, code in _THROUGH.items() if text in words), None)
+    where = f"{name}: {place(name, host, port)}"
+    if code:
+        reason = _REASONS[code]
+        return ConnectError(f"{where}: {reason.what}", why=f"{reason.why} (Seen from {jump}.)", hint=reason.hint)
+    if "name" in words or "resolv" in words:
+        return ConnectError(
+            f"{where}: no such name on {jump}",
+            why=f"{jump} looks {host} up itself and finds no address: {said}",
+            hint=f"Set ansible_host of {name} to an address as {jump} sees it.",
+        )
+    return ConnectError(
+        f"{where}: {jump} can't reach it", why=said or None, hint=f"Check ansible_host and ansible_port of {name}."
+    )
 
 
 def place(name: str, host: str, port: int) -> str:

@@ -1,7 +1,7 @@
 """The keys that hosts are known by: OpenSSH's known_hosts files, read once per run.
 
 The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT": plain, hashed and wildcard names, `[host]:port`, negation,
-`@revoked`. `@cert-authority` lines are understood and skipped: host certificates are not checked yet.
+`@revoked`, `@cert-authority`.
 """
 
 from __future__ import annotations
@@ -70,21 +70,27 @@ class Entry:
     names: tuple[str, ...]
     key: PublicKey
     revoked: bool = False
+    authority: bool = False
 
     @property
     def place(self) -> str:
         """`file:line`."""
         return f"{self.file}:{self.line}"
 
+    @property
+    def plain(self) -> bool:
+        """Whether the line has no marker: its key is the host's own."""
+        return not self.revoked and not self.authority
+
     def matches(self, name: str) -> bool:
         """Whether the line speaks of this name; a negated pattern that matches overrules all others."""
         found = False
         for pattern in self.names:
             if pattern.startswith("!"):
-                if _wildcard(pattern[1:].lower()).fullmatch(name):
+                if wildcard(pattern[1:].lower()).fullmatch(name):
                     return False
             elif not found:
-                found = _hashed(pattern, name) or bool(_wildcard(pattern.lower()).fullmatch(name))
+                found = _hashed(pattern, name) or bool(wildcard(pattern.lower()).fullmatch(name))
         return found
 
 
@@ -127,13 +133,13 @@ class KnownHosts:
         The first file with an entry of the key's type decides, a revocation anywhere overrules it. A key known only
         under the bare name (no port) is accepted, as OpenSSH does, but never called changed.
         """
-        revoked = tuple(e for e in self._entries(names) if e.revoked and e.key == key)
+        revoked = self.revoked(names, key)
         if revoked:
             return Verdict("revoked", revoked)
         others: list[Entry] = []
         for name in names:
             for file in self._files:
-                entries = [entry for entry in file.lookup(name) if not entry.revoked]
+                entries = [entry for entry in file.lookup(name) if entry.plain]
                 same_type = tuple(entry for entry in entries if entry.key.type == key.type)
                 if any(entry.key == key for entry in same_type):
                     return Verdict("known", tuple(entry for entry in same_type if entry.key == key))
@@ -144,7 +150,15 @@ class KnownHosts:
 
     def types(self, names: Sequence[str]) -> tuple[str, ...]:
         """The types of key that a host is known by, in the order of the files."""
-        return tuple(dict.fromkeys(entry.key.type for entry in self._entries(names) if not entry.revoked))
+        return tuple(dict.fromkeys(entry.key.type for entry in self._entries(names) if entry.plain))
+
+    def authorities(self, names: Sequence[str]) -> tuple[Entry, ...]:
+        """The `@cert-authority` lines that hold for a host."""
+        return tuple(entry for entry in self._entries(names) if entry.authority)
+
+    def revoked(self, names: Sequence[str], key: PublicKey) -> tuple[Entry, ...]:
+        """The `@revoked` lines that speak of a key, be it a host's or an authority's."""
+        return tuple(entry for entry in self._entries(names) if entry.revoked and entry.key == key)
 
     def _entries(self, names: Sequence[str]) -> Iterator[Entry]:
         for name in names:
@@ -218,16 +232,18 @@ def _read(path: Path) -> _File:
 
 
 def _parse(path: Path, number: int, line: str) -> Entry | None:
-    """The entry on a line; None for a comment, a certificate authority, and what OpenSSH would skip as damaged."""
+    """The entry on a line; None for a comment and for what OpenSSH would skip as damaged."""
     fields = line.split()
     if not fields or fields[0].startswith("#"):
         return None
     marker = fields.pop(0) if fields[0].startswith("@") else None
-    if marker not in (None, "@revoked") or len(fields) < _NAMES_AND_KEY:
+    if marker not in (None, "@revoked", "@cert-authority") or len(fields) < _NAMES_AND_KEY:
         return None
     key = PublicKey.parse(fields[1], fields[2])
     names = tuple(name for name in fields[0].split(",") if name)
-    return Entry(path, number, names, key, revoked=marker is not None) if key and names else None
+    if not key or not names:
+        return None
+    return Entry(path, number, names, key, revoked=marker == "@revoked", authority=marker == "@cert-authority")
 
 
 def _hashed(pattern: str, name: str) -> bool:
@@ -242,6 +258,6 @@ def _hashed(pattern: str, name: str) -> bool:
 
 
 @cache
-def _wildcard(pattern: str) -> re.Pattern[str]:
-    """OpenSSH's patterns know `*` and `?` only; brackets are literal, they stand around a host with a port."""
+def wildcard(pattern: str) -> re.Pattern[str]:
+    """A pattern of OpenSSH as an expression: `*` and `?` only; brackets are literal, as around a host with a port."""
     return re.compile("".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern), re.DOTALL)

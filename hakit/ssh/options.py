@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
+    from hakit.ssh.password import Password
+
 Dialer = Callable[[str, int, float], "socket.socket"]
 """Opens a connected TCP socket to (address, port) within a timeout in seconds; raises OSError when it can't."""
 
@@ -21,8 +23,11 @@ class Target:
 
     `name` is what messages call it, `host` the address or name to dial (or an alias of ssh_config). What is None is
     taken from ssh_config, else from OpenSSH's defaults; what is set here wins over ssh_config. `become` says whether a
-    user other than root becomes root by sudo; `sudo_password` is called when sudo asks for a password, and raises
-    LoginError where nobody can be asked.
+    user other than root becomes root by sudo. `password` is used where sshd wants one, `sudo_password` is called when
+    sudo asks for one; calling them raises SecretError where a secret can't be had.
+
+    `jump` are the hosts on the way, the first is reached directly (or as its own `jump` says); empty: no jump even
+    where ssh_config has one. `proxy_command` is used in its place, as ssh_config's ProxyCommand.
     """
 
     name: str
@@ -32,6 +37,9 @@ class Target:
     key_file: str | None = None
     become: bool = True
     sudo_password: Callable[[], str] | None = None
+    password: Password | None = None
+    jump: tuple[Target, ...] | None = None
+    proxy_command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +49,13 @@ class Options:
     `user` logs in where neither the target nor ssh_config names one (None: the local user). `pinned` is hakit's own
     known_hosts file, read before `known_hosts`: the first file that knows a host's key of a type decides. `config` and
     `system_config` are ssh_config files (None: not read). `identity_files` are offered before those of ssh_config,
-    `agent` is the socket of an SSH agent. `dial` opens the sockets (None: this machine's own network).
+    `agent` is the socket of an SSH agent. `dial` opens the sockets (None: this machine's own network). `password` and
+    `sudo_password` serve targets that bring none. `passphrase` asks for the one of an encrypted key file, given the
+    file and whether an answer before was wrong; None when nobody can be asked.
 
-    `connect_timeout` (seconds) bounds everything from the name lookup to the login. After `keepalive` quiet seconds the
-    host is asked for a sign of life; after `keepalive_count` unanswered questions the connection counts as lost.
+    `connect_timeout` (seconds) bounds everything from the name lookup to the login, at each hop of a way through jump
+    hosts anew. After `keepalive` quiet seconds the host is asked for a sign of life; after `keepalive_count` unanswered
+    questions the connection counts as lost.
     """
 
     user: str | None = None
@@ -55,6 +66,9 @@ class Options:
     identity_files: tuple[Path, ...] = ()
     agent: str | None = None
     dial: Dialer | None = None
+    password: Password | None = None
+    sudo_password: Callable[[], str] | None = None
+    passphrase: Callable[[Path, bool], str | None] | None = None
     connect_timeout: float = 10.0
     keepalive: float = 4.0
     keepalive_count: int = 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hakit.ssh.handshake import judge
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,10 +38,16 @@ class HostScan:
 def scan(connector: Connector, target: Target, *, everything: bool = False) -> HostScan:
     """The keys of a host: of the types it is known by, or all where that says nothing or `everything` is asked.
 
-    One connection per type, none goes as far as a login. Raises ConnectError.
+    One connection per type, none goes as far as a login there; jump hosts before it are logged in on. A host whose
+    certificate holds shows the key of that alone. Raises ConnectError.
     """
     route = connector.route(target)
     known = connector.known_hosts(route)
+    if known.authorities(route.names) and not everything:
+        shown = connector.certified(target)
+        verdict = judge(known, route.names, shown)[0] if shown else None
+        if shown and verdict and verdict.standing == "known":
+            return HostScan(target.name, route.names, (Scanned(shown.key, verdict),))
     types = [] if everything else [name for name in KEY_TYPES if name in known.types(route.names)]
     keys = _ask(connector, target, types) or _ask(connector, target, KEY_TYPES)
     found = tuple(Scanned(key, known.check(route.names, key)) for key in keys)

@@ -17,19 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _POLL = 0.5  # seconds; paramiko's own 0.1 costs 10 wake-ups per host and second
+_GREETING = 255  # bytes; RFC 4253, 4.2: the longest identification line
 _LOG = logging.getLogger("paramiko")
 
 
-class Wire(socket.socket):
-    """A TCP socket that knows when its peer was last heard, and asks for a sign of life after a quiet while.
+class Wire:
+    """What an SSH transport runs over: bytes both ways, when the peer was last heard, how to break it off.
 
-    paramiko's keepalive asks for no answer and never gives up; this one does both. `lost` is what broke the connection.
+    paramiko's keepalive asks for no answer and never gives up; this one does both. `lost` is what broke the connection,
+    `first` what the peer said first.
     """
 
-    def __init__(self, connected: socket.socket) -> None:
-        """Take over a connected socket; the one given is of no use afterwards."""
-        super().__init__(connected.family, connected.type, connected.proto, fileno=connected.detach())
+    def __init__(self, carrier: socket.socket | paramiko.Channel) -> None:
+        """Take over a connected socket, or a channel through a jump host."""
+        self.carrier = carrier
         self.lost: str | None = None
+        self.first = b""
         self._ask: Callable[[], None] | None = None
         self._interval = 0.0
         self._limit = 0
@@ -41,15 +44,39 @@ class Wire(socket.socket):
         self._interval, self._limit, self._ask = interval, limit, ask
         self._heard, self._asked = time.monotonic(), 0
 
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+    def recv(self, size: int) -> bytes:
         """As a socket does. Raises ConnectionAbortedError when the peer answers no more."""
         try:
-            data = super().recv(bufsize, flags)
+            data = self.carrier.recv(size)
         except TimeoutError:
             self._quiet()
             raise
+        if len(self.first) < _GREETING:
+            self.first += data[: _GREETING - len(self.first)]
         self._heard, self._asked = time.monotonic(), 0
         return data
+
+    def said(self) -> str | None:
+        """What whatever carries the bytes says of itself; None for a plain connection."""
+        return None
+
+    def send(self, data: bytes) -> int:
+        """As a socket does."""
+        return self.carrier.send(data)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """As a socket does."""
+        self.carrier.settimeout(seconds)
+
+    def close(self) -> None:
+        """Let go of it."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self.carrier.close()
+
+    @property
+    def _closed(self) -> bool:
+        """What paramiko asks of its socket when the program ends."""
+        return bool(self.carrier.closed if isinstance(self.carrier, paramiko.Channel) else self.carrier.fileno() < 0)
 
     def _quiet(self) -> None:
         if self._ask is None or time.monotonic() < self._heard + self._interval * (self._asked + 1):
@@ -62,8 +89,11 @@ class Wire(socket.socket):
 
     def hang_up(self) -> None:
         """Break the connection off, so that whoever reads it wakes at once."""
+        if isinstance(self.carrier, paramiko.Channel):
+            self.close()
+            return
         with contextlib.suppress(OSError):
-            self.shutdown(socket.SHUT_RDWR)
+            self.carrier.shutdown(socket.SHUT_RDWR)
 
 
 class _Packetizer(Packetizer):
@@ -77,13 +107,21 @@ class Transport(paramiko.Transport):
     """An SSH transport over a Wire."""
 
     _active_check_timeout = _POLL
+    _certified = False
 
     def __init__(self, wire: Wire) -> None:
-        super().__init__(wire, packetizer_class=_Packetizer)
+        super().__init__(wire, packetizer_class=_Packetizer)  # type: ignore[arg-type] # all of a socket that it uses
         self.wire = wire
 
-    def prefer(self, types: tuple[str, ...]) -> None:
-        """Ask for host keys of these types first, as OpenSSH does for a host it knows."""
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms of host keys to ask for; paramiko itself would always ask for certificates too, last."""
+        plain = tuple(self.get_security_options().key_types)
+        return (*(f"{name}-cert-v01@openssh.com" for name in plain), *plain) if self._certified else plain
+
+    def prefer(self, types: tuple[str, ...], *, certified: bool) -> None:
+        """Ask for host keys of these types first, as OpenSSH does for a host it knows; for certificates before all."""
+        self._certified = certified
         wanted = [name for known in types for name in signature_algorithms(known)]
         options = self.get_security_options()
         usual = options.key_types

@@ -39,6 +39,12 @@ CASES = {
     "comments": ("# a\n   # b\nHost web1 # the first\n Port 22022 # ours\n", ["web1"]),
     "unknown keywords": ("Host *\n SendEnv LANG\n ServerAliveInterval 5\n Port 77\n", ["x"]),
     "case": ("hOsT web1\n pOrT 5\n", ["web1"]),
+    "proxy jump": (
+        "Host web1\n ProxyJump a,b@c:9\nHost db1\n ProxyJump none\nHost *\n ProxyJump z\n",
+        ["web1", "db1", "x"],
+    ),
+    "proxy command": ("Host web1\n ProxyCommand ssh -W %h:%p gate\nHost *\n ProxyJump z\n", ["web1", "x"]),
+    "proxy none first": ("Host web1\n ProxyCommand none\nHost *\n ProxyJump z\n", ["web1", "x"]),
     "included": ("Include more\nHost *\n User last\n", ["web1", "db1"]),
     "included inside a host": ("Host web1\n Include more\nHost *\n User last\n", ["web1", "db1", "inner"]),
     "include globs": ("Include conf.d/*.conf none/*\n", ["web1", "db1"]),
@@ -94,6 +100,10 @@ def test_a_host_is_understood_as_openssh_understands_it(name: str, home: Path) -
         if found.identity_files:
             identities = [str(Path(os.path.expandvars(file)).expanduser()) for file in theirs["identityfile"]]
             assert [str(path) for path in found.identity_files] == [_tokens(file, found, host) for file in identities]
+        kind = found.proxy.keyword.lower() if found.proxy else ""
+        for keyword in ("proxyjump", "proxycommand"):
+            printed = [value for value in theirs.get(keyword, ["none"]) if value != "none"]
+            assert printed == ([found.proxy.written] if found.proxy and kind == keyword else [])
         if found.user_known_hosts:
             files = shlex.split(theirs["userknownhostsfile"][0])
             assert [str(path) for path in found.user_known_hosts] == [str(Path(file).expanduser()) for file in files]
@@ -141,19 +151,24 @@ def test_what_the_inventory_says_counts_for_match(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "proxy"),
+    ("lines", "keyword", "text"),
     [
-        ("ProxyJump bastion", ("ProxyJump", "bastion")),
-        ("ProxyCommand nc -x proxy:1080 %h %p", ("ProxyCommand", "nc -x proxy:1080 %h %p")),
-        ("ProxyJump none", None),
-        ("ProxyCommand none", None),
+        ("ProxyJump bastion", "ProxyJump", "bastion"),
+        ("ProxyJump %r@gate-%h:22%p", "ProxyJump", "me@gate-x:2222"),
+        ("ProxyCommand nc -x proxy:1080 %h %p # %n%%", "ProxyCommand", "nc -x proxy:1080 x 22 # x%"),
+        ("ProxyJump one\n  ProxyCommand two", "ProxyJump", "one"),
+        ("ProxyCommand two\n  ProxyJump one", "ProxyCommand", "two"),
     ],
 )
-def test_proxies_are_noticed(home: Path, line: str, proxy: tuple[str, str] | None) -> None:
-    found = config(home, f"Host *\n  {line}\n").lookup("x").proxy
-    assert (found and (found[0], found[1].text)) == proxy
-    if found:
-        assert found[1].place == f"{home}/.ssh/config:2"
+def test_the_first_proxy_counts_with_its_tokens_and_place(home: Path, lines: str, keyword: str, text: str) -> None:
+    found = config(home, f"Host *\n  {lines}\n").lookup("x", user="me").proxy
+    assert found
+    assert (found.keyword, found.text, found.place) == (keyword, text, f"{home}/.ssh/config:2")
+
+
+@pytest.mark.parametrize("lines", ["ProxyJump none\nProxyCommand nc", "ProxyCommand none\nProxyJump a"])
+def test_none_switches_both_kinds_of_proxy_off(home: Path, lines: str) -> None:
+    assert config(home, lines + "\n").lookup("x").proxy is None
 
 
 @pytest.mark.parametrize(
