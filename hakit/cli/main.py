@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": "hakit.cli.plan:plan",
     "apply": "hakit.cli.apply:apply",
     "verify": "hakit.cli.verify:verify",
+    "status": "hakit.cli.status:status",
     "maintenance": "hakit.cli.maintenance:maintenance",
     "reboot": "hakit.cli.reboot:reboot",
     "upgrade": "hakit.cli.upgrade:upgrade",
