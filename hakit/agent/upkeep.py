@@ -27,7 +27,8 @@ NAMED = 5  # names in one reason
 def upkeep(work: Work, *, refresh: bool, packages: Iterable[str] = ()) -> dict[str, Any]:
     """Reasons for a reboot, services that run replaced code, packages that apt would upgrade.
 
-    `packages` are those whose installed versions are asked for. `refresh` asks the package sources first. Raises Failure when they can't be read, or apt can't tell.
+    `packages` are those whose installed versions are asked for. `refresh` asks the package sources first. Raises
+    Failure when they can't be read, or apt can't tell.
     """
     if refresh:
         _update(work)
