@@ -102,8 +102,10 @@ class Rolling:
         return self.outcome
 
     def _ready(self) -> list[Step]:
+        """The steps that may begin now; more than there are workers would begin after an interrupt."""
         busy = {*self._waiting, *self._running}
-        return [step for step in self._waiting.values() if not step.after & busy]
+        ready = [step for step in self._waiting.values() if not step.after & busy]
+        return ready[: self._run.scope.forks - len(self._running)]
 
     def _settle(self, step: Step, result: HostResult) -> None:
         self.outcome.add(step.host, result)
