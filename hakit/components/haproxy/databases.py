@@ -87,8 +87,11 @@ def immortal_worker(site: Site, components: Components) -> Iterator[Finding]:
 def impatient_proxy(site: Site, components: Components) -> Iterator[Finding]:
     """Idle times of database proxies that are shorter than those of client pools."""
     del components
+    databases: dict[str, set[str | int]] = {}
+    for host, path, _ in _databases(site):
+        databases.setdefault(host.name, set()).add(path[-1])
     for host, settings in configured(site, "haproxy", HaproxySettings):
-        pools = {path[-1] for owner, path, _ in _databases(site) if owner is host}
+        pools = databases.get(host.name, set())
         default = settings.defaults.timeouts.idle
         for kind, name, proxy in (*view.fronts(settings), *view.pools(settings)):
             leads_there = name in pools or getattr(proxy, "backend", None) in pools
@@ -96,7 +99,7 @@ def impatient_proxy(site: Site, components: Components) -> Iterator[Finding]:
                 own = getattr(proxy.timeouts, key)
                 value = default if own is None else own
                 if 0 < value < IDLE:
-                    path: Path = ("defaults", "timeouts", "idle") if own is None else (kind, name, "timeouts", key)
+                    path = ("defaults", "timeouts", "idle") if own is None else (kind, name, "timeouts", key)
                     message = f"{name} cuts connections that are idle for {view.clock(value)}; client pools keep theirs"
                     yield Finding(host, ("haproxy", *path), f"{message} up to 30m", write=f"{path[-1]}: 1h")
 

@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup, Tier
-from hakit.components.haproxy import view
-from hakit.components.haproxy.resources import HEALTH_PATH
-from hakit.components.haproxy.settings import Listen, bind_address
+from hakit.components.haproxy import clients, view
+from hakit.components.haproxy.paths import HEALTH_PATH
+from hakit.components.haproxy.settings import bind_address
+from hakit.components.once import once_per_site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from hakit.components.haproxy.settings import Frontend, Pool
+    from hakit.components.haproxy.settings import Pool
     from hakit.inventory.model import Host, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Where the balancers beside a host ask whether its HAProxy works: its address, and theirs.
+
+    `address` is empty where they can't: there are none, or a host is known by name, or the port is taken.
+    """
+
+    address: str = ""
+    peers: tuple[str, ...] = ()
 
 
 def groups(site: Site) -> Iterator[RedundancyGroup]:
     """The servers of each pool that are hosts of the inventory, and the balancers that bind the same address."""
     yield from _pools(site)
     yield from _balancers(site)
+
+
+def health(site: Site, host: Host) -> Health:
+    """Who may ask a host's HAProxy whether it works: whoever shares an address, or a pool's work, with it."""
+    if len(view.sharing(site)[host.name]) < 2 or not view.is_specific(host.address) or _taken(host):  # noqa: PLR2004
+        return Health()
+    names = view.sharing(site)[host.name] | _fellows(site).get(host.name, frozenset())
+    peers = (other.address for name, other in site.hosts.items() if name in names)
+    return Health(host.address, tuple(dict.fromkeys(address for address in peers if view.is_ip(address))))
+
+
+def _taken(host: Host) -> bool:
+    """Whether HAProxy listens on the host's health port for something else."""
+    settings = view.settings_of(host)
+    binds = [bind for _, _, front in view.fronts(settings) for bind in front.bind]
+    binds += [settings.stats.bind] if settings.stats else []
+    places = {bind_address(bind) for bind in binds} | {(host.address, settings.peers_port)}
+    return any(port == settings.health_port and not view.is_loopback(address) for address, port in places)
+
+
+@once_per_site
+def _fellows(site: Site) -> Mapping[str, frozenset[str]]:
+    """The hosts that are servers of a pool together with a host, by its name."""
+    found: dict[str, set[str]] = {}
+    for _, _, pool in view.every_pool(site):
+        names = {server.name for server in pool.servers if server.name in site.hosts}
+        for name in names:
+            found.setdefault(name, set()).update(names)
+    return {name: frozenset(others) for name, others in found.items()}
 
 
 def tiers(site: Site) -> Iterator[Tier]:
@@ -30,7 +72,7 @@ def tiers(site: Site) -> Iterator[Tier]:
         settings = view.settings_of(host)
         by_name = {name: (kind, pool) for kind, name, pool in view.pools(settings)}
         for _, name, front in view.fronts(settings):
-            for target in _targets(name, front):
+            for target in clients.targets(name, front):
                 if target not in by_name:
                     continue
                 kind, pool = by_name[target]
@@ -43,50 +85,54 @@ def tiers(site: Site) -> Iterator[Tier]:
                         yield Tier(address, names, host, ("haproxy", kind, target))
 
 
-def _targets(name: str, front: Frontend | Listen) -> list[str]:
-    """The names of the pools that a front leads to."""
-    if isinstance(front, Listen):
-        return [name]
-    return list(dict.fromkeys([front.backend, *(route.backend for route in front.routes)]))
-
-
 def _pools(site: Site) -> Iterator[RedundancyGroup]:
     """One group for equal pools of several balancers; each balancer asks the servers as its checks do."""
-    found: dict[tuple[str, tuple[str, ...]], dict[str, list[Probe]]] = {}
-    for host in site.running("haproxy"):
-        for _, name, pool in view.pools(view.settings_of(host)):
-            servers = [one for one in view.servers(site, pool) if one.name in site.hosts]
-            if len(servers) > 1:
-                probes = found.setdefault((name, tuple(one.name for one in servers)), {one.name: [] for one in servers})
-                for server in servers:
-                    probes[server.name].append(_probe(host, pool, server))
-    for (name, members), probes in found.items():
-        asked = {member: tuple(dict.fromkeys(probes[member])) for member in members}
-        yield RedundancyGroup(f"haproxy pool {name}", "haproxy", members, asked)
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[Host, view.PoolView]]] = {}
+    for host, _, pool in view.every_pool(site):
+        members = tuple(server.name for server in pool.servers if server.name in site.hosts)
+        if len(members) > 1:
+            found.setdefault((pool.name, members), []).append((host, pool))
+    for (name, members), pools in found.items():
+        probes: dict[str, tuple[Probe, ...]] = dict.fromkeys(members, ())
+        for host, pool in pools:
+            for server in pool.servers:
+                if server.name in probes:
+                    probes[server.name] += (_probe(host, pool.settings, server),)
+        yield RedundancyGroup(
+            name=f"haproxy pool {name}",
+            component="haproxy",
+            hosts=members,
+            probes=probes,
+            keep=max(pool.settings.keep for _, pool in pools),
+            service=clients.of_pool(site, name, [host for host, _ in pools], members),
+        )
 
 
 def _probe(host: Host, pool: Pool, server: view.ServerView) -> Probe:
-    address = f"[{server.address}]" if server.bracketed else server.address
     port = pool.check.port or server.port
     if pool.check.http:
-        return Probe(kind="http", target=f"http://{address}:{port}{pool.check.http}", seen_from=host.name)
-    return Probe(kind="tcp", target=f"{address}:{port}", seen_from=host.name)
+        url = f"http://{view.endpoint(server.address, port)}{pool.check.http}"
+        return Probe(kind="http", target=url, seen_from=host.name)
+    return Probe(kind="tcp", target=view.endpoint(server.address, port), seen_from=host.name)
 
 
 def _balancers(site: Site) -> Iterator[RedundancyGroup]:
-    found: dict[tuple[str, int], list[Host]] = {}
-    for host in site.running("haproxy"):
-        for _, _, front in view.fronts(view.settings_of(host)):
-            for bind in front.bind:
-                address, port = bind_address(bind)
-                if view.is_specific(address) and host not in found.setdefault((address, port), []):
-                    found[address, port].append(host)
-    for (address, port), hosts in found.items():
+    for (address, port), hosts in view.balancers(site).items():
         if len(hosts) > 1:
-            probes = {host.name: (_alive(host),) for host in hosts}
-            names = tuple(host.name for host in reversed(hosts))
-            yield RedundancyGroup(f"haproxy {address}:{port}", "haproxy", names, probes)
+            # Each is asked by the next one: what it says of itself proves nothing to its clients.
+            askers = zip(hosts, (*hosts[1:], hosts[0]), strict=True)
+            names = tuple(host.name for host in hosts)
+            yield RedundancyGroup(
+                name=f"haproxy {address}:{port}",
+                component="haproxy",
+                hosts=tuple(reversed(names)),
+                probes={host.name: (_alive(site, host, asker),) for host, asker in askers},
+                service=clients.of_address(site, hosts[0], (address, port), names),
+            )
 
 
-def _alive(host: Host) -> Probe:
-    return Probe(kind="http", target=f"http://127.0.0.1:{view.settings_of(host).health_port}{HEALTH_PATH}")
+def _alive(site: Site, host: Host, asker: Host) -> Probe:
+    address, port = health(site, host).address, view.settings_of(host).health_port
+    if address:
+        return Probe(kind="http", target=f"http://{view.endpoint(address, port)}{HEALTH_PATH}", seen_from=asker.name)
+    return Probe(kind="http", target=f"http://127.0.0.1:{port}{HEALTH_PATH}")

@@ -9,8 +9,24 @@ from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
-from hakit.components.haproxy import view
+from hakit.components.haproxy import redundancy, view
 from hakit.components.haproxy.databases import is_database
+from hakit.components.haproxy.paths import (
+    ADMIN_SOCKET,
+    CONFIG,
+    DRAIN_SCRIPT,
+    DRAINED,
+    DROP_IN,
+    HEALTH_PATH,
+    LASTING,
+    LIBRARY,
+    MASTER_SOCKET,
+    RELOAD_SCRIPT,
+    SEED,
+    STATE_FILE,
+    STATE_FOLDER,
+    UNIT,
+)
 from hakit.components.haproxy.settings import HaproxySettings
 
 if TYPE_CHECKING:
@@ -18,20 +34,6 @@ if TYPE_CHECKING:
 
     from hakit.agent.resources.base import Resource
     from hakit.components.base import HostContext
-
-UNIT = "haproxy.service"
-CONFIG = "/etc/haproxy/haproxy.cfg"
-LIBRARY = "/usr/local/lib/hakit"
-RELOAD_SCRIPT = f"{LIBRARY}/haproxy-reload"
-SEED = f"{LIBRARY}/haproxy-seed"
-"""What HAProxy believes of its servers at a fresh start."""
-DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-hakit.conf"
-ADMIN_SOCKET = "/run/haproxy/admin.sock"
-MASTER_SOCKET = "/run/haproxy-master.sock"
-"""Where Debian's unit lets the master listen (EXTRAOPTS of haproxy.service)."""
-STATE_FOLDER = "hakit-haproxy"
-STATE_FILE = f"/run/{STATE_FOLDER}/server-state"
-HEALTH_PATH = "/hakit-alive"
 
 VALIDATOR = Validator(
     argv=("/usr/sbin/haproxy", "-c", "-f", f"{{{CONFIG}}}"),
@@ -50,13 +52,17 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         "state_file": STATE_FILE,
         "state_folder": STATE_FOLDER,
         "seed": SEED,
+        "drained": DRAINED,
+        "drain_script": DRAIN_SCRIPT,
     }
     yield Package(package="haproxy", component=ctx.component)
-    yield Directory(path=LIBRARY, component=ctx.component)
+    for folder in (LIBRARY, LASTING, DRAINED):
+        yield Directory(path=folder, component=ctx.component)
     databases = [pool for _, pool in view.host_pools(ctx.site, ctx.host) if is_database(pool)]
     checked = [pool for pool in databases if pool.settings.check.enabled]
     yield ctx.file(SEED, ctx.template("haproxy-seed", databases=checked))
     yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
+    yield ctx.file(DRAIN_SCRIPT, ctx.template("haproxy-drained", **paths), mode=0o755)
     yield ctx.file(DROP_IN, ctx.template("drop-in", script=RELOAD_SCRIPT, **paths))
     nonlocal_binds = tuple((view.NONLOCAL[version], "1") for version in sorted(view.foreign_binds(ctx.host, settings)))
     if nonlocal_binds:
@@ -72,7 +78,11 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     yield Unit(
         unit=UNIT,
         reload_on=(CONFIG, DROP_IN),
-        after=("package:haproxy", f"files:{RELOAD_SCRIPT}", f"files:{SEED}", f"sysctl:{ctx.component}"),
+        after=(
+            "package:haproxy",
+            *(f"files:{path}" for path in (RELOAD_SCRIPT, DRAIN_SCRIPT, SEED)),
+            f"sysctl:{ctx.component}",
+        ),
         component=ctx.component,
     )
 
@@ -101,5 +111,6 @@ def _values(ctx: HostContext, settings: HaproxySettings) -> dict[str, object]:
         "maxconn": view.total_maxconn(settings),
         "hard_stop_after": None if stop is None else view.clock(stop),
         "health_path": HEALTH_PATH,
+        "health": redundancy.health(ctx.site, ctx.host),
         "clock": view.clock,
     }

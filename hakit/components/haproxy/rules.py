@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hakit.components.haproxy import view
 from hakit.components.haproxy.databases import DATABASE_RULES, is_database
-from hakit.components.haproxy.resources import ADMIN_SOCKET
+from hakit.components.haproxy.paths import ADMIN_SOCKET
 from hakit.components.haproxy.settings import HaproxySettings, bind_address
 from hakit.components.haproxy.view import every_pool
 from hakit.lint.rule import Finding, Upheld, configured, rule
@@ -259,6 +259,26 @@ def _clashes(host: Host, settings: HaproxySettings) -> Iterator[Finding]:
             yield Finding(host, ("haproxy", *path), message, write="another address or port")
 
 
+@rule(
+    "HP017",
+    "error",
+    reason="A pool that can't spare a server can't be changed without an outage, so hakit would refuse to.",
+    source="design: the rolling gate",
+)
+def keeps_all(site: Site, components: Components) -> Iterator[Finding]:
+    """Pools that are to keep as many servers as they have among the hosts of the inventory."""
+    del components
+    for host, path, pool in every_pool(site):
+        count = sum(server.name in site.hosts for server in pool.servers)
+        if "keep" in pool.settings.model_fields_set and pool.settings.keep >= count:
+            message = (
+                f"{pool.name} has {count} servers that hakit changes and is to keep {pool.settings.keep} of them: "
+            )
+            message += "none could ever be changed"
+            write = f"keep: {count - 1}" if count > 1 else "leave it out, or a second server"
+            yield Finding(host, (*path, "keep"), message, write=write)
+
+
 RULES = (
     *DATABASE_RULES,
     unchecked_server,
@@ -271,6 +291,7 @@ RULES = (
     unverified_server,
     wrong_cookie,
     clash_or_void,
+    keeps_all,
 )
 UPHELD = (
     Upheld(

@@ -159,6 +159,9 @@ class Pool(Settings):
     shutdown_sessions: bool | None = Field(
         default=None, description="Cut the sessions of a server that goes down; left out: yes for tcp, no for http."
     )
+    keep: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Servers that must serve while another one is changed; fewer than there are."
+    )
     timeouts: OwnTimeouts = Field(default_factory=OwnTimeouts, description="Timeouts other than the defaults'.")
     options: Line = Field(default="", description="HAProxy's own options for all servers, as they are.")
     extra: Lines = Field(default=(), description="Lines for this section, as they are.")
@@ -225,6 +228,9 @@ class HaproxySettings(Settings):
         default=(), description="Servers of the DNS for servers that are given by name."
     )
     peers_port: Port = Field(default=1024, description="Where balancers share their tables of clients.")
-    health_port: Port = Field(default=8404, description="On 127.0.0.1: answers while HAProxy works.")
+    health_port: Port = Field(
+        default=8404,
+        description="Answers while HAProxy works: on 127.0.0.1, and to the balancers of the same addresses.",
+    )
     stats: Stats | None = Field(default=None, description="The statistics page; left out: none.")
     extra: Lines = Field(default=(), description="Lines for HAProxy's section `global`, as they are.")

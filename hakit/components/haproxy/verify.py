@@ -8,7 +8,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from hakit.components.haproxy import view
-from hakit.components.haproxy.resources import ADMIN_SOCKET, CONFIG, HEALTH_PATH, UNIT
+from hakit.components.haproxy.paths import ADMIN_SOCKET, CONFIG, HEALTH_PATH, UNIT
 from hakit.components.haproxy.settings import bind_address
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from hakit.components.haproxy.settings import HaproxySettings, Listen, Server, bind_address
+from hakit.components.once import once_per_site
 from hakit.inventory.origin import Text, origin_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def is_specific(address: str) -> bool:
         return False
     ip = ipaddress.ip_address(address)
     return not (ip.is_unspecified or ip.is_loopback)
+
+
+def endpoint(address: str, port: int | None) -> str:
+    """Address and port in one word; IPv6 in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +237,33 @@ def host_pools(site: Site, host: Host) -> Iterator[tuple[Path, PoolView]]:
         yield ("haproxy", kind, name), pool_view(site, settings, name, pool, peers=False)
 
 
-def every_pool(site: Site) -> Iterator[tuple[Host, Path, PoolView]]:
+@once_per_site
+def every_pool(site: Site) -> tuple[tuple[Host, Path, PoolView], ...]:
     """Every pool of every balancer with the path of its settings."""
+    return tuple((host, path, pool) for host in site.running("haproxy") for path, pool in host_pools(site, host))
+
+
+@once_per_site
+def balancers(site: Site) -> Mapping[tuple[str, int], tuple[Host, ...]]:
+    """The hosts that bind each address and port, where that is an address of somebody; in inventory order."""
+    found: dict[tuple[str, int], dict[str, Host]] = {}
     for host in site.running("haproxy"):
-        for path, pool in host_pools(site, host):
-            yield host, path, pool
+        for _, _, front in fronts(settings_of(host)):
+            for bind in front.bind:
+                address, port = bind_address(bind)
+                if is_specific(address):
+                    found.setdefault((address, port), {})[host.name] = host
+    return {place: tuple(hosts.values()) for place, hosts in found.items()}
+
+
+@once_per_site
+def sharing(site: Site) -> Mapping[str, frozenset[str]]:
+    """The hosts that bind an address and port together with a host, itself included, by its name."""
+    found: dict[str, set[str]] = {host.name: {host.name} for host in site.running("haproxy")}
+    for hosts in balancers(site).values():
+        for host in hosts:
+            found[host.name].update(other.name for other in hosts)
+    return {name: frozenset(others) for name, others in found.items()}
 
 
 def total_maxconn(settings: HaproxySettings) -> int:
@@ -262,18 +290,9 @@ def partners(site: Site, host: Host, registry: Mapping[str, Component]) -> tuple
 
     They run HAProxy and share an address with it: one that a component keeps alive, or one that both bind.
     """
-    names = {host.name}
+    names = set(sharing(site)[host.name])
     for component in registry.values():
         for serving in component.serves(site):
             if host.name in serving.hosts:
-                names |= set(serving.hosts)
-    own = _shared_binds(host)
-    return tuple(
-        other for other in site.running("haproxy") if other.name in names or (own and own & _shared_binds(other))
-    )
-
-
-def _shared_binds(host: Host) -> frozenset[tuple[str, int]]:
-    settings = settings_of(host)
-    binds = (bind_address(bind) for _, _, front in fronts(settings) for bind in front.bind)
-    return frozenset((address, port) for address, port in binds if is_specific(address))
+                names.update(serving.hosts)
+    return tuple(other for other in site.running("haproxy") if other.name in names)

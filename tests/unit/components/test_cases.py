@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 COMPONENTS = discover()
-PROGRAMS = ("haproxy-reload", "keepalived-http")
+PROGRAMS = ("haproxy-reload", "haproxy-drained", "keepalived-http", "keepalived-notify")
 """Files that are the same for every inventory, with tests that run them."""
 HIDDEN = ("component", "after", "label", "files", "validate")
 

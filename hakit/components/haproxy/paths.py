@@ -1,0 +1,21 @@
+"""What HAProxy is called and where its files are on a host."""
+
+from __future__ import annotations
+
+UNIT = "haproxy.service"
+CONFIG = "/etc/haproxy/haproxy.cfg"
+LIBRARY = "/usr/local/lib/hakit"
+RELOAD_SCRIPT = f"{LIBRARY}/haproxy-reload"
+DRAIN_SCRIPT = f"{LIBRARY}/haproxy-drained"
+SEED = f"{LIBRARY}/haproxy-seed"
+"""What HAProxy believes of its servers at a fresh start."""
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/50-hakit.conf"
+ADMIN_SOCKET = "/run/haproxy/admin.sock"
+MASTER_SOCKET = "/run/haproxy-master.sock"
+"""Where Debian's unit lets the master listen (EXTRAOPTS of haproxy.service)."""
+STATE_FOLDER = "hakit-haproxy"
+STATE_FILE = f"/run/{STATE_FOLDER}/server-state"
+LASTING = "/var/lib/hakit-haproxy"
+DRAINED = f"{LASTING}/drained"
+"""Holds a file POOL:SERVER for each server that is out of service: what a fresh start would forget."""
+HEALTH_PATH = "/hakit-alive"
