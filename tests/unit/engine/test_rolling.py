@@ -1,0 +1,306 @@
+"""Steps carried out: what a failure, a gate that is closed, an interruption and a dead run do to the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from hakit.agent.actions import Action, Mark
+from hakit.agent.client import ActResult, ProbeResult
+from hakit.agent.probes import Probe
+from hakit.components.base import Order, RedundancyGroup, Withdrawal
+from hakit.engine import events, gate
+from hakit.engine.outcome import HostResult
+from hakit.engine.rolling import Limits, Rolling
+from hakit.engine.steps import Step
+from hakit.errors import AgentError
+from tests.unit.engine.sites import host, site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hakit.components.base import Component
+    from hakit.engine.run import Run
+
+HOSTS = ("web1", "web2", "web3")
+
+
+class Session:
+    """A host whose service is up or down; actions and marks are written down in the site's diary."""
+
+    def __init__(self, name: str, diary: list[str]) -> None:
+        self.host = host(name)
+        self.usable = True
+        self.serves = True
+        self.diary = diary
+
+    def ensure_lock(self) -> None:
+        if not self.usable:
+            raise AgentError(f"{self.host.name}: gone")
+
+    def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
+        if mark is not None:
+            self.diary.append(f"{self.host.name}: {'mark' if mark.kind else 'unmark'} {mark.host}")
+        self.diary += [f"{self.host.name}: {one.kind} {one.target}" for one in actions]
+        return tuple(ActResult(ok=True, detail="") for _ in actions)
+
+
+class Site:
+    """Three servers behind a balancer that drains them; `rolling` carries steps out on them."""
+
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+        self.events: list[events.Event] = []
+        self.sessions = {name: Session(name, self.diary) for name in (*HOSTS, "lb1")}
+        for name, session in self.sessions.items():
+            session.probe = self._probe  # type: ignore[attr-defined]  # answers for all
+            assert session.host.name == name
+        probes = {name: (Probe(kind="tcp", target=name, seen_from="lb1"),) for name in HOSTS}
+        self.groups: tuple[RedundancyGroup, ...] = (RedundancyGroup("pool", "haproxy", HOSTS, probes),)
+        self.drained = True
+
+    def _probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
+        return tuple(ProbeResult(self.sessions[one.target].serves, "refused", 0.0) for one in probes)
+
+    def withdraw(self, _: object, of: Any) -> Iterator[Withdrawal]:
+        if self.drained and of.name in HOSTS:
+            out, back = (Order("lb1", Action(kind=kind, target=of.name)) for kind in ("write", "remove"))
+            yield Withdrawal("pool", (out,), (back,))
+
+    def rolling(self, limits: Limits | None = None, idle: Sequence[str] = ()) -> Rolling:
+        component = cast("Component", SimpleNamespace(withdraw=self.withdraw))
+        scope = SimpleNamespace(
+            groups=lambda: self.groups,
+            site=site(*(one.host for one in self.sessions.values())),
+            components={"haproxy": component},
+            forks=4,
+            who="me",
+            run_id="run",
+        )
+        run = SimpleNamespace(scope=scope, sessions=self.sessions, sink=self.events.append, hang_up=lambda: None)
+        return Rolling(cast("Run", run), limits or Limits(), idle)
+
+    def told(self, kind: type[events.Event]) -> list[str]:
+        return [one.host for one in self.events if isinstance(one, kind)]
+
+    def worker(self, *failing: str) -> Callable[[Step], HostResult]:
+        def work(step: Step) -> HostResult:
+            self.diary.append(f"{step.host}: work")
+            return HostResult("failed", why="no") if step.host in failing else HostResult("changed", 1)
+
+        return work
+
+
+def in_order(*hosts: str, **fields: Any) -> list[Step]:
+    steps: list[Step] = []
+    for name in hosts:
+        after = frozenset({steps[-1].name}) if steps else frozenset()
+        steps.append(Step(name, after=after, gated=True, **fields))
+    return steps
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PAUSE", 0.001)
+    monkeypatch.setattr(gate, "PATIENCE", 0.2)
+
+
+@pytest.fixture
+def place() -> Site:
+    return Site()
+
+
+def test_a_member_is_out_of_its_duties_while_it_is_disrupted(place: Site) -> None:
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), place.worker())
+    assert outcome.good
+    assert place.diary == [
+        "web1: mark web1",
+        "lb1: mark web1",
+        "lb1: write web1",
+        "web1: work",
+        "web1: unmark web1",
+        "lb1: unmark web1",
+        "lb1: remove web1",
+    ]
+
+
+def test_a_reload_takes_nobody_out(place: Site) -> None:
+    assert place.rolling().execute(in_order("web1"), place.worker()).good
+    assert place.diary == ["web1: work"]
+
+
+def test_one_that_fails_stops_those_that_stand_in_for_it(place: Site) -> None:
+    outcome = place.rolling().execute(in_order(*HOSTS), place.worker("web1"))
+    assert {name: one.state for name, one in outcome.hosts.items()} == {
+        "web1": "failed",
+        "web2": "not started",
+        "web3": "not started",
+    }
+    assert place.told(events.NotStarted) == ["web2", "web3"]
+
+
+def test_one_that_does_not_serve_afterwards_has_failed_and_stays_out(place: Site) -> None:
+    def break_it(step: Step) -> HostResult:
+        place.sessions[step.host].serves = False
+        return HostResult("changed", 1)
+
+    outcome = place.rolling().execute(in_order("web1", "web2", disrupts=True), break_it)
+    assert outcome.hosts["web1"].state == "failed"
+    assert "does not serve" in outcome.hosts["web1"].why
+    assert outcome.hosts["web2"].state == "not started"
+    assert "web1: unmark web1" not in place.diary
+
+
+def test_one_that_fails_but_serves_comes_back(place: Site) -> None:
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), place.worker("web1"))
+    assert outcome.hosts["web1"].state == "failed"
+    assert place.diary[-1] == "lb1: remove web1"
+
+
+def test_the_last_one_that_serves_is_not_touched(place: Site) -> None:
+    place.sessions["web2"].serves = place.sessions["web3"].serves = False
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), place.worker())
+    assert outcome.hosts["web1"].state == "not started"
+    assert "would be left with 0 of 3" in outcome.hosts["web1"].why
+    assert place.diary == []
+
+
+def test_the_operator_may_overrule_the_gate(place: Site) -> None:
+    place.sessions["web2"].serves = place.sessions["web3"].serves = False
+    assert place.rolling(Limits(override="I know")).execute(in_order("web1", disrupts=True), place.worker()).good
+    (told,) = [one for one in place.events if isinstance(one, events.Overridden)]
+    assert told.reason == "I know"
+
+
+def test_a_host_in_maintenance_needs_no_gate_and_stays_out(place: Site) -> None:
+    for session in place.sessions.values():
+        session.serves = False
+    place.sessions["web2"].serves = True
+    assert place.rolling(idle=["web1"]).execute(in_order("web1", disrupts=True), place.worker()).good
+    assert place.diary == ["web1: work"]
+
+
+@pytest.mark.parametrize(("allowed", "state"), [(1, "not started"), (2, "changed"), (None, "changed")])
+def test_nothing_is_begun_once_enough_have_failed(place: Site, allowed: int | None, state: str) -> None:
+    place.groups = ()
+    rolling = place.rolling(Limits(max_fail=allowed))
+
+    def work(step: Step) -> HostResult:
+        if step.host == "web1":
+            return HostResult("failed", why="no")
+        while "web1" not in rolling.outcome.hosts:
+            time.sleep(0.001)
+        return HostResult("changed", 1)
+
+    outcome = rolling.execute([Step("web1"), Step("web2"), Step("lb1", after=frozenset({"web2"}))], work)
+    assert outcome.hosts["lb1"].state == state
+    assert outcome.hosts["lb1"].why == ("--max-fail 1 is reached" if allowed == 1 else "")
+
+
+def test_who_waits_for_a_step_that_failed_is_left_alone_whoever_it_is(place: Site) -> None:
+    place.groups = ()
+    steps = [
+        Step("web1"),
+        Step("web2", after=frozenset({"web1"})),
+        Step("web3", after=frozenset({"web2"})),
+        Step("lb1"),
+    ]
+    outcome = place.rolling().execute(steps, place.worker("web1"))
+    states = {name: one.state for name, one in outcome.hosts.items()}
+    assert states == {"web1": "failed", "web2": "not started", "web3": "not started", "lb1": "changed"}
+
+
+def test_what_a_dead_run_left_out_is_taken_back_once_it_serves(place: Site) -> None:
+    assert place.rolling().execute([Step("web1", "restore", gated=True)], place.worker()).good
+    assert place.diary == ["web1: unmark web1", "lb1: unmark web1", "lb1: remove web1"]
+
+
+def test_a_helper_that_is_gone_holds_nobody_up(place: Site) -> None:
+    place.sessions["lb1"].usable = False
+    place.sessions["web1"].serves = True
+    assert place.rolling().execute(in_order("web1", disrupts=True), place.worker()).good
+    assert any("lb1 could not be told" in one.text for one in place.events if isinstance(one, events.Noted))
+
+
+def atomic() -> list[Step]:
+    return [
+        Step("web2", "stop", unit="k.service", atomic=True),
+        Step("web1", after=frozenset({"web2 stop"}), atomic=True, gated=True),
+        Step("web2", after=frozenset({"web2 stop", "web1 atomic"}), atomic=True, gated=True),
+    ]
+
+
+def test_a_follower_is_silent_until_its_leader_has_changed(place: Site) -> None:
+    assert place.rolling().execute(atomic(), place.worker()).good
+    assert place.diary == ["web2: stop k.service", "web1: work", "web2: work"]
+
+
+def test_followers_speak_again_when_their_leader_fails(place: Site) -> None:
+    outcome = place.rolling().execute(atomic(), place.worker("web1"))
+    assert place.diary == ["web2: stop k.service", "web1: work", "web2: start k.service"]
+    assert outcome.hosts["web2"].state == "not started"
+
+
+def test_a_follower_that_fails_stays_silent(place: Site) -> None:
+    outcome = place.rolling().execute(atomic(), place.worker("web2"))
+    assert place.diary == ["web2: stop k.service", "web1: work", "web2: work"]
+    assert outcome.hosts["web2"].state == "failed"
+
+
+def test_no_follower_stops_while_its_leader_does_not_serve(place: Site) -> None:
+    place.sessions["web1"].serves = place.sessions["web3"].serves = False
+    outcome = place.rolling().execute(atomic(), place.worker())
+    assert place.diary == []
+    assert outcome.count("not started") == 2
+
+
+def test_the_first_interruption_ends_what_runs_and_leaves_the_rest(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def work(_: Step) -> HostResult:
+        started.set()
+        assert go_on.wait(10)
+        return HostResult("changed", 1)
+
+    rolling = place.rolling()
+    get = rolling._ended.get
+
+    def interrupted() -> tuple[Step, HostResult]:
+        monkeypatch.setattr(rolling._ended, "get", get)
+        assert started.wait(10)
+        go_on.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rolling._ended, "get", interrupted)
+    outcome = rolling.execute(in_order("web1", "web2"), work)
+    assert outcome.stopped
+    assert {name: one.state for name, one in outcome.hosts.items()} == {"web1": "changed", "web2": "not started"}
+    assert outcome.hosts["web2"].why == "interrupted"
+
+
+def test_the_second_interruption_stops_and_says_what_was_cut(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    rolling = place.rolling()
+    monkeypatch.setattr(rolling._run, "hang_up", go_on.set)
+    begun = threading.Event()
+
+    def work(step: Step) -> HostResult:
+        begun.set()
+        assert go_on.wait(10)
+        raise AgentError(f"{step.host}: hung up")
+
+    def interrupted() -> tuple[Step, HostResult]:
+        assert begun.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rolling._ended, "get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rolling.execute(in_order("web1", "web2"), work)
+    assert "stopped in the middle" in rolling.outcome.hosts["web1"].why
+    assert rolling.outcome.hosts["web2"].state == "not started"
