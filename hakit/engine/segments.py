@@ -236,39 +236,43 @@ class _Addresses:
 
 def _routers(site: Site, components: Components, exams: Exams, seen: Mapping[str, Seen]) -> Iterator[Trouble]:
     """Routers that speak under a number of ours, or for an address of ours, and are not ours."""
-    machines = _machines(exams)
-    ours = {name: wires(site, components, name) for name in site.hosts}
+    ours = {name: [w for w in wires(site, components, name) if w.protocol == "vrrp"] for name in site.hosts}
+    owners = {
+        literal(text): name for name, one in _machines(exams).items() for nic in one.nics for text in nic.addresses
+    }
     floating = {address for address, claim in claims(site, components).items() if claim.floating}
-    found: dict[tuple[str, int], tuple[Trouble, ...]] = {}
+    told: set[tuple[str, int]] = set()
     for name, one in seen.items():
         macs = {address: mac for _, address, mac in one.wires.answers} if one.wires else {}
         for advert in one.wires.adverts if one.wires else ():
-            for wire in ours[name]:
-                if wire.protocol != "vrrp" or wire.interface != advert.nic:
-                    continue
-                members = [host for host, known in ours.items() if any(_alike(wire, other) for other in known)]
-                own = {literal(source) for source in wire.sources} | {
-                    literal(text)
-                    for host in members
-                    if host in machines
-                    for nic in machines[host].nics
-                    for text in nic.addresses
-                }
-                stolen = sorted(floating & set(advert.addresses))
-                if advert.source in own or not (advert.id == wire.id or stolen):
-                    continue
-                trouble = _foreign(tuple(members), wire, advert, macs.get(advert.source, ""), stolen)
-                found.setdefault((advert.source, advert.id), (trouble,))
-    for troubles in found.values():
-        yield from troubles
+            key = (advert.source, advert.id)
+            stolen = sorted(floating & set(advert.addresses))
+            near = [wire for wire in ours[name] if wire.interface == advert.nic]
+            clashing = [wire for wire in near if wire.id == advert.id] or (near if stolen else [])
+            if key in told or not clashing or _is_ours(advert, ours, owners):
+                continue
+            told.add(key)
+            wire = clashing[0]
+            members = tuple(host for host, known in ours.items() if any(_alike(wire, other) for other in known))
+            named = [owners.get(advert.source, ""), advert.source, macs.get(advert.source, "")]
+            yield _foreign(members, wire, advert, " ".join(part for part in named if part), stolen)
+
+
+def _is_ours(advert: Advert, ours: Mapping[str, Sequence[Wire]], owners: Mapping[str, str]) -> bool:
+    """Whether a member sent it: from its address, or from another one of the same host."""
+    return any(
+        wire.id == advert.id
+        and (owners.get(advert.source) == host or advert.source in {literal(source) for source in wire.sources})
+        for host, known in ours.items()
+        for wire in known
+    )
 
 
 def _alike(one: Wire, other: Wire) -> bool:
     return (one.protocol, one.id, one.path) == (other.protocol, other.id, other.path)
 
 
-def _foreign(members: tuple[str, ...], wire: Wire, advert: Advert, mac: str, stolen: list[str]) -> Trouble:
-    who = f"{advert.source}{f' ({mac})' if mac else ''}"
+def _foreign(members: tuple[str, ...], wire: Wire, advert: Advert, who: str, stolen: list[str]) -> Trouble:
     what = f"{who} sends VRRPv{advert.version} adverts with router id {advert.id}, priority {advert.priority}"
     name = str(wire.path[-1])
     if stolen:
