@@ -195,16 +195,16 @@ class Connection:
         """What broke the connection, as far as is known."""
         return self._transport.wire.lost
 
-    def forward(self, host: str, port: int, origin: tuple[str, int], timeout: float) -> paramiko.Channel:
+    def forward(self, host: str, port: int, timeout: float) -> paramiko.Channel:
         """A channel to a port as the host reaches it, within a timeout (seconds). Raises what paramiko raises."""
-        return self._transport.open_channel("direct-tcpip", (host, port), origin, timeout=timeout)
+        return self._transport.open("direct-tcpip", (host, port), timeout)
 
     def exec(self, command: str) -> ExecChannel:
         """Start a command (one exec on the host, without a terminal). Raises ConnectError."""
         name = self.target.name
         deadline = time.monotonic() + _STARTING
         try:
-            channel = self._transport.open_session(timeout=_STARTING)
+            channel = self._transport.open("session", None, _STARTING)
             running = ExecChannel(name, channel, self._transport)
             self._start(channel, command, deadline)
         except (OSError, EOFError, paramiko.SSHException) as error:

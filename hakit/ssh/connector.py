@@ -58,7 +58,7 @@ class Connector:
         Raises ConnectError, HostKeyError or LoginError within the connect timeout of each hop.
         """
         self._routes.chain(target)
-        return self._connect(target)
+        return self._connect(target, target.name)
 
     def prepare(self, targets: Iterable[Target]) -> None:
         """Ask for the passphrases that logins on these hosts will need, while nobody waits for the answer."""
@@ -145,18 +145,18 @@ class Connector:
     def _password(self, target: Target) -> Password | None:
         return target.password or self.options.password
 
-    def _connect(self, target: Target, behind: str | None = None) -> Connection:
-        """Log in on one hop; `behind` is the host for whose sake, when it is a jump host."""
+    def _connect(self, target: Target, behind: str) -> Connection:
+        """Log in on one hop; `behind` is the host for whose sake: itself, or one behind it as a jump host."""
         route = self.route(target)
         known = self.known_hosts(route)
         offers = self._offers(target, route)
         offers.unlock(password=self._password(target) is not None)
-        trust = Trust(self._trust, behind or target.name, target.name)
+        trust = Trust(self._trust, behind, target.name)
 
         def ask(transport: Transport) -> None:
             transport.prefer(known.types(route.names), certified=bool(known.authorities(route.names)))
 
-        with self._handshake(target, route, ask) as (transport, deadline):
+        with self._handshake(target, route, behind, ask) as (transport, deadline):
             check(known, route.names, target.name, transport, trust)
             Login(transport, target.name, route.user, offers, self._password(target), deadline).run()
             transport.watch(self.options.keepalive, self.options.keepalive_count)
@@ -171,7 +171,7 @@ class Connector:
         """What a host shows in a key exchange that is asked for by `ask`; None when it has nothing of the kind."""
         self._routes.chain(target)
         try:
-            with self._handshake(target, self.route(target), ask) as (transport, _):
+            with self._handshake(target, self.route(target), target.name, ask) as (transport, _):
                 shown = Shown.by(transport)
                 transport.hang_up()
                 return shown
@@ -180,13 +180,13 @@ class Connector:
 
     @contextlib.contextmanager
     def _handshake(
-        self, target: Target, route: Route, ask: Callable[[Transport], None]
+        self, target: Target, route: Route, behind: str, ask: Callable[[Transport], None]
     ) -> Iterator[tuple[Transport, float]]:
         """A transport after the key exchange, and the deadline (monotonic) for what follows.
 
         Hung up again when what is done with it fails. The time for the jump hosts before it does not count.
         """
-        wire, deadline = self._wire(target, route)
+        wire, deadline = self._wire(target, route, behind)
         transport = Transport(wire)
         try:
             ask(transport)
@@ -196,13 +196,14 @@ class Connector:
             transport.hang_up()
             raise
 
-    def _wire(self, target: Target, route: Route) -> tuple[Wire, float]:
+    def _wire(self, target: Target, route: Route, behind: str) -> tuple[Wire, float]:
         """What leads to a host: a socket, a channel through the jump host before it, or a proxy command."""
         limit = self.options.connect_timeout
         if route.before:
-            self._jumps.reach(route.before, target.name)
+            self._jumps.reach(route.before, behind)
             deadline = time.monotonic() + limit
-            return Wire(self._jumps.channel(route.before, target, route, deadline, limit)), deadline
+            channel = self._jumps.channel(route.before, target, route, behind, limit)
+            return Wire(channel, route.before.name), deadline
         deadline = time.monotonic() + limit
         if route.command:
             return self._through_command(target, route.command), deadline

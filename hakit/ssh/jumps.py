@@ -23,7 +23,6 @@ _RETRY = 30.0
 """Seconds for which a jump host that failed is not tried again: the hosts behind it fail with it at once."""
 _PROHIBITED = 1  # RFC 4254, 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
 _UNKNOWN_TYPE = 3
-_HERE = ("127.0.0.1", 0)  # the originator that a forwarded connection must name; sshd only logs it
 
 
 @dataclass(slots=True)
@@ -34,6 +33,7 @@ class _Jump:
     connection: Connection | None = None
     failure: ConnectError | None = None
     failed: float = 0.0
+    behind: str = ""
 
 
 class Jumps:
@@ -45,18 +45,19 @@ class Jumps:
         self._lock = threading.Lock()
         self._jumps: dict[tuple[object, ...], _Jump] = {}
 
-    def channel(self, hop: Target, target: Target, route: Route, deadline: float, timeout: float) -> paramiko.Channel:
-        """A channel through the jump host `hop` to a target, until the deadline (monotonic).
+    def channel(self, hop: Target, target: Target, route: Route, behind: str, timeout: float) -> paramiko.Channel:
+        """A channel through the jump host `hop` to a target within a timeout (seconds) once the jump host is reached.
 
-        Raises ConnectError: of the jump host, which is then named as such, or of the target.
+        `behind` is the host for whose sake. Raises ConnectError: of the jump host, which is then named as such, or of
+        the target.
         """
-        connection = self.reach(hop, target.name)
+        connection = self.reach(hop, behind)
         try:
-            return connection.forward(route.host, route.port, _HERE, max(0.1, deadline - time.monotonic()))
+            return connection.forward(route.host, route.port, timeout)
         except paramiko.ChannelException as error:
             if error.code in (_PROHIBITED, _UNKNOWN_TYPE):
                 raise ConnectError(
-                    f"{hop.name} (jump to {target.name}): does not forward connections",
+                    f"{hop.name} (jump to {behind}): does not forward connections",
                     why=str(error.text) or None,
                     hint=f"Set AllowTcpForwarding yes (and look at PermitOpen) in the sshd_config of {hop.name}.",
                 ) from error
@@ -65,7 +66,7 @@ class Jumps:
             if connection.alive:
                 raise unreachable(target.name, route.host, route.port, TimeoutError(), timeout) from error
             raise ConnectError(
-                f"{hop.name} (jump to {target.name}): the connection was lost", why=connection.lost_because
+                f"{hop.name} (jump to {behind}): the connection was lost", why=connection.lost_because
             ) from error
 
     def reach(self, hop: Target, behind: str) -> Connection:
@@ -77,19 +78,19 @@ class Jumps:
             if one.connection and one.connection.alive:
                 return one.connection
             if one.failure and time.monotonic() < one.failed + _RETRY:
-                raise _told(one.failure, hop.name, behind)
+                raise _told(one.failure, hop.name, one.behind, behind)
             try:
                 one.connection = self._connect(hop, behind)
             except ConnectError as error:
-                one.connection, one.failure, one.failed = None, error, time.monotonic()
-                raise _told(error, hop.name, behind) from error
+                one.connection, one.failure, one.failed, one.behind = None, error, time.monotonic(), behind
+                raise _told(error, hop.name, behind, behind) from error
             one.failure = None
             return one.connection
 
 
-def _told(error: ConnectError, hop: str, behind: str) -> ConnectError:
-    """The failure of a jump host as the host behind it tells it; that of one before it is named already."""
-    message = error.message
+def _told(error: ConnectError, hop: str, first: str, behind: str) -> ConnectError:
+    """The failure of a jump host, met by the host `first`, as another one behind it tells it."""
+    message = error.message.replace(f" (jump to {first}): ", f" (jump to {behind}): ", 1)
     if message.startswith(f"{hop}: "):
         message = f"{hop} (jump to {behind}){message.removeprefix(hop)}"
     return type(error)(message, why=error.why, hint=error.hint)

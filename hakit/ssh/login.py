@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -107,6 +108,8 @@ class Login:
             result = self._attempt(lambda key=offer.key: self.transport.auth_publickey(self.user, key))  # type: ignore[misc] # a default binds the loop's value
             if result in (_Result.IN, _Result.MORE):
                 self._passed.append("the key")
+            if result is _Result.NOT_OFFERED:
+                self._keys = chain([offer], self._keys)  # a later step may want it
             if result is not _Result.NO:
                 return result
             if self.password and len(self._tried) >= _KEYS_BEFORE_PASSWORD:

@@ -24,14 +24,14 @@ _LOG = logging.getLogger("paramiko")
 class Wire:
     """What an SSH transport runs over: bytes both ways, when the peer was last heard, how to break it off.
 
-    paramiko's keepalive asks for no answer and never gives up; this one does both. `lost` is what broke the connection,
-    `first` what the peer said first.
+    paramiko's keepalive asks for no answer and never gives up; this one does both. `first` is what the peer said first.
     """
 
-    def __init__(self, carrier: socket.socket | paramiko.Channel) -> None:
-        """Take over a connected socket, or a channel through a jump host."""
+    def __init__(self, carrier: socket.socket | paramiko.Channel, through: str | None = None) -> None:
+        """Take over a connected socket, or a channel through the jump host `through`."""
         self.carrier = carrier
-        self.lost: str | None = None
+        self._through = through
+        self._lost: str | None = None
         self.first = b""
         self._ask: Callable[[], None] | None = None
         self._interval = 0.0
@@ -74,6 +74,14 @@ class Wire:
             self.carrier.close()
 
     @property
+    def lost(self) -> str | None:
+        """What broke the connection, as far as is known."""
+        carrier = self.carrier
+        if self._lost is None and isinstance(carrier, paramiko.Channel) and not carrier.get_transport().is_active():
+            return f"The connection to the jump host {self._through} was lost."
+        return self._lost
+
+    @property
     def _closed(self) -> bool:
         """What paramiko asks of its socket when the program ends."""
         return bool(self.carrier.closed if isinstance(self.carrier, paramiko.Channel) else self.carrier.fileno() < 0)
@@ -82,8 +90,8 @@ class Wire:
         if self._ask is None or time.monotonic() < self._heard + self._interval * (self._asked + 1):
             return
         if self._asked >= self._limit:
-            self.lost = f"no sign of life for {time.monotonic() - self._heard:.0f} s"
-            raise ConnectionAbortedError(errno.ECONNABORTED, self.lost)  # a TimeoutError would be waited out
+            self._lost = f"no sign of life for {time.monotonic() - self._heard:.0f} s"
+            raise ConnectionAbortedError(errno.ECONNABORTED, self._lost)  # a TimeoutError would be waited out
         self._asked += 1
         self._ask()
 
@@ -112,6 +120,7 @@ class Transport(paramiko.Transport):
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire, packetizer_class=_Packetizer)  # type: ignore[arg-type] # all of a socket that it uses
         self.wire = wire
+        self._refusals: dict[int, paramiko.ChannelException] = {}
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -135,6 +144,25 @@ class Transport(paramiko.Transport):
     def watch(self, interval: float, limit: int) -> None:
         """Notice a dead peer after about `interval` × (`limit` + 1) seconds."""
         self.wire.watch(interval, limit, self._ask_for_life)
+
+    def open(self, kind: str, address: tuple[str, int] | None, timeout: float) -> paramiko.Channel:
+        """A channel of a kind, to an address for "direct-tcpip", within a timeout (seconds).
+
+        Raises ChannelException with the server's own words when it refuses, else what paramiko raises.
+        """
+        channel = self.open_channel(kind, address, ("127.0.0.1", 0), timeout=timeout)
+        if refusal := self._refusals.pop(channel.get_id(), None):
+            channel._unlink()  # type: ignore[attr-defined] # noqa: SLF001 - paramiko would have done it where the words were dropped
+            raise refusal
+        return channel
+
+    def _parse_channel_open_failure(self, message: paramiko.Message) -> None:
+        """Keep the words for the one who opens this channel: paramiko drops them, and keeps one error for all."""
+        number, code, words = message.get_int(), message.get_int(), message.get_text()
+        self._refusals[number] = paramiko.ChannelException(code, words)
+        event = self.channel_events.pop(number, None)
+        if event:
+            event.set()
 
     def _ask_for_life(self) -> None:
         """Send a request that every server must answer (RFC 4254, 4), unless that would block the reading thread."""

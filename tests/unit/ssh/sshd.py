@@ -56,8 +56,39 @@ class Sshd:
         return " ".join(Path(f"{self.keys[kind]}.pub").read_text().split()[:2])
 
 
+def with_users(folder: Path, passwords: dict[str, str]) -> list[str]:
+    """What to put before sshd so that it alone sees more users: a mount namespace with an /etc of its own.
+
+    Needs root. Password and PAM are the real ones.
+    """
+    files = {
+        "passwd": Path("/etc/passwd").read_text(),
+        "shadow": Path("/etc/shadow").read_text(),
+        "pam.d/sshd": "auth required pam_unix.so\naccount required pam_unix.so\nsession required pam_permit.so\n",
+    }
+    for number, (name, password) in enumerate(passwords.items(), 64001):
+        made = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"], input=password, check=True, capture_output=True, text=True
+        )
+        files["passwd"] += f"{name}:x:{number}:{number}::/:/bin/sh\n"
+        files["shadow"] += f"{name}:{made.stdout.strip()}:19000:0:99999:7:::\n"
+    script = []
+    for name, content in files.items():
+        path = folder / "etc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        script.append(f"mount --bind {path} /etc/{name}")
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "; ".join([*script, 'exec "$@"']), "sh"]
+
+
 @contextmanager
-def running(folder: Path, kinds: tuple[str, ...] = ("ed25519", "ecdsa", "rsa"), **settings: str) -> Iterator[Sshd]:
+def running(
+    folder: Path,
+    kinds: tuple[str, ...] = ("ed25519", "ecdsa", "rsa"),
+    users: dict[str, str] | None = None,
+    **settings: str,
+) -> Iterator[Sshd]:
+    """An sshd with a client key that lets root (or who runs the tests) in; `users` are more, by their passwords."""
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -82,13 +113,18 @@ def running(folder: Path, kinds: tuple[str, ...] = ("ed25519", "ecdsa", "rsa"), 
         "KbdInteractiveAuthentication": "no",
         **settings,
     }
+    if users:  # sshd reads the file as the user, who has no business in the folder of the test
+        lines["AuthorizedKeysFile"] = "none"
+        lines["AuthorizedKeysCommand"] = f"/bin/cat {folder}/authorized_keys"
+        lines["AuthorizedKeysCommandUser"] = "root"
     config = folder / "sshd_config"
     config.write_text(
         "".join(f"{key} {value}\n" for key, value in lines.items())
         + "".join(f"HostKey {key}\n" for key in keys.values())
     )
     process = subprocess.Popen(
-        [SSHD, "-D", "-E", str(folder / "sshd.log"), "-f", str(config)], stdin=subprocess.DEVNULL
+        [*(with_users(folder, users) if users else []), SSHD, "-D", "-E", str(folder / "sshd.log"), "-f", str(config)],
+        stdin=subprocess.DEVNULL,
     )
     sshd = Sshd(folder, port, keys, client_key, folder / "known_hosts")
     sshd.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {sshd.public(kind)}\n" for kind in kinds))
