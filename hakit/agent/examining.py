@@ -121,13 +121,10 @@ def _disk(path: str, work: Work) -> dict[str, Any]:
 
 
 def _mount(path: str, work: Work) -> str:
-    device = os.stat(work.at(path) or "/").st_dev
-    while path != "/":
-        above = os.path.dirname(path)
-        if os.stat(work.at(above) or "/").st_dev != device:
-            break
-        path = above
-    return path
+    """The mount point that a path is below: the longest that the kernel knows, so that bind mounts count."""
+    points = [line.split()[1] for line in _text("/proc/self/mounts", work).splitlines() if line.count(" ") > 1]
+    above = [point for point in points if point == path or path.startswith(point.rstrip("/") + "/")]
+    return max(above, key=len, default="/")
 
 
 def _units(names: list[str], work: Work) -> dict[str, Any]:
@@ -166,6 +163,6 @@ def _reach(argument: dict[str, Any], work: Work) -> list[str]:
 def _text(path: str, work: Work) -> str:
     try:
         with open(work.at(path), encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 16).strip()
+            return file.read(1 << 20).strip()
     except OSError:
         return ""

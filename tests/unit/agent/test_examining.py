@@ -106,6 +106,15 @@ def test_a_path_that_is_missing_is_judged_by_the_file_system_it_would_be_on(host
     assert not root.readonly
 
 
+def test_the_mount_point_is_the_nearest_that_the_kernel_knows(host: Agents) -> None:
+    points = ("/", "/var", "/var/lib", "/usr")
+    host.write("/proc/self/mounts", "".join(f"none {point} ext4 rw 0 0\n" for point in points))
+    (host.root / "var/lib/dpkg").mkdir(parents=True)
+    (host.root / "variety").mkdir()
+    found = ask(host, "disks", ["/var/lib/dpkg", "/variety", "/usr", "/"], tuple[examination.Disk, ...])
+    assert [one.mount for one in found] == ["/var/lib", "/", "/usr", "/"]
+
+
 def test_units_that_failed_or_are_masked(host: Agents) -> None:
     host.write("/usr/lib/systemd/system/haproxy.service", "[Service]\n")
     units = ask(host, "units", ["haproxy.service", "keepalived.service"], examination.Units)
