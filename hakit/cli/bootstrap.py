@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hakit.cli import options
+from hakit.cli.prompts import ask_become_pass, ask_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +30,7 @@ PUBLIC = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
     epilog="""\b
 Examples:
   hakit bootstrap -i inventories/site --limit db1            # root's key is there already
+  hakit bootstrap -i inventories/site --limit db1 -k         # root has a password and no key yet
   hakit bootstrap -i inventories/site --user debian --key ~/.ssh/team.pub
   hakit bootstrap -i inventories/site --yes --json
 
@@ -48,6 +51,8 @@ First trust the hosts' keys:  hakit trust -i inventories/site
 @options.assume_yes
 @options.as_json
 @options.no_lab
+@ask_pass
+@ask_become_pass
 @click.option("--forks", type=click.IntRange(1, 512), default=10, show_default=True, help="Hosts in motion at once.")
 @click.pass_context
 def bootstrap(
@@ -80,7 +85,8 @@ def bootstrap(
     site, _ = options.load(inventory, need_secrets=False)
     given = read_key(key) if key else None
     names = select(site, limit)
-    with connector(site, no_lab=no_lab) as reach:
+    with connector(site, no_lab=no_lab) as guests, _owners(guests, inventory) as owners:
+        reach = Reach(guests, owners)
         work = {
             name: _preparation(site.hosts[name], reach, inventory, user=user, port=port, given=given) for name in names
         }
@@ -161,30 +167,47 @@ class Bootstrap:
     def _say(self, name: str, kind: str, text: str) -> None:
         from hakit.present.prepare import line
 
-        if not self._quiet and kind != "begin":
+        if kind == "begin":
+            text = f"{next((step.what for step in self.work[name].steps if step.name == text), text)} …"
+        if not self._quiet:
             click.echo(line(name, kind, text))
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The ways to the hosts: `guests` know the password that was asked for, `owners` have to do without it."""
+
+    guests: Connector
+    owners: Connector
+
+
+def _owners(guests: Connector, inventory: Path) -> Connector:
+    """A password for bare hosts is nobody else's, and would prove nothing about the key that was put there."""
+    from hakit.ssh import Connector
+
+    if guests.options.password is None:
+        return guests
+    return Connector(replace(guests.options, password=None), inventory=str(inventory))
+
+
 def _preparation(
-    host: Host, reach: Connector, inventory: Path, *, user: str, port: int | None, given: Key | None
+    host: Host, reach: Reach, inventory: Path, *, user: str, port: int | None, given: Key | None
 ) -> Preparation:
     """What is to be done with a host, before anything is sent."""
-    from dataclasses import replace
-
     from hakit.cli.reach import target
     from hakit.engine.prepare import Preparation
 
     own = target(host)
-    managing = reach.route(own).user
+    managing = reach.guests.route(own).user
     own = replace(own, user=managing)
+    guest = replace(own, user=user, port=port or own.port)
     return Preparation(
         name=host.name,
         inventory=str(inventory),
-        own=own,
-        guest=replace(own, user=user, port=port or own.port),
         user=managing,
-        connect=reach.connect,
-        find_key=lambda: given or _public_key(own, reach),
+        own=lambda: reach.owners.connect(own),
+        guest=None if guest == own and reach.owners is reach.guests else lambda: reach.guests.connect(guest),
+        find_key=lambda: given or _public_key(own, reach.guests),
         always_key=given is not None,
     )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hakit.engine.become import Root
-    from hakit.ssh import Connection, Target
+    from hakit.ssh import Connection
 
 LOOK = 60.0
 """Seconds for a look at a host."""
@@ -41,16 +41,15 @@ _LINES = 1000  # of a host's answer: it may be anybody's
 class Preparation:
     """One host on its way to being manageable.
 
-    `own` is the login of the inventory, `guest` the one to begin with where that one does not work yet. `find_key`
-    brings the public key for `user`, None when the user need not get one while his own login works.
+    `own` logs in as the inventory says, `guest` where that does not work yet (None: there is no other way). `find_key`
+    brings the public key for `user`; it is asked where his own login does not work, or `always_key` says so.
     """
 
     name: str
     inventory: str
-    own: Target
-    guest: Target
     user: str
-    connect: Callable[[Target], Connection]
+    own: Callable[[], Connection]
+    guest: Callable[[], Connection] | None
     find_key: Callable[[], Key]
     always_key: bool = False
     steps: tuple[Step, ...] = ()
@@ -99,7 +98,7 @@ class Preparation:
     def prove(self) -> None:
         """Log in anew as the inventory says, become root, start the agent. Raises ConnectError, AgentError."""
         try:
-            connection = self.connect(self.own)
+            connection = self.own()
         except LoginError as error:
             raise LoginError(
                 f"{error.message} although it was prepared",
@@ -129,15 +128,15 @@ class Preparation:
         try:
             self._enter(self.own)
         except LoginError:
-            if self.guest == self.own:
+            if self.guest is None:
                 raise
             self._enter(self.guest)
             return False
         return True
 
-    def _enter(self, target: Target) -> None:
+    def _enter(self, connect: Callable[[], Connection]) -> None:
         self.close()
-        self._connection = self.connect(target)
+        self._connection = connect()
         self._root = become(self._connection)
         self.login = self._connection.user
 

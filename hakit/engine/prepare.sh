@@ -153,9 +153,14 @@ make_sudoers() {
         rm -f "$staged"
         fail "visudo refuses what hakit would write for $user" "$said"
     }
+    fine=yes
+    said=$(visudo -c 2>&1) || {
+        fine=no
+        say note "visudo finds an error that was there before: $(printf '%s\n' "$said" | head -n 1)"
+    }
     [ ! -e "$sudoers" ] || cp -p "$sudoers" "$before"
     mv -f "$staged" "$sudoers"
-    said=$(visudo -c 2>&1) || {
+    said=$(visudo -c 2>&1) || [ "$fine" = no ] || {
         if [ -e "$before" ]; then mv -f "$before" "$sudoers"; else rm -f "$sudoers"; fi
         fail "visudo finds an error in sudoers; $sudoers is as it was" "$said"
     }

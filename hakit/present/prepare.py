@@ -39,18 +39,19 @@ def plan_text(found: Mapping[str, Prepared]) -> str:
             lines.append(f"{name}  already manageable as {one.user}")
         elif one.ending == "lacking":
             lines.append(f"{name}  {one.login} logs in")
-            lines += [f"  {paint('+', 'green')} {step.what:<{_NAME}} {step.about}".rstrip() for step in one.steps]
-    return printable("\n".join([*lines, *failures(found)]))
+            steps = [printable(f"{step.what:<{_NAME}} {step.about}".rstrip()) for step in one.steps]
+            lines += [f"  {paint('+', 'green')} {text}" for text in steps]
+    return "\n".join([*lines, *failures(found)])
 
 
 def failures(found: Mapping[str, Prepared]) -> list[str]:
     """Why hosts failed."""
-    return [paint("✗ ", "red") + one.error.text() for one in found.values() if one.error is not None]
+    return [paint("✗ ", "red") + printable(one.error.text()) for one in found.values() if one.error is not None]
 
 
 def line(name: str, kind: str, text: str) -> str:
     """What happens on a host."""
-    return printable(f"{name}  {paint(text, 'yellow') if kind == 'wait' else text}")
+    return f"{name}  {paint(printable(text), 'yellow' if kind == 'wait' else None, dim=kind == 'begin')}"
 
 
 def ending(found: Mapping[str, Prepared], seconds: float, inventory: Path) -> str:

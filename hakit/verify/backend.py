@@ -24,7 +24,9 @@ TIMEOUT = 60.0
 """Seconds that one command of a test may take."""
 # On stdin, so that no login shell has to quote it. What stands on either stream before the mark is not the command's: a
 # login shell's greeting, sudo's prompt and lecture.
-_SCRIPT = """printf '\\n%s\\n' {mark}
+_SCRIPT = """PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
+export PATH LC_ALL
+printf '\\n%s\\n' {mark}
 printf '\\n%s\\n' {mark} >&2
 exec /bin/sh -c {line} </dev/null
 """
@@ -48,9 +50,9 @@ class Backend(BaseBackend):  # type: ignore[misc] # testinfra has no py.typed
         script = _SCRIPT.format(mark=mark, line=shlex.quote(line)).encode()
         done = self.connection.run(self.root.command(["/bin/sh"]), TIMEOUT, data=self.root.line + script)
         sign = f"\n{mark}\n".encode()
-        before, found, stdout = done.stdout.partition(sign)
+        before, found, stdout = done.stdout.rpartition(sign)  # twice, when a shell file leads one stream to the other
         if not found:
-            raise self._failure(before + done.stderr)
+            raise self._failure(before + stdout + done.stderr)
         _, found, stderr = done.stderr.partition(sign)
         return self.result(done.exit, line.encode(), stdout, stderr if found else done.stderr)
 
