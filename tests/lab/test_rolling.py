@@ -141,7 +141,7 @@ rm -rf /srv/repo && mkdir -p /srv/repo && cd /srv/repo
 apt-get -qq download {package}
 dpkg-deb -R {package}_*.deb tree && rm {package}_*.deb
 sed -i 's/^Version: .*/&+hakit1/' tree/DEBIAN/control
-dpkg-deb -q -b tree newer.deb && rm -r tree
+dpkg-deb -b tree newer.deb > /dev/null && rm -r tree
 {{ dpkg-deb -f newer.deb; echo Filename: ./newer.deb; echo Size: $(stat -c %s newer.deb)
    echo SHA256: $(sha256sum newer.deb | cut -d' ' -f1); }} > Packages
 echo 'deb [trusted=yes] file:/srv/repo ./' > /etc/apt/sources.list.d/test.list
