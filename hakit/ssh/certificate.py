@@ -60,10 +60,9 @@ class Certificate:
 
     def _signed(self) -> bool:
         """Whether the authority's signature over it is right."""
-        algorithm = _Reader(self.signature).text() if self.signature else ""
-        if algorithm not in _SIGNATURES:
-            return False
         try:
+            if _Reader(self.signature).text() not in _SIGNATURES:
+                return False
             authority = paramiko.PKey.from_type_string(self.authority.type, self.authority.blob)
             return bool(authority.verify_ssh_sig(self.signed, paramiko.Message(self.signature)))
         except Exception:  # noqa: BLE001 - whatever a damaged key or signature makes the libraries raise
@@ -98,6 +97,9 @@ def _parse(blob: bytes) -> Certificate:
     reader.string()  # reserved
     authority = reader.string()
     signed = blob[: reader.position]
+    signature = reader.string()
+    if reader.position < len(blob):
+        raise ValueError("a certificate with something behind its end")
     return Certificate(
         key,
         kind,
@@ -108,7 +110,7 @@ def _parse(blob: bytes) -> Certificate:
         critical,
         PublicKey(_Reader(authority).text(), authority),
         signed,
-        reader.string(),
+        signature,
     )
 
 

@@ -103,7 +103,8 @@ def unreachable(name: str, host: str, port: int, error: OSError, timeout: float)
     code = errno.ETIMEDOUT if isinstance(error, TimeoutError) else error.errno
     reason = _REASONS.get(code or 0)
     if reason is None:
-        return ConnectError(f"{where}: {error.strerror or error or 'the connection can not be opened'}")
+        said = error.strerror or str(error) or "the connection can not be opened"
+        return ConnectError(f"{where}: {said}", hint="Check ansible_host and ansible_port.")
     what = f"no answer within {timeout:.3g} s" if code == errno.ETIMEDOUT else reason.what
     return ConnectError(f"{where}: {what}", why=reason.why, hint=reason.hint)
 

@@ -284,6 +284,39 @@ def test_a_second_factor_is_told(options: Options, tmp_path: Path) -> None:
             Connector(o).connect(Target("web1", "127.0.0.1", port=server.port))
 
 
+@pytest.mark.parametrize("command", ["yes", "yes >&2", "yes & yes >&2"])
+def test_output_without_end_is_given_up_in_time_and_in_bounds(connection: Connection, command: str) -> None:
+    before = memory()
+    started = time.monotonic()
+    with pytest.raises(ConnectError, match=r"did not end within 1\.5 s"):
+        connection.run(command, 1.5, limit=1000)
+    assert time.monotonic() - started < 8
+    assert memory() - before < 64
+
+
+def memory() -> int:
+    """What this process holds, in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def test_errors_without_end_do_not_hide_that_nothing_comes(connection: Connection) -> None:
+    channel = connection.exec("yes >&2")
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        channel.recv(1, 0.5)
+    assert time.monotonic() - started < 5
+    assert len(channel.stderr()) <= 64 * 1024
+    channel.close()
+
+
+def test_a_shell_that_floods_before_it_reads_is_given_up(connection: Connection) -> None:
+    channel = connection.exec("cat /dev/zero")
+    before = memory()
+    with pytest.raises(ConnectError, match="web1: floods its output before it takes its input"):
+        channel.send(bytes(8_000_000))
+    assert memory() - before < 64
+
+
 def test_a_session_that_freezes_is_noticed(options: Options, target: Target) -> None:
     with Connector(replace(options, keepalive=0.5, keepalive_count=2)) as connector:
         connection = connector.connect(target)

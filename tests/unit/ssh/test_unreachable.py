@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import paramiko
 import pytest
-from paramiko.common import AUTH_FAILED
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL
 
 from hakit.errors import ConnectError, LabError, LoginError
-from hakit.ssh import Connector, Options, Target
+from hakit.ssh import Connector, Options, Target, connection
 from hakit.ssh.known_hosts import KnownHosts, PublicKey
 from tests.unit.ssh.sshd import free_port
 
@@ -30,6 +30,7 @@ def attempt(port: int, host: str = "127.0.0.1", options: Options = OPTIONS, name
         Connector(options).connect(Target(name, host, port=port))
     assert time.monotonic() - started < options.connect_timeout + 5
     assert caught.value.message.startswith(f"{name}: ")
+    assert caught.value.hint
     return caught.value
 
 
@@ -105,6 +106,31 @@ def test_a_server_that_is_none_of_ssh() -> None:
         assert "what listens there is no SSH server" in attempt(port).message
 
 
+def test_a_web_server() -> None:
+    def answer(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(b"HTTP/1.1 400 Bad Request\r\nServer: \x1b[31mred\r\nContent-Length: 0\r\n\r\n")
+        client.close()
+
+    with server(answer) as port:
+        error = attempt(port)
+    assert "what listens there is no SSH server" in error.message
+    assert error.why == "It says 'HTTP/1.1 400 Bad Request'."
+    assert "\x1b" not in error.text()
+
+
+def test_what_sshd_says_when_it_refuses_is_told() -> None:
+    def refuse(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(b"Not allowed at this time\r\n")
+        client.close()
+
+    with server(refuse) as port:
+        error = attempt(port)
+    assert "closed the connection before saying who it is" in error.message
+    assert error.why == "It says 'Not allowed at this time'."
+
+
 def test_a_server_that_stops_after_its_banner() -> None:
     with server(lambda client: client.sendall(b"SSH-2.0-Hung_\x1b[31m1.0\r\n")) as port:
         error = attempt(port)
@@ -151,6 +177,45 @@ def test_a_server_that_hangs_at_the_login(tmp_path: Path) -> None:
         transport.close()
     assert isinstance(error, LoginError)
     assert "hangs while" in error.message
+
+
+class Mute(paramiko.Transport):
+    """A server that lets everybody in, answers signs of life and opens no channel."""
+
+    def _parse_channel_open(self, message: paramiko.Message) -> None:
+        """Say nothing."""
+
+
+class Welcoming(paramiko.ServerInterface):
+    def check_auth_none(self, username: str) -> int:
+        del username
+        return AUTH_SUCCESSFUL
+
+
+def test_a_server_that_opens_no_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_STARTING", 1.0)
+    host_key = paramiko.ECDSAKey.generate()
+    transports: list[paramiko.Transport] = []
+
+    def talk(client: socket.socket) -> None:
+        transport = Mute(client)
+        transport.add_server_key(host_key)
+        transport.start_server(threading.Event(), Welcoming())
+        transports.append(transport)
+
+    with server(talk) as port:
+        known = tmp_path / "known_hosts"
+        known.write_text(PublicKey(host_key.get_name(), host_key.asbytes()).line(f"[127.0.0.1]:{port}") + "\n")
+        found = Options(known_hosts=(known,), keepalive=0.2, keepalive_count=1, identity_files=(tmp_path / "none",))
+        with Connector(found) as connector:
+            reached = connector.connect(Target("db1", "127.0.0.1", user="me", port=port))
+            with pytest.raises(
+                ConnectError, match="db1: sshd lets me in and then starts no command within 1 s"
+            ) as told:
+                reached.exec("true")
+            assert told.value.hint
+    for transport in transports:
+        transport.close()
 
 
 def test_a_name_that_no_one_knows() -> None:
