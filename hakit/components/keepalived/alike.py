@@ -41,6 +41,6 @@ def agreement(instances: Iterable[Instance]) -> Agreement:
     return Agreement(
         path=CONFIG,
         section=SECTION,
-        lines=rf"^(?:(?:{directives})\b.*|{_IP}(?:/\d+ dev \S+)?)$",
+        lines=rf"^\s*(?:(?:{directives})\b.*|{_IP}(?:/\d+ dev \S+)?)\s*$",
         unit=UNIT,
     )

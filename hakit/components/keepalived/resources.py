@@ -160,7 +160,8 @@ def instance_views(ctx: HostContext) -> tuple[InstanceView, ...]:
 def check_interval(facts: Facts) -> float:
     """Seconds between two checks of a tracked component, as the host's keepalived can take them."""
     version = facts.version("keepalived")
-    return CHECK_INTERVAL_2_3 if version is not None and version >= (2, 3) else CHECK_INTERVAL
+    fractions = version >= (2, 3) if version is not None else facts.release >= 13  # noqa: PLR2004 - which brings 2.3.3
+    return CHECK_INTERVAL_2_3 if fractions else CHECK_INTERVAL
 
 
 def resources(ctx: HostContext) -> Iterator[Resource]:

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from hakit.components.base import Facts
-from hakit.components.keepalived.resources import CONFIG, VALIDATOR
+from hakit.components.keepalived.paths import CONFIG
+from hakit.components.keepalived.resources import VALIDATOR
 from hakit.components.registry import discover
 from hakit.components.templates import Templates
 from hakit.engine.compile import declare

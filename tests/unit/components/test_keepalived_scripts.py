@@ -195,3 +195,45 @@ def test_release_takes_every_address_and_succeeds_whatever_ip_says(tmp_path: Pat
         "address del fd00:78::2/64 dev bond0.100",
         "address del fd00:79::1/64 dev bond1",
     ]
+
+
+# keepalived-notify
+
+
+@pytest.fixture
+def notify(tmp_path: Path) -> Path:
+    (tmp_path / "states").mkdir()
+    return script(tmp_path, "notify", states=str(tmp_path / "states"))
+
+
+def test_each_state_is_kept_under_its_instance(notify: Path, tmp_path: Path) -> None:
+    for state in ("BACKUP", "MASTER", "FAULT", "STOP"):
+        assert run(notify, "INSTANCE", "front", state, "150").returncode == 0
+        assert (tmp_path / "states" / "front").read_text() == f"{state}\n"
+    run(notify, "INSTANCE", "back", "BACKUP", "150")
+    assert (tmp_path / "states" / "front").read_text() == "STOP\n"
+    assert (tmp_path / "states" / "back").read_text() == "BACKUP\n"
+
+
+def test_a_sync_group_is_no_instance(notify: Path, tmp_path: Path) -> None:
+    assert run(notify, "GROUP", "front", "MASTER", "150").returncode == 0
+    assert list((tmp_path / "states").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("last", "kept"), [(f"{2**62} 1\n", "MASTER\n"), ("1 9999999\n", "BACKUP\n"), ("", "BACKUP\n")]
+)
+def test_the_process_that_was_started_last_has_the_last_word(
+    notify: Path, tmp_path: Path, last: str, kept: str
+) -> None:
+    states = tmp_path / "states"
+    (states / "front").write_text("MASTER\n")
+    (states / ".front.last").write_text(last)
+    assert run(notify, "INSTANCE", "front", "BACKUP", "150").returncode == 0
+    assert (states / "front").read_text() == kept
+
+
+def test_without_its_folder_it_makes_none(notify: Path, tmp_path: Path) -> None:
+    (tmp_path / "states").rmdir()
+    assert run(notify, "INSTANCE", "front", "MASTER", "150").returncode != 0
+    assert not (tmp_path / "states").exists()
