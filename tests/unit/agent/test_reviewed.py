@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Validator
+from hakit.agent.wire import wire
 from tests.unit.agent.agent_support import files, one
 
 if TYPE_CHECKING:
@@ -123,3 +126,24 @@ def test_what_failed_is_held_to_the_same_plan_and_what_is_done_to_none(agents: A
         assert client.apply(["files:set"], [], lambda _: None).changed == 1
         client.plan([files(one(A, "new\n"))], None)
         assert client.apply(["files:set"], [], lambda _: None).changed == 0
+
+
+def test_a_run_with_nothing_to_do_loads_nothing_for_it(agents: Agents) -> None:
+    """What only changes need is not paid for by a plan and an apply that find everything in place."""
+    agents.apply(files(one(A, "ours\n")))
+    needless = {"acting", "living", "marks", "reviewed", "stale", "upgrading", "upkeep", "handlers.agreeing"}
+    report = Command(label="report", argv=("true",), unless=("true",), component="t")
+    declared = [wire(files(one(A, "ours\n"))), wire(report)]
+    script = (
+        "import sys; from hakit.agent.session import Channel, Session; import os;"
+        f"session = Session({str(agents.root)!r}, Channel(os.pipe()[0], os.open('/dev/null', 1)));"
+        f"session._hello({{'op': 'hello', 'run': 'r', 'who': 'w', 'lock': True}});"
+        f"session._plan({{'op': 'plan', 'resources': {declared!r}}});"
+        "session._apply({'op': 'apply', 'keys': ['files:set', 'command:report']});"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = {name.removeprefix("hakit.agent.") for name in done.stdout.split()}
+    assert "planning" in loaded
+    assert loaded & needless == set()
