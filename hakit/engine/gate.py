@@ -156,7 +156,9 @@ class Gate:
         """Who looks: the one that the probe names; where it is lost, another that can; at last the subject itself."""
         elsewhere = probe.kind in {"tcp", "http"} and bool(probe.seen_from)
         peers = [host for group in self.groups_of(subject) for host in group.hosts if host != subject]
-        candidates = [probe.seen_from, *(peers if elsewhere else ()), *(self._sessions if elsewhere else ()), subject]
+        # A member may answer its peers alone; a service answers everyone.
+        strangers = self._sessions if elsewhere and not subject else ()
+        candidates = [probe.seen_from, *(peers if elsewhere else ()), *strangers, subject]
         if not probe.seen_from:
             candidates = [subject]
         return next((name for name in candidates if self._usable(name)), None)
