@@ -205,9 +205,11 @@ def _packages(exam: Exam) -> Iterator[Trouble]:
     if found is None or isinstance(found, str):
         return
     if found.audit:
-        why = "apt refuses to work, or a daemon is there by halves: " + " ".join(found.audit.split())[:200]
+        # dpkg --audit explains each kind of trouble and lists its packages below, each behind a blank.
+        names = [line.split()[0] for line in found.audit.splitlines() if line.startswith(" ") and line.strip()]
+        what = f"{', '.join(names) or 'some packages'}: installed by halves"
         do = "dpkg --configure -a  there, then  apt-get -f install  if it still complains"
-        yield _error(exam, "dpkg", "some packages are installed by halves", why, do)
+        yield _error(exam, "dpkg", what, "apt refuses to work, or a daemon is there by halves", do)
     elif found.interrupted:
         what = "dpkg was interrupted"
         yield _warning(

@@ -168,6 +168,12 @@ def test_each_trouble_of_a_host(change: dict[str, Any], expected: str) -> None:
         assert one.do or one.kind == "unanswered"
 
 
+def test_packages_installed_by_halves_are_named() -> None:
+    audit = "The following packages are only half configured:\n broken  a short description\n other   another\n"
+    (found,) = judge(exam(**packages(audit=audit)))
+    assert found.what == "broken, other: installed by halves"
+
+
 def test_an_unknown_package_is_an_error_where_no_source_could_have_it() -> None:
     change = packages(unreachable=(DEAD,), trial=trial("Unable to locate package haproxy"))
     assert kinds(judge(exam(**change))) == ["source error", "unknown-package error"]
