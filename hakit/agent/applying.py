@@ -207,7 +207,7 @@ class Batch:
         if isinstance(outcome, Failure):
             self.failures += 1
             self._failed.add(key)
-            self._emit({"ev": "failed", "key": key, "error": outcome.wire()})
+            self._emit({"ev": "failed", "key": key, "error": self._work.told(outcome).wire()})
             return
         self._accept(key, outcome)
         self.changes += bool(outcome)

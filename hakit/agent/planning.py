@@ -102,7 +102,7 @@ def _item(resource: Resource, state: Any, work: Work) -> dict[str, Any]:
         change = compare(resource, state, work)
     except Failure as failure:
         work.status[resource.key] = REFUSED
-        return item(resource.key, REFUSED, Change(), failure)
+        return item(resource.key, REFUSED, Change(), work.told(failure))
     work.status[resource.key] = change.status
     if change.seen:
         work.seen[resource.key] = dict(change.seen)
@@ -113,7 +113,7 @@ def _removal(key: str, work: Work) -> dict[str, Any]:
     try:
         change = handler(key.partition(":")[0]).leftover(key, work.state.items[key], work)
     except Failure as failure:
-        return item(key, REFUSED, Change(), failure)
+        return item(key, REFUSED, Change(), work.told(failure))
     except OSError as error:
         return item(key, REFUSED, Change(), from_os(error, "looking at what is left over"))
     work.removing[key] = change.summary

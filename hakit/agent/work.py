@@ -145,6 +145,21 @@ class Work:
             raise Failure(f"{doing}: {line[0]} failed with exit {result.code}", output=result.tail())
         return result
 
+    def told(self, failure: Failure) -> Failure:
+        """The failure as it may be shown: a daemon's last words may quote what it was given to read."""
+        from hakit.agent.handlers.validate import mask
+
+        message, output = failure.message, failure.output
+        for text, masked in self._secrets():
+            message, output = mask(message, text, masked), mask(output, text, masked)
+        return Failure(message, output=output, path=failure.path, line=failure.line)
+
+    def _secrets(self) -> list[tuple[str, str]]:
+        """Each declared content that holds a secret: as it lands, and masked."""
+        contents = [file.content for one in self.declared.values() for file in getattr(one, "files", ())]
+        contents += [getattr(one, "password_hash", None) for one in self.declared.values()]
+        return [(one.reveal(), one.masked()) for one in contents if one is not None and one.secret]
+
     def rows(self, path: str) -> list[list[str]]:
         """The rows of `/etc/passwd`, `/etc/group` or `/etc/shadow` by field; empty when the file is missing."""
         name = self.at(path)

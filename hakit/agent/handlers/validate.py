@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.files import Files, Validator
     from hakit.agent.work import Work
 
+TELLING = 8  # characters of a line of a secret that must not be quoted alone; shorter ones are common words
 LINES = 12  # lines of output that tell enough
 
 
@@ -110,8 +111,9 @@ def mask(output: str, text: str, masked: str) -> str:
         return "(hidden: it may quote a secret)" if output else ""
     pairs = zip(found.groups(), parts[1::2])  # noqa: B905 - equal by construction; Python 3.9 knows no strict
     for secret, name in sorted(pairs, key=lambda pair: -len(pair[0])):
-        if secret:
-            output = output.replace(secret, name)
+        for part in (secret, *(line for line in secret.splitlines() if len(line) >= TELLING)):
+            if part:
+                output = output.replace(part, name)
     return output
 
 
