@@ -34,6 +34,14 @@ def _sysctl_name(value: str) -> str:
     return value
 
 
+def _comment(value: str) -> str:
+    if ":" in value:
+        raise expected("a comment without ':', which divides the fields of /etc/passwd", value)
+    return value
+
+
+Comment = Annotated[Line, AfterValidator(_comment)]
+"""What passwd(5) calls GECOS."""
 SysctlName = Annotated[
     str,
     AfterValidator(_sysctl_name),
@@ -61,7 +69,7 @@ class UserSettings(Settings):
     groups: tuple[UserName, ...] = Field(default=(), description="More groups; others the user is in stay.")
     home: AbsPath | None = Field(default=None, description="Home folder.")
     shell: AbsPath | None = Field(default=None, description="Login shell.")
-    comment: Line | None = Field(default=None, description="The full name, say.")
+    comment: Comment | None = Field(default=None, description="The full name, say.")
     system: bool = Field(default=False, description="A user of a service: number from the system's range, no home.")
     password_hash: Secret | None = Field(default=None, description="A crypt(3) hash, from `mkpasswd`; a secret.")
     authorized_keys: tuple[Line, ...] | None = Field(
