@@ -67,7 +67,9 @@ def full(*paths: str) -> Fault:
 
 def no_inodes(*paths: str) -> Fault:
     """A file system that holds these folders and takes no new file."""
-    program = f"import os,itertools; os.mkdir('{SMALL}/filler')\nfor i in itertools.count(): os.mknod(f'{SMALL}/filler/{{i}}')"
+    program = f"""import os, itertools
+os.mkdir('{SMALL}/filler')
+for i in itertools.count(): os.mknod(f'{SMALL}/filler/{{i}}')"""
     fill = f"python3 -c {shlex.quote(program)} 2>/dev/null; true"
     return _moved("size=64m,nr_inodes=400", fill, paths)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.lab.faults import host
+from tests.lab.faults import content, host
 from tests.lab.faults.row import AREAS, Row, Strike
 
-ROWS: tuple[Row, ...] = (*host.ROWS,)
+ROWS: tuple[Row, ...] = (*host.ROWS, *content.ROWS)
 STRIKES: tuple[Strike, ...] = tuple(row for row in ROWS if isinstance(row, Strike))
 BEGIN = "<!-- The matrix begins. It is made by `make matrix`; change the rows in tests/lab/faults instead. -->"
 END = "<!-- The matrix ends. -->"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Strike(Row):
 
     `fault` breaks the host while it is entered and mends it when left. `edit` changes the settings of `system` beside
     the one file that every row changes. `ends` says how the host is while still broken: as it was before, as it should
-    be, or in part; after the mend one more apply makes all of it as it should be. `says` are patterns of the output.
+    be, or in part; after the mend one more apply makes all of it as it should be. `says` are patterns of
+    the output, `silent` texts that are not in it; `within` is in seconds. `long` rows wait for make test-long.
     """
 
     fault: Fault = healthy
@@ -86,7 +87,8 @@ class Strike(Row):
     ends: Ends = "as it was"
     command: tuple[str, ...] = ("apply", "--yes")
     within: float = 60.0
-    silent: tuple[str, ...] = field(default=())
+    silent: tuple[str, ...] = ()
+    long: bool = False
 
     @property
     def proof(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from tests.lab.faults.stage import CONF, ONE, TWO, comparable
 if TYPE_CHECKING:
     from tests.lab.faults.stage import Stage
 
+LARGEST = 200 << 10  # KiB of memory that no controller may need
+
 
 @pytest.fixture(scope="module")
 def prepared(stage: Stage) -> Stage:
@@ -23,7 +26,9 @@ def prepared(stage: Stage) -> Stage:
     return stage
 
 
-@pytest.mark.parametrize("row", STRIKES, ids=lambda row: row.id)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.id, marks=[pytest.mark.long] if row.long else []) for row in STRIKES]
+)
 def test_row(row: Strike, prepared: Stage) -> None:
     stage = prepared
     stage.declare(row.edit)
@@ -36,7 +41,9 @@ def test_row(row: Strike, prepared: Stage) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == row.exit, said
     assert [pattern for pattern in row.says if not re.search(pattern, said)] == [], said
+    assert [text for text in row.silent if text in said] == [], said
     assert took < row.within, said
+    assert getrusage(RUSAGE_CHILDREN).ru_maxrss < LARGEST
     if row.ends == "as it was":
         assert after == before
     stage.declare(row.mend or row.edit, turn=False)

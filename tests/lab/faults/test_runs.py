@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tests.lab.faults.stage import Stage
 
 BEGAN, MADE = "/run/slow-began", "/srv/demo/slow"
-SLOW = f"touch {BEGAN}; sleep 2; touch {MADE}"
+SLOW = f"touch {BEGAN}; sleep 1; touch {MADE}"
 
 
 def slow(system: dict[str, Any]) -> None:
@@ -69,6 +68,17 @@ def end(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
     said, _ = process.communicate(timeout=timeout)
     assert "Traceback" not in said
     return said
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """What it says up to a text."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    pytest.fail(said)
 
 
 def agents(stage: Stage, host: str = ONE) -> int:
@@ -137,10 +147,10 @@ def test_a_second_ctrl_c_stops_now(due: Stage) -> None:
     due.declare(lambda system: system["commands"].update(slow={**_slower(), "creates": MADE}), turn=False)
     with in_the_middle(due, "--forks", "1") as first:
         first.send_signal(signal.SIGINT)
-        time.sleep(0.3)  # two signals that arrive together count as one
+        told = until(first, "interrupted: finishing what has begun")
         began = time.monotonic()
         first.send_signal(signal.SIGINT)
-        said = end(first)
+        said = told + end(first)
         took = time.monotonic() - began
     assert first.returncode == 130, said
     assert took < 3, said
@@ -151,14 +161,13 @@ def test_a_second_ctrl_c_stops_now(due: Stage) -> None:
 
 
 def _slower() -> dict[str, Any]:
-    return {"run": ["/bin/sh", "-c", SLOW.replace("sleep 2", "sleep 20")], "timeout": "30s"}
+    return {"run": ["/bin/sh", "-c", SLOW.replace("sleep 1", "sleep 20")], "timeout": "30s"}
 
 
 def test_a_host_that_is_not_reached_is_listed_in_the_end_and_the_others_are_done(due: Stage) -> None:
     due.lab.lab.link(ONE, None, up=False)
     try:
         done = due.hakit("apply", "--yes")
-        found = json.loads(due.hakit("apply", "--yes", "--json").stdout)
     finally:
         due.lab.lab.link(ONE, None, up=True)
     said = done.stdout
@@ -167,8 +176,6 @@ def test_a_host_that_is_not_reached_is_listed_in_the_end_and_the_others_are_done
     assert re.search(r"one +unreachable +one: .*no answer within", end_of_it), said
     assert re.search(r"1 unreachable", end_of_it), said
     assert re.search(r"two +changed", said), said
-    assert {name: host["state"] for name, host in found["hosts"].items()} == {ONE: "unreachable", TWO: "same"}
-    assert found["hosts"][ONE]["why"]
 
 
 def test_a_connection_that_is_lost_in_the_middle_is_noticed_and_the_others_are_done(due: Stage) -> None:
