@@ -48,8 +48,6 @@ def check(pairs: list[tuple[str, str]]) -> None:
 def _upgrade(pairs: list[tuple[str, str]], told: list[str], work: Work) -> None:
     before = _running(work)
     trouble = _transaction(pairs, before, told, work) if pairs else None
-    if work.gone():
-        raise Stopped
     if trouble is None:
         trouble = _restart(told, work)
     trouble = _see_them_live(before, work) or trouble

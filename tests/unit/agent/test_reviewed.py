@@ -86,13 +86,12 @@ def test_only_what_changed_fails(agents: Agents) -> None:
 @pytest.mark.parametrize(("by_hand", "end"), [(False, "done"), (True, "failed")])
 def test_what_this_run_itself_changes_needs_no_new_look(agents: Agents, by_hand: bool, end: str) -> None:
     """As a package does that brings a first configuration: nobody lost anything, unless they wrote it before."""
-    brings = Command(label="brings", argv=("sh", "-c", f"echo default > {agents.root}{A}"), creates=A, component="t")
-    if by_hand:
-        flag = f"{agents.root}/flag"
-        brings = Command(label="brings", argv=("sh", "-c", f"touch {flag}"), creates="/flag", component="t")
+    script = f"echo default >> {agents.root}{A}; touch {agents.root}/flag"
+    brings = Command(label="brings", argv=("sh", "-c", script), creates="/flag", component="t")
     wanted = files(one(A, "new\n")).replace(after=("command:brings",))
     events = between(agents, (brings, wanted), lambda: agents.write(A, "by hand\n") if by_hand else None)
     assert [(event.key, event.ev) for event in events] == [("command:brings", "done"), ("files:set", end)]
+    assert agents.read(A) == ("by hand\ndefault\n" if by_hand else "new\n")
 
 
 def test_a_file_that_changes_while_its_daemon_judges_is_left_alone(agents: Agents) -> None:
