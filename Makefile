@@ -7,7 +7,7 @@ LAB := inventories/lab
 JUDGES := haproxy keepalived openssh-client openssh-server
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages judges demo lab-up lab-down lint unit lab-tests test test-long
+.PHONY: help venv packages judges demo lab-up lab-down lint matrix unit lab-tests test test-long
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -41,6 +41,9 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 
 judges: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)
+
+matrix: .venv/.installed ## Write the fault matrix into docs/safety.md
+	@$(BIN)/python scripts/fault_matrix.py
 
 unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit

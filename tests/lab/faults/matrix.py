@@ -1,36 +1,37 @@
-"""All rows of the fault matrix, and the table of them in docs/safety.md."""
+"""All rows of the fault matrix, and the tables of them in docs/safety.md."""
 
 from __future__ import annotations
 
-from tests.lab.faults import content, host
-from tests.lab.faults.row import AREAS, Row, Strike
+from typing import TYPE_CHECKING
 
-ROWS: tuple[Row, ...] = (*host.ROWS, *content.ROWS)
+from tests.lab.faults import content, elsewhere, host
+from tests.lab.faults.row import AREAS, Strike
+
+if TYPE_CHECKING:
+    from tests.lab.faults.row import Row
+
+ROWS: tuple[Row, ...] = (*host.ROWS, *content.ROWS, *elsewhere.ROWS)
 STRIKES: tuple[Strike, ...] = tuple(row for row in ROWS if isinstance(row, Strike))
-BEGIN = "<!-- The matrix begins. It is made by `make matrix`; change the rows in tests/lab/faults instead. -->"
-END = "<!-- The matrix ends. -->"
+BEGIN = "<!-- Made by `make matrix` from tests/lab/faults: change the rows there. -->"
+END = "<!-- The end of what is made. -->"
+HEAD = ("|row|what is broken|what hakit does|tried by|", "|---|---|---|---|")
 
 
-def table() -> str:
+def tables() -> str:
     """The matrix as Markdown: a table for each area."""
     parts = []
     for area, title in AREAS.items():
-        rows = [row for row in ROWS if row.area == area]
-        if rows:
-            lines = [f"| {row.broken} | {row.promise} | {_proof(row)} |" for row in rows]
-            parts.append(
-                "\n".join(
-                    [f"### {title}", "", "| what is broken | what hakit does | tried by |", "|---|---|---|", *lines]
-                )
-            )
-    return "\n\n".join(parts) + "\n"
+        lines = [_line(row) for row in ROWS if row.area == area]
+        parts.append("\n".join([f"### {title}", "", *HEAD, *lines]))
+    return "\n\n".join(parts)
 
 
-def _proof(row: Row) -> str:
-    return ", ".join(f"`{test}`" for test in row.proof) or "not yet"
+def _line(row: Row) -> str:
+    proof = ", ".join(f"`{test}`" for test in row.proof)
+    return f"| {row.id} | {row.broken} | {row.promise} | {proof} |"
 
 
 def inserted(page: str) -> str:
-    """A page with the table between its two marks."""
+    """A page with the tables between its two marks."""
     before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
