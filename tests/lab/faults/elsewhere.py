@@ -179,7 +179,7 @@ ROWS: tuple[Row, ...] = (
         (
             "agent-killed",
             "The agent is killed in the middle",
-            "The host is reported as failed, the others are done; the next run takes the lock over, says so, completes it",
+            "The host is reported as failed, the others are done; the next run says that it takes the lock over",
             (f"{HERE}::test_the_lock_of_a_dead_run_is_taken_over_with_a_message",),
         ),
         (
