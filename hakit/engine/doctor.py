@@ -193,7 +193,8 @@ class _Doctor:
         """What hakit will manage on a host."""
         scope = self.scope
         with scope.rendering:
-            declared = declare(scope.site, scope.components, exam.host, facts, scope.templates).resources.values()
+            everything = declare(scope.site, scope.components, exam.host, facts, scope.templates)
+        declared = scope.narrowed(everything)
         exam.installs = tuple(one.package for one in declared if isinstance(one, Package))
         exam.managed = tuple(one.name for one in declared if isinstance(one, Unit) and (one.enabled or one.running))
 

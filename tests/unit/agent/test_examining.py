@@ -43,6 +43,7 @@ while [ "$1" != download-file ]; do shift; done; shift
 while [ $# -gt 0 ]; do
     case "$1" in
     http://one.test/*) echo "E: Failed to fetch $1  Could not resolve 'one.test'" >&2 ;;
+    file:*) echo "E: Failed to fetch $1  nobody may ask" >&2 ;;
     */old/InRelease) echo "E: Failed to fetch $1  404  Not Found [IP: 10.0.0.9 80]" >&2 ;;
     *) echo fetched > "$2" ;;
     esac

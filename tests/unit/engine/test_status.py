@@ -239,9 +239,9 @@ def replace_host(probe: Probe, seen_from: str) -> Probe:
     return probe.replace(seen_from=seen_from)
 
 
-def test_an_address_that_begins_alike_is_another_one() -> None:
+def test_an_address_that_ends_alike_is_another_one() -> None:
     component = Floating()
-    component.service = (SEEN.replace(target="http://10.0.0.10:80/"),)
+    component.service = (SEEN.replace(target=f"http://1{VIP}:80/"),)
     moment = Moment(component)
     moment.fail("db", component.service[0], "refused")
     assert moment.row().state == "healthy"
