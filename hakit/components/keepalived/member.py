@@ -55,7 +55,7 @@ def groups(site: Site) -> Iterator[RedundancyGroup]:
 
 
 def withdrawals(site: Site, host: Host) -> Iterator[Withdrawal]:
-    """How a host gives up the addresses of its instances, takes none, and stands by again.
+    """How a host gives up the addresses of its instances, and stands by again.
 
     One file speaks for the whole host, so the orders of its instances are the same.
     """
@@ -111,15 +111,17 @@ def _meaning(state: str, all_addresses: list[str], answers: Mapping[str, Answer]
     """What a state means, with the addresses that the host has and has not."""
     held = [one for one in all_addresses if _yes(answers, f"address {one}")]
     missing = [one for one in all_addresses if one not in held and f"address {one}" in answers]
+    out = _yes(answers, "maintenance")
+    if state == "MASTER" and missing:
+        return "bad", f"{', '.join(missing)} is not on this host"
     if state == "MASTER":
-        if missing:
-            return "bad", f"{', '.join(missing)} is not on this host"
-        return "good", f"holds {', '.join(held)}" if held else ""
+        holds = f"holds {', '.join(held)}" if held else ""
+        return ("risk", f"taken out of service; {holds} until another can") if out else ("good", holds)
     if held:
         return "bad", f"{', '.join(held)} is on this host all the same"
-    if state == "BACKUP":
-        return "good", ""
-    return ("risk", "taken out of service") if _yes(answers, "maintenance") else ("bad", "can't take over")
+    if out:
+        return "risk", "taken out of service"
+    return ("good", "") if state == "BACKUP" else ("bad", "can't take over")
 
 
 def _word(answer: Answer | None) -> str | None:

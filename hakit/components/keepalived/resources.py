@@ -79,7 +79,8 @@ class InstanceView:
     """An instance as this host's keepalived.conf shows it.
 
     `advertised` is the one address in the adverts, `others` move along without standing there: so addresses can be
-    added and removed without a moment in which the members disagree and both take them.
+    added and removed without a moment in which the members disagree and both take them. `gently`: out of service it
+    becomes the last choice, so that a peer takes the addresses before they are given up; otherwise it is at fault.
     """
 
     name: str
@@ -90,6 +91,7 @@ class InstanceView:
     advertised: str
     others: tuple[str, ...]
     units: tuple[TrackedUnit, ...]
+    gently: bool = True
 
     @property
     def unicast(self) -> bool:
@@ -144,7 +146,24 @@ def _view(router: VirtualRouter, own: Member, units: tuple[TrackedUnit, ...]) ->
         advertised=advertised,
         others=others,
         units=units,
+        gently=steps_aside(router),
     )
+
+
+def steps_aside(router: VirtualRouter) -> bool:
+    """Whether a lower priority has a peer take the addresses: all must preempt, and the weight must count.
+
+    A sync group ignores weights unless told otherwise (keepalived.conf(5), sync_group_tracking_weight).
+    """
+    if not all(member.settings.preempt for member in router.members):
+        return False
+    for member in router.members:
+        settings = member.host.settings["keepalived"]
+        assert isinstance(settings, KeepalivedSettings)  # noqa: S101 - narrows the type, the registry guarantees it
+        groups = settings.sync_groups.values()
+        if any(router.name in group.instances and not group.tracking_weight for group in groups):
+            return False
+    return True
 
 
 def instance_views(ctx: HostContext) -> tuple[InstanceView, ...]:

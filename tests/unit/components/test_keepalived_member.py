@@ -130,6 +130,26 @@ def test_a_host_gives_up_all_addresses_and_takes_them_back(tmp_path: Path, names
     assert gone == (own + taken if len(names) == 2 else own)
 
 
+@pytest.mark.parametrize(
+    ("settings", "group", "line"),
+    [
+        ({}, None, "hakit_maintenance weight -253"),
+        ({"preempt": False}, None, "hakit_maintenance"),
+        ({}, {}, "hakit_maintenance"),
+        ({}, {"tracking_weight": True}, "hakit_maintenance weight -253"),
+    ],
+    ids=["a peer preempts", "nobody preempts", "weights are ignored", "weights count"],
+)
+def test_a_host_steps_aside_before_it_gives_up_where_a_peer_would_take_over(
+    tmp_path: Path, settings: dict[str, Any], group: dict[str, Any] | None, line: str
+) -> None:
+    second = {**FRONT, "virtual_router_id": 52, "addresses": ["10.1.0.102/24"], **settings}
+    groups = {} if group is None else {"sync_groups": {"both": {"instances": ["front", "back"], **group}}}
+    own = {"keepalived": {"instances": {"front": {**FRONT, **settings}, "back": second}, **groups}}
+    text, _ = configuration(site(tmp_path, dict.fromkeys(("lb1", "lb2"), own)))
+    assert [one.strip() for one in text.splitlines() if one.startswith("        hakit_maintenance")] == [line, line]
+
+
 def test_a_host_without_instances_has_nothing_to_give_up(tmp_path: Path) -> None:
     made = site(tmp_path, {"lb1": {"keepalived": {"instances": {"front": FRONT}}}, "web1": {}})
     assert list(KEEPALIVED.withdraw(made, made.hosts["web1"])) == []
@@ -156,6 +176,11 @@ def says(state: str) -> dict[str, Answer]:
         (says("BACKUP") | ALL, ("BACKUP", "bad", "10.1.0.100, 10.1.0.101 is on this host all the same")),
         (says("FAULT") | NONE, ("FAULT", "bad", "can't take over")),
         (says("FAULT") | NONE | {"maintenance": YES}, ("FAULT", "risk", "taken out of service")),
+        (says("BACKUP") | NONE | {"maintenance": YES}, ("BACKUP", "risk", "taken out of service")),
+        (
+            says("MASTER") | ALL | {"maintenance": YES},
+            ("MASTER", "risk", "taken out of service; holds 10.1.0.100, 10.1.0.101 until another can"),
+        ),
         (says("STOP") | NONE, ("STOP", "bad", "can't take over")),
         (says("MASTER") | {"unit": NO}, ("stopped", "bad", "no")),
         ({"unit": YES, "state front": Answer(ok=False, detail="no such file")}, ("unknown", "bad", "no such file")),
