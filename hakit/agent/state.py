@@ -147,6 +147,9 @@ class State:
         self._say(f"{self.folder} was open to others: it is root's alone again, what others wrote there is not trusted")
         os.chown(self.folder, os.geteuid(), os.getegid())
         os.chmod(self.folder, 0o700)
+        code = disk.look(f"{self.folder}/agent")
+        if code is not None and (code.st_uid != os.geteuid() or code.st_mode & 0o022):
+            disk.delete_tree(f"{self.folder}/agent")
 
     @property
     def root(self) -> str:

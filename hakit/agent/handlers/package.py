@@ -47,7 +47,7 @@ APT = (
     "Dpkg::Options::=--force-confold",
     "-o",
     "DPkg::Lock::Timeout=120",
-    # A source that does not answer costs 40 s instead of the 2 min of apt's own 30 s and three retries.
+    # Two tries of 20 s for a source that does not answer, instead of the four of 30 s that are apt's own.
     "-o",
     "Acquire::Retries=1",
     "-o",

@@ -307,7 +307,8 @@ ROWS: tuple[Row, ...] = (
         "It is made root's own again; code that was kept there is not run",
         fault=script(
             f"chown -R nobody {STATE}; chmod 777 {STATE} {STATE}/agent",
-            f'test "$(stat -c %U:%a {STATE})" = root:700',
+            f'test "$(stat -c %U:%a {STATE})" = root:700; '
+            f'test ! -e {STATE}/agent || test "$(stat -c %U {STATE}/agent)" = root',
         ),
         says=(r"/var/lib/hakit was open to others",),
         exit=0,

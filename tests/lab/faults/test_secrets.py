@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import resource
+import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import yaml
+
+from tests.lab.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +70,9 @@ rm /dev/shm/words
 """
 
 
+BEGAN = "/run/slow-began"
+
+
 class Watch:
     """Reads arguments and environment of every process of this machine, those in containers too, again and again."""
 
@@ -116,11 +124,17 @@ class Scene:
         (self.lab.inventory / "hosts.yml").write_text(yaml.safe_dump(self.site, sort_keys=False), encoding="utf-8")
 
     def hakit(self, *arguments: str, exit_code: int | None = 0, **popen: Any) -> str:
-        environment = {"HAKIT_AGE_IDENTITY": str(self.lab.inventory / "identity.txt")}
-        done = self.lab.hakit(*arguments, env=environment, **popen)
+        done = self.lab.hakit(*arguments, env=self.environment, **popen)
         self.said += done.stdout + done.stderr
         assert exit_code is None or done.returncode == exit_code, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HAKIT_AGE_IDENTITY": str(self.lab.inventory / "identity.txt")}
+
+    def begun(self) -> bool:
+        return self.lab.lab.exec("lb1", ["test", "-e", BEGAN]).returncode == 0
 
     def plant(self, values: dict[str, str]) -> None:
         for name, value in values.items():
@@ -234,16 +248,20 @@ def test_a_daemon_that_prints_a_secret_and_dies(scene: Scene) -> None:
         scene.lab.lab.exec(host, ["sh", "-c", "journalctl --rotate; journalctl --vacuum-time=1s"])
 
 
-def test_a_controller_that_is_killed(checked: Scene) -> None:
+def test_a_controller_that_is_killed(checked: Scene, tmp_path: Path) -> None:
     checked.system["files"]["/etc/demo.secret"]["mode"] = "0640"
-    checked.system["commands"] = {"slow": {"run": ["/bin/sleep", "1"], "creates": "/run/never"}}
+    command = ["/bin/sh", "-c", f"touch {BEGAN}; sleep 1; touch {BEGAN}.ended"]
+    checked.system["commands"] = {"slow": {"run": command, "creates": f"{BEGAN}.ended"}}
     checked.write()
-    checked.hakit("apply", "--yes", exit_code=None, preexec_fn=_soon)
-    del checked.system["commands"]
-    checked.write()
+    names = {"HAKIT_INVENTORY": str(checked.lab.inventory), "PYTHONPATH": str(ROOT), **checked.environment}
+    with (tmp_path / "said").open("w+") as said:
+        words = [sys.executable, "-m", "hakit", "apply", "--yes", "-vv"]
+        with subprocess.Popen(words, env={**os.environ, **names}, stdout=said, stderr=said) as process:
+            checked.lab.eventually(checked.begun, "the slow step begins", 60)
+            process.kill()
+        said.seek(0)
+        checked.said += said.read()
+    assert process.returncode == -signal.SIGKILL
     checked.hakit("apply", "--yes")
-
-
-def _soon() -> None:
-    """Have this process killed by its CPU limit, in the middle of what it does."""
-    resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+    for host in ("lb1", "lb2"):
+        assert checked.lab.lab.exec(host, ["stat", "-c", "%a", "/etc/demo.secret"]).stdout == "640\n"
