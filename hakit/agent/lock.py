@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PATIENCE = 20.0  # seconds for the step of a dead run; an installation may take longer, and is then told of
+GLANCE = 0.2  # seconds: who asks for the holder has the lock for an instant, and must not be taken for a run
 STARTERS = ("sh", "dash", "bash", "sudo")
 
 
@@ -80,14 +81,15 @@ def holder(folder: str) -> dict[str, Any] | None:
 
 def _flock(fd: int) -> bool:
     """Lock it; waits for a holder that nobody commands any more, which ends after the step that it is in."""
-    deadline = monotonic() + PATIENCE
+    began = monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if monotonic() > deadline or not is_orphan(_body(fd)["pid"]):
+            waited = monotonic() - began
+            if waited > GLANCE and (waited > PATIENCE or not is_orphan(_body(fd)["pid"])):
                 return False
-            sleep(0.2)
+            sleep(0.01 if waited < GLANCE else 0.2)
         else:
             return True
 

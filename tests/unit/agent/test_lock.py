@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.agent.lock import is_orphan
+from hakit.agent.lock import Lock, is_orphan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +40,13 @@ def test_an_agent_is_an_orphan_without_its_session(tmp_path: Path, ancestors: li
 
 def test_we_are_no_orphan() -> None:
     assert not is_orphan(os.getpid())
+
+
+def test_who_only_asks_for_the_holder_keeps_no_run_out(tmp_path: Path) -> None:
+    lock = Lock(str(tmp_path / "state"))
+    assert lock.take("r1", "us") == (None, None)
+    lock.release()
+    glance = os.open(tmp_path / "state/lock", os.O_RDONLY)
+    fcntl.flock(glance, fcntl.LOCK_SH)
+    threading.Timer(0.05, os.close, [glance]).start()
+    assert lock.take("r2", "us") == (None, None)
