@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
+from hakit.cli.prompts import ask_become_pass, ask_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,8 @@ Examples:
 @options.inventory
 @click.option("--forks", type=click.IntRange(1, 512), default=50, show_default=True, help="Hosts asked at once.")
 @options.no_lab
+@ask_pass
+@ask_become_pass
 @click.option("--watch", is_flag=True, help="Look again every 2 s, until Ctrl-C.")
 @options.as_json
 @options.verbose
