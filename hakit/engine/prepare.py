@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +64,8 @@ class Preparation:
         key = self.find_key() if self.always_key or not owns else None
         self._wish = Wish(self.user, key)
         state = self._state()
+        if owns:
+            state = replace(state, root=True)  # with a password, perhaps: that is the user's choice
         state.system.release(self.name)
         if not state.account:
             check_user(self.user)
