@@ -56,8 +56,9 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         "drain_script": DRAIN_SCRIPT,
     }
     yield Package(package="haproxy", component=ctx.component)
-    for folder in (LIBRARY, LASTING, DRAINED):
+    for folder in (LIBRARY, LASTING):
         yield Directory(path=folder, component=ctx.component)
+    yield Directory(path=DRAINED, after=(f"directory:{LASTING}",), component=ctx.component)
     databases = [pool for _, pool in view.host_pools(ctx.site, ctx.host) if is_database(pool)]
     checked = [pool for pool in databases if pool.settings.check.enabled]
     yield ctx.file(SEED, ctx.template("haproxy-seed", databases=checked))

@@ -22,6 +22,7 @@ from hakit.components.keepalived.paths import (
     MAINTENANCE,
     NOTIFY,
     RELEASE,
+    RUN_FOLDER,
     RUNTIME,
     SCRIPT_USER,
     STATE_FOLDER,
@@ -193,7 +194,11 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         yield Package(package=package, component=ctx.component)
     yield from _script_user(ctx)
     yield Directory(path=LIBRARY, component=ctx.component)
+    # keepalived 2.3 rejects a file to track in a folder that is not there, and judges before it has ever run.
     yield Directory(path=LASTING, component=ctx.component)
+    if units:
+        yield Directory(path=RUN_FOLDER, component=ctx.component)
+        yield Directory(path=STATE_FOLDER, after=(f"directory:{RUN_FOLDER}",), component=ctx.component)
     yield ctx.file(RELEASE, ctx.template("release", instances=views), mode=0o755)
     yield ctx.file(NOTIFY, ctx.template("notify", states=STATES), mode=0o755)
     if units:
@@ -254,6 +259,6 @@ def _configuration(ctx: HostContext, views: tuple[InstanceView, ...], units: tup
             f"user:{SCRIPT_USER}",
             f"files:{NOTIFY}",
             f"directory:{LASTING}",
-            *((f"files:{CHECK_HTTP}", f"files:{TRACK}") if units else ()),
+            *((f"files:{CHECK_HTTP}", f"files:{TRACK}", f"directory:{STATE_FOLDER}") if units else ()),
         ),
     )
