@@ -28,9 +28,8 @@ _DIRECTIVES = (
     "auth_type",
     "auth_pass",
     "unicast_src_ip",
-    # A new peer that the holder does not send to yet hears nobody, and takes the addresses.
-    "unicast_peer",
 )
+# The advertised address, and the peers: a new one that the holder does not send to yet takes the addresses.
 _IP = r"(?:\d+\.\d+\.\d+\.\d+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)"
 
 
