@@ -134,10 +134,9 @@ def trust(
         found = found.with_(seen if last else seen.news)
         if not as_json and (text := table(seen if last else seen.news)):
             click.echo(text)
-        if seen.pinned and not as_json:
-            if not assume_yes and not _agreed(seen, file):
-                click.echo("Nothing was pinned." if number == 1 else "No more was pinned.")
-                ctx.exit(1)
+        if seen.pinned and not as_json and not assume_yes and not _agreed(seen, file):
+            click.echo("Nothing was pinned." if number == 1 else "No more was pinned.")
+            ctx.exit(1)
         if seen.pinned:
             pin_all(seen, file if assume_yes or not as_json else None)
             if not as_json:
