@@ -218,7 +218,7 @@ ROWS: tuple[Row, ...] = (
         "It is reported with the end of its journal; the next apply starts it again",
         edit=with_program("ExecStart=/bin/sh -c 'echo no such luck; exit 3'"),
         mend=with_program("ExecStart=/bin/sleep 100001"),
-        says=(rf"unit:{UNIT}", r"died after restart", r"no such luck"),
+        says=(rf"unit:{UNIT}", r"died after restart|restart failed", r"no such luck"),
         ends="in part",
     ),
     Strike(
@@ -327,8 +327,8 @@ ROWS: tuple[Row, ...] = (
         "host",
         "The host has no memory left for the agent",
         "It says so; nothing is changed",
-        fault=bashrc("ulimit -v 16000"),
-        says=(r"one +✗|one: ",),
+        fault=bashrc(f"rm -rf {STATE}/agent; ulimit -v 16000"),
+        says=(r"one +✗ .*out of memory", r"free -m"),
     ),
     Elsewhere(
         "clock",
