@@ -15,7 +15,8 @@ class Probe(Declaration):
     - `address`, `absent`: the target is, or is not, an address of this host;
     - `says`: the file `target` has a text that the regex `match` is found in; the detail is the file's text;
     - `socket`: the daemon behind the UNIX socket `target` answers the line `text` with what the regex `match` (with
-      re.MULTILINE) is found in; the detail is the answer, at most 256 KiB of it.
+      re.MULTILINE) is found in; the detail is the answer, at most 256 KiB of it. With `missing` it is a yes as well
+      that nobody listens there.
     `seen_from` names the host that asks; empty: the member itself. `timeout` is in seconds.
     """
 
@@ -25,3 +26,4 @@ class Probe(Declaration):
     timeout: float = 1.0
     text: str = ""
     match: str = ""
+    missing: bool = False

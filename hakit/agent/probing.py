@@ -144,7 +144,12 @@ def _says(probe: Probe, work: Work) -> tuple[bool, str]:
 
 def _socket_says(probe: Probe, work: Work) -> tuple[bool, str]:
     deadline = monotonic() + probe.timeout
-    answer, ended = converse(work.at(probe.target), probe.text, probe.timeout)
+    try:
+        answer, ended = converse(work.at(probe.target), probe.text, probe.timeout)
+    except (FileNotFoundError, ConnectionRefusedError):
+        if not probe.missing:
+            raise
+        return True, "nobody listens"
     if not ended and not answer:
         raise TimeoutError("no answer in time")
     return matches(probe.match, answer, deadline, multiline=True), answer

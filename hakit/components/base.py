@@ -99,7 +99,8 @@ class Tier:
 class RedundancyGroup:
     """Hosts that stand in for each other: disrupted one at a time, in this order where nothing live says better.
 
-    `probes` tell, per host, whether that member serves (asked of the member's peers or clients where it matters).
+    `probes` tell, per host, whether that member serves (asked of the member's peers or clients where it matters);
+    `reached`, asked beside them unless it is out of its duties, whether those that send it work do so.
     `holder`, asked of each member itself, says whether it holds the group's role (a VIP, say) now: holders go last.
     `keep` members have to serve while another one is disrupted. `service` is asked of clients: whether the group as a
     whole serves. `unit` is what a group-atomic change stops on the backups, before the holder changes.
@@ -113,6 +114,11 @@ class RedundancyGroup:
     keep: int = 1
     service: tuple[Probe, ...] = ()
     unit: str = ""
+    reached: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
+
+    def asked(self, host: str) -> tuple[Probe, ...]:
+        """All that tells whether a member serves and is given work."""
+        return (*self.probes.get(host, ()), *self.reached.get(host, ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PATIENCE = 20.0
 """Seconds that a member has to serve again: a daemon's start, its peers' checks, and some reserve."""
 PAUSE = 0.2
+DETAIL = 200
+"""Characters of an answer in a reason."""
 
 
 class Gate:
@@ -53,14 +55,14 @@ class Gate:
         """How these hosts stand in their groups now; also remembers which groups serve their clients."""
         hosts = tuple(hosts)
         concerned = [group for group in self.groups if not set(hosts).isdisjoint(group.hosts)]
-        asked = [(h, probe) for group in concerned for h in group.hosts for probe in group.probes.get(h, ())]
+        asked = [(h, probe) for group in concerned for h in group.hosts for probe in group.asked(h)]
         asked += [(h, group.holder) for group in concerned for h in group.hosts if group.holder is not None]
         asked += [("", probe) for group in concerned for probe in group.service]
         answers = self._ask(asked)
         roles: dict[str, set[str]] = defaultdict(set)
         idle: set[str] = set()
         for group in concerned:
-            serving = {h for h in group.hosts if all(not answers[h, probe] for probe in group.probes.get(h, ()))}
+            serving = {h for h in group.hosts if not any(answers[h, probe] for probe in group.asked(h))}
             idle |= {h for h in group.hosts if h not in serving} if serving else set()
             if group.service and all(not answers["", probe] for probe in group.service):
                 self._served.add(group.name)
@@ -74,13 +76,23 @@ class Gate:
         without = {host, *gone}
         return self._wait(lambda: self._missing(host, without), PATIENCE, self._halted)
 
+    def await_ready(self, host: str, groups: Iterable[RedundancyGroup]) -> str:
+        """Wait until a host that is out of its duties could serve in these groups. Returns "" or why it can't."""
+        return self._await(host, groups, serving=False)
+
     def await_serving(self, host: str, groups: Iterable[RedundancyGroup]) -> str:
         """Wait until a host serves in these groups, and the groups their clients. Returns "" or what does not serve."""
+        return self._await(host, groups, serving=True)
+
+    def _await(self, host: str, groups: Iterable[RedundancyGroup], *, serving: bool) -> str:
         groups = tuple(groups)
+        served = [group for group in groups if serving and group.name in self._served]
 
         def failing() -> str:
-            asked = [(host, probe) for group in groups for probe in group.probes.get(host, ())]
-            asked += [("", probe) for group in groups if group.name in self._served for probe in group.service]
+            asked = [
+                (host, p) for group in groups for p in (group.asked(host) if serving else group.probes.get(host, ()))
+            ]
+            asked += [("", probe) for group in served for probe in group.service]
             return next((reason for reason in self._ask(asked).values() if reason), "")
 
         why = self._wait(failing, PATIENCE, self._aborted)
@@ -98,7 +110,7 @@ class Gate:
 
     def serves(self, host: str) -> bool:
         """Whether a host serves in all its groups right now."""
-        asked = [(host, probe) for group in self.groups_of(host) for probe in group.probes.get(host, ())]
+        asked = [(host, probe) for group in self.groups_of(host) for probe in group.asked(host)]
         return not any(self._ask(asked).values())
 
     def _wait(self, reason: Callable[[], str], limit: float, ended: Callable[[], bool]) -> str:
@@ -112,7 +124,7 @@ class Gate:
     def _missing(self, host: str, without: set[str]) -> str:
         """Why a group can't do without these hosts right now, or ""."""
         for group in self.groups_of(host):
-            asked = [(h, probe) for h in group.hosts for probe in group.probes.get(h, ())]
+            asked = [(h, probe) for h in group.hosts for probe in group.asked(h)]
             if not asked:
                 continue
             answers = self._ask(asked)
@@ -168,4 +180,9 @@ class Gate:
 
 
 def _reason(asker: str, probe: Probe, result: ProbeResult) -> str:
-    return "" if result.ok else f"{probe.kind} {probe.target} from {asker}: {result.detail or 'no'}"
+    if result.ok:
+        return ""
+    lines = result.detail.strip().splitlines() or ["no"]
+    said = lines[0][:DETAIL] + (" …" if len(lines) > 1 or len(lines[0]) > DETAIL else "")
+    what = f"{probe.text} on {probe.target}" if probe.text else f"{probe.kind} {probe.target}"
+    return f"{what} from {asker}: {said}"

@@ -31,7 +31,7 @@ class Maintenance:
     def begin(self, why: str, limits: Limits) -> None:
         """Take the host out; what remains must serve. Raises RefusedError, AgentError, ConnectError."""
         self._gate.standing([self._host])
-        reason = self._gate.remains(self._host)
+        reason = self._gate.remains(self._host, self._run.resting())
         if reason and not limits.override:
             raise RefusedError(
                 f"{self._host} is needed: {reason}",
@@ -46,7 +46,7 @@ class Maintenance:
         """Take the host back, once it can serve. Raises RefusedError, AgentError, ConnectError."""
         groups = self._gate.groups_of(self._host)
         blind = self._duty.blind(self._host)
-        reason = self._gate.await_serving(self._host, [group for group in groups if group.component not in blind])
+        reason = self._gate.await_ready(self._host, [group for group in groups if group.component not in blind])
         if reason and not limits.override:
             raise RefusedError(
                 f"{self._host} stays in maintenance: it {reason}",

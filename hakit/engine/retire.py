@@ -50,7 +50,7 @@ class Retirement:
         duty = Duty(self._scope.site, self._scope.components, self._run.sessions, gate, self._note)
         if not self._dead:
             gate.standing([self._host])
-            reason = gate.remains(self._host)
+            reason = gate.remains(self._host, self._run.resting())
             if reason and not limits.override:
                 raise RefusedError(f"{self._host} is needed: {reason}", hint="or go on with  --override REASON")
             duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)

@@ -184,7 +184,7 @@ class Rolling:
 
     def _closed(self, step: Step, gone: Iterable[str] = ()) -> str:
         """Why the gate does not let a step pass, or ""; the operator may overrule it."""
-        why = self.gate.remains(step.host, gone)
+        why = self.gate.remains(step.host, {*gone, *self._idle})
         if why and self._limits.override and not self._halted.is_set():
             self._run.sink(events.Overridden(step.host, why, self._limits.override))
             return ""
@@ -204,13 +204,15 @@ class Rolling:
         host = step.host
         blind = self.duty.blind(host) if out else frozenset()
         groups = self.gate.groups_of(host)
-        why = self.gate.await_serving(host, [group for group in groups if group.component not in blind])
-        if out and not why:
-            self.duty.back(host)
-            self._run.sink(events.Returned(host))
-            why = self.gate.await_serving(host, groups)
-        elif out:
-            self._note(host, "stays out of service; the next apply takes it back once it serves")
+        why = ""
+        if out:
+            why = self.gate.await_ready(host, [group for group in groups if group.component not in blind])
+            if why:
+                self._note(host, "stays out of service; the next apply takes it back once it serves")
+            else:
+                self.duty.back(host)
+                self._run.sink(events.Returned(host))
+        why = why or self.gate.await_serving(host, groups)
         if not why or result.state == "failed":
             return result
         self._note(host, why)

@@ -61,9 +61,24 @@ def one_at_a_time(
         waiting = sorted((h for h in group.hosts if h in by_host and by_host[h].gated), key=rank.__getitem__)
         for earlier, later in pairwise(waiting):
             after[later].add(by_host[earlier].name)
+    for group in groups:
+        starting, running = _starting(group, by_host)
+        for host in starting:
+            after[host] |= running
     disrupted = {host for host, step in by_host.items() if step.disrupts}
     for host in disrupted:
         for helper in (standing.helpers.get(host, frozenset()) & disrupted) - {host}:
             earlier, later = sorted((host, helper), key=rank.__getitem__)
             after[later].add(by_host[earlier].name)
     return tuple(replace(step, after=frozenset(after[step.host])) for step in by_host.values())
+
+
+def _starting(group: RedundancyGroup, by_host: Mapping[str, Step]) -> tuple[list[str], set[str]]:
+    """The members whose unit only starts, and the names of the steps in which another one's reloads.
+
+    One that starts speaks the new configuration at once: the others have to have loaded it by then. So it is after a
+    run that died among members which must agree, some stopped, some not reloaded yet.
+    """
+    concerned = [h for h in group.hosts if h in by_host and group.unit and f"unit:{group.unit}" in by_host[h].keys]
+    starting = [host for host in concerned if not by_host[host].gated]
+    return starting, {by_host[h].name for h in concerned if by_host[h].gated and not by_host[h].disrupts}

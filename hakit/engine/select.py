@@ -46,7 +46,7 @@ def watched(site: Site, components: Mapping[str, Component], hosts: Collection[s
         for group in component.groups(site):
             if not set(hosts).isdisjoint(group.hosts):
                 needed.update(group.hosts)
-                needed.update(probe.seen_from for probes in group.probes.values() for probe in probes)
+                needed.update(probe.seen_from for host in group.hosts for probe in group.asked(host))
                 needed.update(probe.seen_from for probe in group.service)
         for host in hosts:
             for duty in component.withdraw(site, site.hosts[host]):

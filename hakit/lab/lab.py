@@ -107,10 +107,14 @@ class Lab:
 
     def exec(self, host: str, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command inside a host as root, without ssh; `options` as for `run`. Raises LabError."""
+        return _run([*self.enter_host(host), *command], options)
+
+    def enter_host(self, host: str) -> list[str]:
+        """The words before a command that make it run inside a host as root, without ssh. Raises LabError."""
         self._need_up()
         words: list[str] = privilege.call("enter", self.plan, {"name": host}, _silent)
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return _run([*privilege.sudo(), *words, "env", "-i", path, "HOME=/root", *command], options)
+        return [*privilege.sudo(), *words, "env", "-i", path, "HOME=/root"]
 
     def ssh(self, host: str, command: Sequence[str] = ()) -> list[str]:
         """The ssh command that logs in on a host; sockets come from the lab's network by OpenSSH's fd passing."""

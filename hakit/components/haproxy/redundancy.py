@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup, Tier
 from hakit.components.haproxy import clients, view
-from hakit.components.haproxy.paths import HEALTH_PATH
+from hakit.components.haproxy.paths import ADMIN_SOCKET, HEALTH_PATH
 from hakit.components.haproxy.settings import bind_address
 from hakit.components.once import once_per_site
 
@@ -94,15 +95,18 @@ def _pools(site: Site) -> Iterator[RedundancyGroup]:
             found.setdefault((pool.name, members), []).append((host, pool))
     for (name, members), pools in found.items():
         probes: dict[str, tuple[Probe, ...]] = dict.fromkeys(members, ())
+        reached: dict[str, tuple[Probe, ...]] = dict.fromkeys(members, ())
         for host, pool in pools:
             for server in pool.servers:
                 if server.name in probes:
                     probes[server.name] += (_probe(host, pool.settings, server),)
+                    reached[server.name] += (_in_rotation(host, pool.name, server.name),)
         yield RedundancyGroup(
             name=f"haproxy pool {name}",
             component="haproxy",
             hosts=members,
             probes=probes,
+            reached=reached,
             keep=max(pool.settings.keep for _, pool in pools),
             service=clients.of_pool(site, name, [host for host, _ in pools], members),
         )
@@ -114,6 +118,24 @@ def _probe(host: Host, pool: Pool, server: view.ServerView) -> Probe:
         url = f"http://{view.endpoint(server.address, port)}{pool.check.http}"
         return Probe(kind="http", target=url, seen_from=host.name)
     return Probe(kind="tcp", target=view.endpoint(server.address, port), seen_from=host.name)
+
+
+def _in_rotation(balancer: Host, pool: str, server: str) -> Probe:
+    """Whether a balancer sends a server requests: its checks may need seconds to see that it is well again.
+
+    A balancer that does not run, or does not know the server yet, has nothing against it. The 18th field is the status
+    (HAProxy's management guide, 9.1).
+    """
+    row = rf"^{re.escape(pool)},{re.escape(server)},(?:[^,\n]*,){{15}}"
+    return Probe(
+        kind="socket",
+        target=ADMIN_SOCKET,
+        text=f"show stat {pool} 4 -1",
+        match=rf"\A(?![\s\S]*{row}(?!UP,|no check,))",
+        seen_from=balancer.name,
+        timeout=3.0,
+        missing=True,
+    )
 
 
 def _balancers(site: Site) -> Iterator[RedundancyGroup]:

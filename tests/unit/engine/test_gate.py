@@ -27,8 +27,11 @@ YES, NO = True, False
 class Session:
     """A session that answers probes from a list, then for ever with its last answer; or by their targets."""
 
-    def __init__(self, name: str, *answers: bool | None, usable: bool = True, **targets: bool) -> None:
+    def __init__(
+        self, name: str, *answers: bool | None, usable: bool = True, detail: str = "refused", **targets: bool
+    ) -> None:
         self.host = host(name)
+        self.detail = detail
         self.usable = usable
         self.asked = 0
         self.targets = targets
@@ -37,11 +40,11 @@ class Session:
     def probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
         self.asked += 1
         if self.targets:
-            return tuple(ProbeResult(self.targets[probe.target], "refused", 0.0) for probe in probes)
+            return tuple(ProbeResult(self.targets[probe.target], self.detail, 0.0) for probe in probes)
         answer = self._answers[min(self.asked - 1, len(self._answers) - 1)]
         if answer is None:
             raise AgentError(f"{self.host.name}: gone")
-        return tuple(ProbeResult(answer, "refused", 0.0) for _ in probes)
+        return tuple(ProbeResult(answer, self.detail, 0.0) for _ in probes)
 
 
 def open_sessions(*sessions: Session) -> dict[str, HostSession]:
@@ -150,3 +153,31 @@ def test_what_a_client_saw_before_it_must_see_again() -> None:
     web1.targets = {"vip": NO}
     assert "tcp vip from web1: refused" in watching.await_serving("lb1", [group])
     assert Gate([group], open_sessions(web1)).await_serving("lb1", [group]) == ""
+
+
+def in_rotation() -> tuple[RedundancyGroup, Session]:
+    """A pool whose first server works, while its balancer does not send it anything yet."""
+    works, reached = (Probe(kind=kind, target=kind, seen_from="lb1") for kind in ("tcp", "socket"))
+    group = RedundancyGroup("pool", "haproxy", ("web1", "web2"), {"web1": (works,)}, reached={"web1": (reached,)})
+    return group, Session("lb1", tcp=YES, socket=NO)
+
+
+def test_a_host_that_is_out_is_ready_before_its_balancers_send_it_work() -> None:
+    group, lb1 = in_rotation()
+    assert Gate([group], open_sessions(lb1)).await_ready("web1", [group]) == ""
+    assert "socket socket from lb1" in Gate([group], open_sessions(lb1)).await_serving("web1", [group])
+
+
+def test_a_host_that_no_balancer_sends_work_does_not_remain() -> None:
+    group, lb1 = in_rotation()
+    web2 = Probe(kind="tcp", target="tcp", seen_from="lb1")
+    group = RedundancyGroup("pool", "haproxy", group.hosts, {**group.probes, "web2": (web2,)}, reached=group.reached)
+    assert "would be left with 0 of 2" in Gate([group], open_sessions(lb1)).remains("web2")
+
+
+def test_a_long_answer_is_told_by_its_beginning() -> None:
+    probe = Probe(kind="socket", target="/run/x", text="show stat", seen_from="lb1")
+    group = RedundancyGroup("pool", "haproxy", ("web1", "web2"), {"web1": (probe,)})
+    lb1 = Session("lb1", NO, detail=f"{'a' * 300}\nb")
+    why = Gate([group], open_sessions(lb1)).await_serving("web1", [group])
+    assert why.endswith(f"show stat on /run/x from lb1: {'a' * 200} …")

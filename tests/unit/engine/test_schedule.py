@@ -136,6 +136,25 @@ def test_who_leaves_is_silent_before_the_others_forget_it() -> None:
     assert "lb3" in waits["lb1 atomic"]
 
 
+def unit_change(host: str, impact: str) -> HostPlan:
+    return HostPlan(host, Facts(), (Change("unit:keepalived.service", "change", impact=impact),), same=0)
+
+
+def test_who_only_starts_waits_until_the_others_have_loaded_the_same() -> None:
+    waits = order(schedule([unit_change("lb1", "reload"), unit_change("lb2", "none")], [pair("lb2", "lb1")]))
+    assert waits == {"lb1": frozenset(), "lb2": {"lb1"}}
+    waits = order(schedule([unit_change("lb1", "disruptive"), unit_change("lb2", "none")], [pair("lb2", "lb1")]))
+    assert waits == {"lb1": frozenset(), "lb2": frozenset()}
+
+
+def test_who_helps_is_not_disrupted_together_with_whom_it_helps() -> None:
+    standing = Standing(helpers={"web1": frozenset({"lb1"}), "lb1": frozenset({"lb1"})})
+    waits = order(schedule([plan("lb1", "disruptive"), plan("web1", "disruptive")], [], standing))
+    assert waits == {"web1": frozenset(), "lb1": {"web1"}}
+    waits = order(schedule([plan("lb1"), plan("web1", "disruptive")], [], standing))
+    assert waits == {"web1": frozenset(), "lb1": frozenset()}
+
+
 def test_two_pairs_change_side_by_side() -> None:
     groups = [
         RedundancyGroup(name, "keepalived", hosts, unit="k")
