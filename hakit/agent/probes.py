@@ -17,7 +17,8 @@ class Probe(Declaration):
     - `socket`: the daemon behind the UNIX socket `target` answers the line `text` with what the regex `match` (with
       re.MULTILINE) is found in; the detail is the answer, at most 256 KiB of it. With `missing` it is a yes as well
       that nobody listens there.
-    `seen_from` names the host that asks; empty: the member itself. `timeout` is in seconds.
+    `seen_from` names the host that asks; empty: the member itself. `timeout` is in seconds. `no` is what a no means, in
+    words, where the answer itself tells a reader little.
     """
 
     kind: str
@@ -27,3 +28,4 @@ class Probe(Declaration):
     text: str = ""
     match: str = ""
     missing: bool = False
+    no: str = ""

@@ -180,8 +180,8 @@ class Gate:
 
 
 def _reason(asker: str, probe: Probe, result: ProbeResult) -> str:
-    if result.ok:
-        return ""
+    if result.ok or probe.no:
+        return "" if result.ok else probe.no
     lines = result.detail.strip().splitlines() or ["no"]
     said = lines[0][:DETAIL] + (" …" if len(lines) > 1 or len(lines[0]) > DETAIL else "")
     what = f"{probe.text} on {probe.target}" if probe.text else f"{probe.kind} {probe.target}"

@@ -11,7 +11,7 @@ from hakit.agent.actions import Action
 from hakit.agent.probes import Probe
 from hakit.components.base import Order, Withdrawal
 from hakit.components.haproxy import view
-from hakit.components.haproxy.paths import ADMIN_SOCKET, DRAINED
+from hakit.components.haproxy.paths import ADMIN_SOCKET, ALL_SERVERS, DRAINED
 from hakit.components.once import once_per_site
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ class Place:
         return Probe(
             kind="socket",
             target=ADMIN_SOCKET,
-            text=f"show stat {self.pool} 4 -1",
+            text=ALL_SERVERS,
             match=match,
             seen_from=self.balancer,
             timeout=3.0,
+            no=f"{self.pool} on {self.balancer} has sessions on it",
         )
 
     @property

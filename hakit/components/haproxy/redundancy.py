@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup, Tier
 from hakit.components.haproxy import clients, view
-from hakit.components.haproxy.paths import ADMIN_SOCKET, HEALTH_PATH
+from hakit.components.haproxy.paths import ADMIN_SOCKET, ALL_SERVERS, HEALTH_PATH
 from hakit.components.haproxy.settings import bind_address
 from hakit.components.once import once_per_site
 
@@ -130,11 +130,12 @@ def _in_rotation(balancer: Host, pool: str, server: str) -> Probe:
     return Probe(
         kind="socket",
         target=ADMIN_SOCKET,
-        text=f"show stat {pool} 4 -1",
+        text=ALL_SERVERS,
         match=rf"\A(?![\s\S]*{row}(?!UP,|no check,))",
         seen_from=balancer.name,
         timeout=3.0,
         missing=True,
+        no=f"haproxy on {balancer.name} sends it nothing",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hakit.agent.probes import Probe
 from hakit.components.base import Report
 from hakit.components.haproxy import view
-from hakit.components.haproxy.paths import ADMIN_SOCKET
+from hakit.components.haproxy.paths import ADMIN_SOCKET, ALL_SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ def inspect(host: Host) -> dict[str, Probe]:
     """One question for all servers of a balancer."""
     if not any(view.pools(view.settings_of(host))):
         return {}
-    probe = Probe(kind="socket", target=ADMIN_SOCKET, text="show stat -1 4 -1", match=r"\A# pxname,svname,", timeout=3)
+    probe = Probe(kind="socket", target=ADMIN_SOCKET, text=ALL_SERVERS, match=r"\A# pxname,svname,", timeout=3)
     return {ASKED: probe}
 
 

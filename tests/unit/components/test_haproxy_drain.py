@@ -105,7 +105,7 @@ HEAD = "# pxname,svname,qcur,qmax,scur,smax,slim\n"
 def test_gone_means_no_session_and_nobody_waiting(tmp_path: Path, answer: str, gone: bool) -> None:
     (one,) = withdrawals(tmp_path, "web2")
     probe = one.gone[0]
-    assert (probe.kind, probe.target, probe.text) == ("socket", "/run/haproxy/admin.sock", "show stat web 4 -1")
+    assert (probe.kind, probe.target, probe.text) == ("socket", "/run/haproxy/admin.sock", "show stat -1 4 -1")
     assert (re.search(probe.match, answer, re.MULTILINE) is not None) is gone
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hakit.engine.session import HostSession
 
 
+Targets = dict[str, bool] | None
 YES, NO = True, False
 
 
@@ -28,13 +29,13 @@ class Session:
     """A session that answers probes from a list, then for ever with its last answer; or by their targets."""
 
     def __init__(
-        self, name: str, *answers: bool | None, usable: bool = True, detail: str = "refused", **targets: bool
+        self, name: str, *answers: bool | None, usable: bool = True, told: str = "refused", targets: Targets = None
     ) -> None:
         self.host = host(name)
-        self.detail = detail
+        self.detail = told
         self.usable = usable
         self.asked = 0
-        self.targets = targets
+        self.targets = dict(targets or {})
         self._answers = answers
 
     def probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
@@ -112,7 +113,7 @@ def pool(keep: int = 1) -> RedundancyGroup:
     ids=["all", "enough left", "one left", "too few left", "the last one", "a repair", "nobody serves"],
 )
 def test_what_remains_must_serve(serving: tuple[str, ...], keep: int, why: str) -> None:
-    lb1 = Session("lb1", **{name: name in serving for name in MEMBERS})
+    lb1 = Session("lb1", targets={name: name in serving for name in MEMBERS})
     found = Gate([pool(keep)], open_sessions(lb1)).remains("web1")
     assert found.startswith(why)
     assert bool(found) == bool(why)
@@ -122,14 +123,13 @@ def test_a_host_in_several_groups_obeys_all_of_them() -> None:
     pair = RedundancyGroup(
         "pair", "keepalived", ("web1", "db1"), {h: (Probe(kind="unit", target=h),) for h in ("web1", "db1")}
     )
-    sessions = open_sessions(
-        Session("lb1", web1=YES, web2=YES, web3=YES), Session("web1", web1=YES), Session("db1", db1=NO)
-    )
+    lb1 = Session("lb1", targets=dict.fromkeys(MEMBERS, YES))
+    sessions = open_sessions(lb1, Session("web1", YES), Session("db1", NO))
     assert "pair would be left with 0 of 2" in Gate([pool(), pair], sessions).remains("web1")
 
 
 def test_a_wait_ends_when_the_operator_wants_no_more() -> None:
-    lb1 = Session("lb1", web1=YES, web2=NO, web3=NO)
+    lb1 = Session("lb1", targets={"web1": YES, "web2": NO, "web3": NO})
     assert Gate([pool()], open_sessions(lb1), halted=lambda: True).remains("web1")
     assert lb1.asked == 1
 
@@ -138,7 +138,7 @@ def test_who_holds_the_role_and_who_is_idle_is_asked_at_once() -> None:
     holder = Probe(kind="address", target="vip")
     probes = {name: (Probe(kind="unit", target="unit"),) for name in ("lb1", "lb2")}
     group = RedundancyGroup("pair", "keepalived", ("lb2", "lb1"), probes, holder)
-    lb1, lb2 = Session("lb1", vip=YES, unit=YES), Session("lb2", vip=NO, unit=NO)
+    lb1, lb2 = Session("lb1", targets={"vip": YES, "unit": YES}), Session("lb2", targets={"vip": NO, "unit": NO})
     standing = Gate([group], open_sessions(lb1, lb2)).standing(["lb1"])
     assert standing == Standing({"lb1": frozenset({"pair"})}, frozenset({"lb2"}))
     assert (lb1.asked, lb2.asked) == (1, 1)
@@ -147,7 +147,7 @@ def test_who_holds_the_role_and_who_is_idle_is_asked_at_once() -> None:
 def test_what_a_client_saw_before_it_must_see_again() -> None:
     service = Probe(kind="tcp", target="vip", seen_from="web1")
     group = RedundancyGroup("pair", "keepalived", ("lb2", "lb1"), service=(service,))
-    web1 = Session("web1", vip=YES)
+    web1 = Session("web1", targets={"vip": YES})
     watching = Gate([group], open_sessions(web1))
     watching.standing(["lb1"])
     web1.targets = {"vip": NO}
@@ -159,7 +159,7 @@ def in_rotation() -> tuple[RedundancyGroup, Session]:
     """A pool whose first server works, while its balancer does not send it anything yet."""
     works, reached = (Probe(kind=kind, target=kind, seen_from="lb1") for kind in ("tcp", "socket"))
     group = RedundancyGroup("pool", "haproxy", ("web1", "web2"), {"web1": (works,)}, reached={"web1": (reached,)})
-    return group, Session("lb1", tcp=YES, socket=NO)
+    return group, Session("lb1", targets={"tcp": YES, "socket": NO})
 
 
 def test_a_host_that_is_out_is_ready_before_its_balancers_send_it_work() -> None:
@@ -178,6 +178,6 @@ def test_a_host_that_no_balancer_sends_work_does_not_remain() -> None:
 def test_a_long_answer_is_told_by_its_beginning() -> None:
     probe = Probe(kind="socket", target="/run/x", text="show stat", seen_from="lb1")
     group = RedundancyGroup("pool", "haproxy", ("web1", "web2"), {"web1": (probe,)})
-    lb1 = Session("lb1", NO, detail=f"{'a' * 300}\nb")
+    lb1 = Session("lb1", NO, told=f"{'a' * 300}\nb")
     why = Gate([group], open_sessions(lb1)).await_serving("web1", [group])
     assert why.endswith(f"show stat on /run/x from lb1: {'a' * 200} …")
