@@ -11,7 +11,7 @@ import pytest
 from hakit.components.base import Facts
 from hakit.components.content import LineSource
 from hakit.engine import events
-from hakit.engine.apply import HostResult, Outcome
+from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.plan import Change, FileDiff, HostPlan, Rejection, SitePlan
 from hakit.engine.records import Record
 from hakit.errors import ConnectError
