@@ -68,13 +68,14 @@ def accounts() -> dict[str, list[str]]:
 
 
 def remembered() -> dict[str, object]:
-    """What hakit will remove one day, and what it believes the units have loaded."""
+    """What hakit will remove one day, and what it believes it has to restart yet."""
     folder = pathlib.Path("/var/lib/hakit")
     manifest = json.loads((folder / "manifest.json").read_text())
     loaded = json.loads((folder / "loaded.json").read_text())["units"]
     files = {path: [one["key"], one["existed"], one["wrote"][-1]] for path, one in manifest["files"].items()}
-    units = {name: {key: one.get(key) for key in ("files", "written", "pending")} for name, one in loaded.items()}
-    return {"items": manifest["items"], "files": files, "units": units}
+    # Not what it remembers of contents: a unit that has started since, as after a power cut, needs no new record.
+    pending = {name: one.get("pending") for name, one in loaded.items()}
+    return {**manifest["items"], **files, "pending": pending}
 
 
 def in_effect() -> dict[str, str]:

@@ -12,6 +12,10 @@ Version = Literal["a", "b"]
 OTHER: Final[dict[Version, Version]] = {"a": "b", "b": "a"}
 PACKAGES: Final[dict[Version, tuple[str, list[str]]]] = {"a": ("lb1", ["tree"]), "b": ("web2", ["nginx", "dc"])}
 """The one host that has more packages, small ones without a daemon: each way one is installed and one removed."""
+RESTARTED: Final = "web1"
+"""The one host with units that are started, restarted and stopped. hakit takes it out of service for that, and watches
+for some seconds what it has started; on a balancer it would move an address, and what that costs is measured elsewhere.
+"""
 SOURCE = Path(__file__).parents[3] / "inventories" / "lab"
 
 # A daemon that tells what it has loaded: at its start, and at each reload.
@@ -46,8 +50,12 @@ def write(folder: Path, version: Version) -> None:
     shutil.copytree(SOURCE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".hakit"))
     _edit(folder / "hosts.yml", lambda data: data["all"]["vars"]["hakit"].update(system=_system(version)))
     host, packages = PACKAGES[version]
+    said: dict[str, dict[str, Any]] = {RESTARTED: _restarts(version)}
+    said.setdefault(host, {})["packages"] = packages
     (folder / "host_vars").mkdir()
-    (folder / "host_vars" / f"{host}.yml").write_text(yaml.safe_dump({"hakit": {"system": {"packages": packages}}}))
+    for name, system in said.items():
+        text = yaml.safe_dump({"hakit": {"system": system}}, sort_keys=False)
+        (folder / "host_vars" / f"{name}.yml").write_text(text, encoding="utf-8")
     _edit(folder / "group_vars/balancers.yml", lambda data: _balance(data["hakit"], version))
     template = folder / "templates/nginx/nginx.conf.j2"
     place = "        location = /healthz {"
@@ -101,13 +109,8 @@ def _system(version: Version) -> dict[str, Any]:
             "/srv/cut/mode": {"content": "same\n", "mode": {"a": "0644", "b": "0600"}[version]},
             **({"/etc/issue.net": {"content": "hakit was here\n"}} if version == "a" else {}),
             "/etc/cut/reload.conf": {"content": f"{version}\n", "reload": ["reload.service"]},
-            "/etc/cut/restart.conf": {"content": f"{version}\n", "restart": ["restart.service"]},
-            f"/etc/cut/cut-{version}.conf": {"content": f"{version}\n"},
             "/usr/local/lib/cut/daemon": {"content": DAEMON, "mode": "0755"},
-            **{
-                f"/etc/systemd/system/{name}.service": {"content": UNIT.format(name=name, description=described)}
-                for name, described in (("reload", "ever"), ("restart", version), (f"cut-{version}", "ever"))
-            },
+            "/etc/systemd/system/reload.service": {"content": UNIT.format(name="reload", description="ever")},
         },
         "symlinks": {"/etc/cut/link": f"/srv/cut/{version}", f"/etc/cut/link-{version}": "/dev/null"},
         "commands": {
@@ -116,11 +119,22 @@ def _system(version: Version) -> dict[str, Any]:
                 "unless": ["/bin/grep", "-qx", version, "/srv/cut/stamp"],
             }
         },
-        "units": {
-            "reload.service": {},
-            "restart.service": {"enabled": version == "a"},
-            f"cut-{version}.service": {},
+        "units": {"reload.service": {"enabled": version == "a"}},
+    }
+
+
+def _restarts(version: Version) -> dict[str, Any]:
+    """A unit that restarts for its file, and one that the other version does not have."""
+    return {
+        "files": {
+            "/etc/cut/restart.conf": {"content": f"{version}\n", "restart": ["restart.service"]},
+            "/etc/systemd/system/restart.service": {"content": UNIT.format(name="restart", description=version)},
+            f"/etc/cut/cut-{version}.conf": {"content": f"{version}\n"},
+            f"/etc/systemd/system/cut-{version}.service": {
+                "content": UNIT.format(name=f"cut-{version}", description="ever")
+            },
         },
+        "units": {"restart.service": {}, f"cut-{version}.service": {}},
     }
 
 
