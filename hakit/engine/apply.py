@@ -30,7 +30,7 @@ class Apply:
         self._plan = plan
         self._limits = limits or Limits()
         idle = {host for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
-        self._rolling = Rolling(run, self._limits, idle)
+        self._rolling = Rolling(run, self._limits, idle, plan.abandoned)
 
     @property
     def outcome(self) -> Outcome:

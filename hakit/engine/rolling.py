@@ -42,10 +42,11 @@ class Limits:
 class Rolling:
     """One carrying-out of steps: `execute` runs in the calling thread and hands steps to a pool of workers.
 
-    `idle` are hosts that an operator has taken out of service: they need no gate and are not taken back.
+    `idle` are hosts that an operator has taken out of service: they need no gate and are not taken back. `abandoned` are
+    those that a dead run has left out of service: they are.
     """
 
-    def __init__(self, run: Run, limits: Limits, idle: Collection[str] = ()) -> None:
+    def __init__(self, run: Run, limits: Limits, idle: Collection[str] = (), abandoned: Collection[str] = ()) -> None:
         self.outcome = Outcome()
         self._halted = threading.Event()
         self._aborted = threading.Event()
@@ -55,6 +56,7 @@ class Rolling:
         self._run = run
         self._limits = limits
         self._idle = frozenset(idle)
+        self._abandoned = frozenset(abandoned)
         self._ended: queue.Queue[tuple[Step, HostResult]] = queue.Queue()
         self._waiting: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
@@ -166,7 +168,7 @@ class Rolling:
             return self._fall_silent(step)
         if step.host in self._idle:
             return work(step)
-        out = step.act == "restore"
+        out = step.host in self._abandoned
         if step.disrupts:
             why = self._closed(step)
             out = not why and self._withdraw(step.host)

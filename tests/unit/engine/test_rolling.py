@@ -71,7 +71,7 @@ class Site:
             out, back = (Order("lb1", Action(kind=kind, target=of.name)) for kind in ("write", "remove"))
             yield Withdrawal("pool", (out,), (back,))
 
-    def rolling(self, limits: Limits | None = None, idle: Sequence[str] = ()) -> Rolling:
+    def rolling(self, limits: Limits | None = None, idle: Sequence[str] = (), abandoned: Sequence[str] = ()) -> Rolling:
         component = cast("Component", SimpleNamespace(withdraw=self.withdraw))
         scope = SimpleNamespace(
             groups=lambda: self.groups,
@@ -82,7 +82,7 @@ class Site:
             run_id="run",
         )
         run = SimpleNamespace(scope=scope, sessions=self.sessions, sink=self.events.append, hang_up=lambda: None)
-        return Rolling(cast("Run", run), limits or Limits(), idle)
+        return Rolling(cast("Run", run), limits or Limits(), idle, abandoned)
 
     def told(self, kind: type[events.Event]) -> list[str]:
         return [one.host for one in self.events if isinstance(one, kind)]
@@ -215,8 +215,12 @@ def test_who_waits_for_a_step_that_failed_is_left_alone_whoever_it_is(place: Sit
 
 
 def test_what_a_dead_run_left_out_is_taken_back_once_it_serves(place: Site) -> None:
-    assert place.rolling().execute([Step("web1", "restore", gated=True)], place.worker()).good
-    assert place.diary == ["web1: unmark web1", "lb1: unmark web1", "lb1: remove web1"]
+    steps = [Step("web1", "restore", gated=True), Step("web2", keys=("x",))]
+    assert place.rolling(abandoned=["web1", "web2"]).execute(steps, place.worker()).good
+    for name in ("web1", "web2"):
+        back = [line for line in place.diary if name in line]
+        work = [] if name == "web1" else ["web2: work"]
+        assert back == [*work, f"{name}: unmark {name}", f"lb1: unmark {name}", f"lb1: remove {name}"]
 
 
 def test_a_helper_that_is_gone_holds_nobody_up(place: Site) -> None:
