@@ -52,7 +52,7 @@ def options(site: Site, *, no_lab: bool = False) -> Options:
         dial = dialer(site)
         lab = Lab.of(site)
         click.echo(f"lab {lab.namespace} answers for {site.lab.network}", err=True)
-        found = Options(user="root", known_hosts=(lab.known_hosts,), identity_files=(lab.identity_file,), dial=dial)
+        found = Options(user="root", pinned=lab.known_hosts, identity_files=(lab.identity_file,), dial=dial)
     return replace(
         found,
         password=prompts.login_password(),

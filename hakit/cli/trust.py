@@ -115,7 +115,7 @@ def trust(
     """
     import json
 
-    from hakit.cli.reach import pinned, target
+    from hakit.cli.reach import target
     from hakit.engine.select import select
 
     site, _ = options.load(inventory, need_secrets=False)
@@ -125,7 +125,7 @@ def trust(
     hosts = [
         target(site.hosts[name]) for name in select(site, (*limit, *(name for name in replace if name in site.hosts)))
     ]
-    file = pinned(site)
+    file = look.file
     rounds = [*look.jumps(hosts), hosts]
     found = Seen((), {}, frozenset(replace))
     for number, targets in enumerate(rounds, 1):
@@ -160,6 +160,13 @@ class Look:
         self._no_lab = no_lab
         self._forks = forks
         self._reach = self._connector()
+
+    @property
+    def file(self) -> Path:
+        """Where keys are pinned: beside the inventory; a lab's among the lab's own."""
+        from hakit.cli.reach import pinned
+
+        return self._reach.options.pinned or pinned(self._site)
 
     def at(self, targets: Sequence[Target], replace: frozenset[str]) -> Seen:
         """What these hosts show; those whose keys `replace` names show all of them."""

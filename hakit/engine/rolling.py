@@ -42,8 +42,8 @@ class Limits:
 class Rolling:
     """One carrying-out of steps: `execute` runs in the calling thread and hands steps to a pool of workers.
 
-    `idle` are hosts that an operator has taken out of service: they need no gate and are not taken back. `abandoned` are
-    those that a dead run has left out of service: they are.
+    `idle` are hosts that an operator has taken out of service: they need no gate and are not taken back. `abandoned`
+    are those that a dead run has left out of service: they are.
     """
 
     def __init__(self, run: Run, limits: Limits, idle: Collection[str] = (), abandoned: Collection[str] = ()) -> None:
