@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hakit.errors import SecretError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -57,6 +57,23 @@ class Secret:
         """The value. Raises SecretError when no source has such a secret or can't be opened."""
         return self._store.get(self.name)
 
+    def written(self, write: Callable[[str], str]) -> Secret:
+        """The same secret as a file needs it: quoted, say.
+
+        `write` is given the value and raises ValueError where it fits in no way, with words that don't show it.
+        """
+        return _Written(self, write)
+
+    def unfit(self, write: Callable[[str], str]) -> str | None:
+        """Why `write` refuses the value; None where it fits, or can't be read here and now."""
+        try:
+            write(self.reveal())
+        except SecretError:
+            return None
+        except ValueError as error:
+            return str(error)
+        return None
+
     def __str__(self) -> str:
         return f"<secret:{self.name}>"
 
@@ -97,6 +114,23 @@ class Secret:
             "additionalProperties": False,
             "x-expects": "a secret by its name: {secret: NAME}",
         }
+
+
+class _Written(Secret):
+    """A secret that is written into a file in a form of its own."""
+
+    __slots__ = ("_write",)
+
+    def __init__(self, secret: Secret, write: Callable[[str], str]) -> None:
+        super().__init__(secret.name, secret.store)
+        self._write = write
+
+    def reveal(self) -> str:
+        """The value as it is written. Raises SecretError, also where it fits in no way."""
+        try:
+            return self._write(super().reveal())
+        except ValueError as error:
+            raise SecretError(f"the secret {self.name} {error}", hint=f"hakit secret set {self.name}") from None
 
 
 def _from_settings(value: Any, info: Any) -> Secret:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.components.haproxy import view
+from hakit.components.haproxy.values import quoted
 from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
 
 OWN = ("hakit-health", "hakit-stats")
 """Sections that hakit makes itself."""
+SECTIONS = frozenset(
+    [
+        *(
+            "global",
+            "defaults",
+            "frontend",
+            "backend",
+            "listen",
+            "peers",
+            "resolvers",
+            "userlist",
+            "mailers",
+            "program",
+        ),
+        *("ring", "cache", "fcgi-app", "http-errors", "log-forward", "log-profile", "crt-store", "traces", "acme"),
+    ]
+)
+"""What begins a section in HAProxy 2.6 to 3.2 (its configuration manual, 2.1)."""
 
 
 def problems(site: Site) -> Iterator[tuple[Host, Path, str]]:
@@ -33,13 +52,38 @@ def problems(site: Site) -> Iterator[tuple[Host, Path, str]]:
 
 def _problems(site: Site, settings: HaproxySettings) -> Problems:
     yield from _names(settings)
+    yield from _extra(settings)
     for name, frontend in settings.frontends.items():
         yield from _frontend(settings, name, frontend)
     for kind, name, pool in view.pools(settings):
         yield from _pool(site, (kind, name), pool)
+        if pool.balance == "uri" and view.pool_mode(settings, name, pool) == "tcp":
+            yield (kind, name, "balance"), "a TCP proxy sees no URI: balance by source, or set mode http"
+        for place, line in enumerate(pool.extra if pool.sticky == "source" else ()):
+            if line.split()[:1] == ["stick-table"]:
+                yield (kind, name, "extra", place), "sticky: source makes this section's table; it can have only one"
     stats = settings.stats
     if stats is not None and (stats.user is None) != (stats.password is None):
         yield ("stats",), "user and password go together: set both or neither"
+    if stats is not None and stats.password is not None and (why := stats.password.unfit(quoted)):
+        yield ("stats", "password"), f"the secret {stats.password.name} {why}"
+
+
+def _extra(settings: HaproxySettings) -> Problems:
+    """Extra lines that would end their section and begin another."""
+    places: list[tuple[Path, tuple[str, ...]]] = [
+        (("extra",), settings.extra),
+        (("defaults", "extra"), settings.defaults.extra),
+    ]
+    places += [
+        ((kind, name, "extra"), proxy.extra) for kind, name, proxy in (*view.fronts(settings), *view.pools(settings))
+    ]
+    for path, lines in places:
+        for place, line in enumerate(lines):
+            word = next(iter(line.split()), "").strip("'\"").replace("\\", "")
+            if word in SECTIONS:
+                message = f"'{word}' begins a section of its own; extra lines stay in theirs"
+                yield (*path, place), f"{message} (a template of your own may hold more)"
 
 
 def _names(settings: HaproxySettings) -> Problems:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from hakit.agent.probes import Probe
 from hakit.components.haproxy import view
-from hakit.components.haproxy.settings import Frontend, Listen, bind_address
+from hakit.components.haproxy.settings import Frontend, Listen
+from hakit.components.haproxy.values import bind_address, is_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,7 +62,7 @@ def _asker(site: Site, members: Sequence[str], balancers: Sequence[str] = ()) ->
 
 def _reachable(host: Host, bind: str) -> bool:
     address = bind_address(bind)[0]
-    return view.is_specific(address) or (not view.is_loopback(address) and view.is_ip(host.address))
+    return view.is_specific(address) or (not view.is_loopback(address) and is_ip(host.address))
 
 
 def _probe(host: Host, front: Frontend | Listen, bind: str, asker: str) -> Probe:

@@ -10,7 +10,7 @@ from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup, Tier
 from hakit.components.haproxy import clients, view
 from hakit.components.haproxy.paths import ADMIN_SOCKET, ALL_SERVERS, HEALTH_PATH
-from hakit.components.haproxy.settings import bind_address
+from hakit.components.haproxy.values import bind_address, is_ip
 from hakit.components.once import once_per_site
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def health(site: Site, host: Host) -> Health:
         return Health()
     names = view.sharing(site)[host.name] | _fellows(site).get(host.name, frozenset())
     peers = (other.address for name, other in site.hosts.items() if name in names)
-    return Health(host.address, tuple(dict.fromkeys(address for address in peers if view.is_ip(address))))
+    return Health(host.address, tuple(dict.fromkeys(address for address in peers if is_ip(address))))
 
 
 def _taken(host: Host) -> bool:

@@ -91,8 +91,8 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
 def _values(ctx: HostContext, settings: HaproxySettings) -> dict[str, object]:
     """What the template prints."""
     sticky = any(pool.sticky == "source" for _, _, pool in view.pools(settings))
-    partners = view.partners(ctx.site, ctx.host, ctx.registry) if sticky else ()
-    peers = len(partners) > 1
+    partners = view.peers(ctx.site, ctx.host, ctx.registry) if sticky else ()
+    peers = bool(partners)
     fronts = [view.frontend_view(settings, name, front) for name, front in settings.frontends.items()]
     pools = [view.pool_view(ctx.site, settings, name, pool, peers=peers) for name, pool in settings.backends.items()]
     listens = [
@@ -108,10 +108,11 @@ def _values(ctx: HostContext, settings: HaproxySettings) -> dict[str, object]:
         "frontends": fronts,
         "backends": pools,
         "listens": listens,
-        "partners": partners if peers else (),
+        "partners": partners,
         "maxconn": view.total_maxconn(settings),
         "hard_stop_after": None if stop is None else view.clock(stop),
         "health_path": HEALTH_PATH,
         "health": redundancy.health(ctx.site, ctx.host),
         "clock": view.clock,
+        "quoted": view.quoted,
     }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from hakit.components.haproxy import view
 from hakit.components.haproxy.databases import DATABASE_RULES, is_database
 from hakit.components.haproxy.paths import ADMIN_SOCKET
-from hakit.components.haproxy.settings import HaproxySettings, bind_address
+from hakit.components.haproxy.settings import HaproxySettings
+from hakit.components.haproxy.values import bind_address, is_ip
 from hakit.components.haproxy.view import every_pool
 from hakit.lint.rule import Finding, Upheld, configured, rule
 
@@ -157,6 +158,23 @@ def forgetful_pair(site: Site, components: Components) -> Iterator[Finding]:
 
 
 @rule(
+    "HP018",
+    "warning",
+    reason="A balancer that is known by name would have to be looked up before HAProxy starts, so it is no peer.",
+    source=f"{MANUAL}, 3.5 peer",
+)
+def nameless_peer(site: Site, components: Components) -> Iterator[Finding]:
+    """Pools that keep clients by their address where a balancer that could take over has no address but a name."""
+    for host, path, pool in every_pool(site):
+        if pool.settings.sticky == "source":
+            others = view.partners(site, host, components)
+            named = [other.name for other in others if not is_ip(other.address)]
+            if named and len(others) > 1:
+                message = f"{', '.join(named)} can't share the table of clients: only a name is known, no address"
+                yield Finding(host, (*path, "sticky"), message, write="ansible_host or hakit.address: an IP address")
+
+
+@rule(
     "HP012",
     "warning",
     reason="A name that is resolved once, at the start, is stale or missing when it matters.",
@@ -170,7 +188,7 @@ def server_by_name(site: Site, components: Components) -> Iterator[Finding]:
             continue
         for kind, name, pool in view.pools(settings):
             for server in view.servers(site, pool):
-                if not view.is_ip(server.address):
+                if not is_ip(server.address):
                     message = (
                         f"server {server.name} is given by name ({server.address}), which HAProxy looks up once, when "
                         "it starts: without an answer the server stays out, a new address is never seen"
@@ -214,6 +232,9 @@ def wrong_cookie(site: Site, components: Components) -> Iterator[Finding]:
         for server in pool.servers:
             own = re.search(r"(?:^|\s)cookie\s+(\S+)", server.own.options)
             value = own[1] if own else server.name if pool.cookie else None
+            if own and pool.mode == "tcp":
+                message = f"{pool.name} is a TCP proxy: the cookie of {server.name} means nothing there"
+                yield Finding(host, (*path, "servers", server.name, "options"), message, write="leave cookie out")
             if value is not None and values.setdefault(value, server.name) != server.name:
                 message = f"{values[value]} and {server.name} have the same cookie value {value}: one gets all clients"
                 where = (*path, "servers", server.name, "options")
@@ -288,6 +309,7 @@ RULES = (
     bind_forbidden,
     forgetful_pair,
     server_by_name,
+    nameless_peer,
     unverified_server,
     wrong_cookie,
     clash_or_void,

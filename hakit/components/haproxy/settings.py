@@ -7,50 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field
 
-from hakit.inventory.types import (
-    Duration,
-    Endpoint,
-    HostName,
-    Ip,
-    Line,
-    Name,
-    Port,
-    Secret,
-    Settings,
-    Word,
-    expected,
-    split_endpoint,
+from hakit.components.haproxy.values import (
+    MOST,
+    AuthUser,
+    Bind,
+    Connections,
+    Listening,
+    LogTarget,
+    Nameserver,
+    Pause,
+    Time,
+    UrlPath,
 )
+from hakit.inventory.types import HostName, Ip, Line, Name, Port, Secret, Settings
 
-_ENDPOINT: TypeAdapter[str] = TypeAdapter(Endpoint)
-
-
-def _bind(value: str) -> str:
-    address, space, options = value.partition(" ")
-    if not address:
-        raise expected("address:port, then options if any", value)
-    if not options.isprintable():
-        raise expected("options on one line of printable text", value)
-    return _ENDPOINT.validate_python(address) + space + options
-
-
-def bind_address(bind: str) -> tuple[str, int]:
-    """Address and port of a `Bind`; `*` and the empty address mean all."""
-    return split_endpoint(bind.partition(" ")[0])
-
-
-def _url_path(value: str) -> str:
-    if not value.startswith("/") or not value.isascii() or not value.isprintable() or set(value) & set(" \"'\\#{}"):
-        raise expected("a path that starts with '/', without spaces, quotes, '#' or braces", value)
-    return value
-
-
-Bind = Annotated[str, AfterValidator(_bind)]
-"""`address:port` and, after a space, HAProxy's own bind options: `10.77.0.100:443 ssl crt /etc/ssl/web.pem`."""
-UrlPath = Annotated[str, AfterValidator(_url_path)]
-"""The path of a URL."""
 Mode = Literal["http", "tcp"]
 Balance = Literal["roundrobin", "static-rr", "leastconn", "first", "source", "uri", "random"]
 Lines = tuple[Line, ...]
@@ -60,40 +32,38 @@ Weight = Annotated[int, Field(ge=0, le=256)]
 class Timeouts(Settings):
     """How long HAProxy waits; on top of the section `defaults`, overridden by a proxy's own."""
 
-    connect: Duration = Field(
+    connect: Time = Field(
         default=1.0,
         description="For a server to accept. A dead one costs a client this long before another server is tried.",
     )
-    client: Duration = Field(default=30.0, description="For a silent client, HTTP.")
-    server: Duration = Field(default=30.0, description="For a silent server, HTTP.")
-    idle: Duration = Field(
+    client: Time = Field(default=30.0, description="For a silent client, HTTP.")
+    server: Time = Field(default=30.0, description="For a silent server, HTTP.")
+    idle: Time = Field(
         default=3600.0, description="For a silent client or server of a TCP proxy, which knows no requests."
     )
-    queue: Duration = Field(default=5.0, description="For a free server where maxconn is reached.")
-    http_request: Duration = Field(default=10.0, description="For the headers of a request.")
-    http_keep_alive: Duration = Field(default=10.0, description="For the next request of a connection.")
-    tunnel: Duration = Field(default=3600.0, description="For a silent WebSocket or CONNECT.")
+    queue: Time = Field(default=5.0, description="For a free server where maxconn is reached.")
+    http_request: Time = Field(default=10.0, description="For the headers of a request.")
+    http_keep_alive: Time = Field(default=10.0, description="For the next request of a connection.")
+    tunnel: Time = Field(default=3600.0, description="For a silent WebSocket or CONNECT.")
 
 
 class OwnTimeouts(Settings):
     """A proxy's own timeouts; those left out are the defaults'."""
 
-    connect: Duration | None = Field(default=None, description="For a server to accept.")
-    client: Duration | None = Field(default=None, description="For a silent client.")
-    server: Duration | None = Field(default=None, description="For a silent server.")
-    queue: Duration | None = Field(default=None, description="For a free server where maxconn is reached.")
-    http_request: Duration | None = Field(default=None, description="For the headers of a request.")
-    http_keep_alive: Duration | None = Field(default=None, description="For the next request of a connection.")
-    tunnel: Duration | None = Field(default=None, description="For a silent WebSocket or CONNECT.")
+    connect: Time | None = Field(default=None, description="For a server to accept.")
+    client: Time | None = Field(default=None, description="For a silent client.")
+    server: Time | None = Field(default=None, description="For a silent server.")
+    queue: Time | None = Field(default=None, description="For a free server where maxconn is reached.")
+    http_request: Time | None = Field(default=None, description="For the headers of a request.")
+    http_keep_alive: Time | None = Field(default=None, description="For the next request of a connection.")
+    tunnel: Time | None = Field(default=None, description="For a silent WebSocket or CONNECT.")
 
 
 class Defaults(Settings):
     """What holds for every proxy that says nothing else."""
 
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long HAProxy waits.")
-    maxconn: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        default=2000, description="Connections of one frontend; more wait in the kernel."
-    )
+    maxconn: Connections = Field(default=2000, description="Connections of one frontend; more wait in the kernel.")
     retries: Annotated[int, Field(ge=0, le=100)] = Field(
         default=3, description="Attempts to connect after the first; each goes to another server."
     )
@@ -113,9 +83,9 @@ class Check(Settings):
     method: Literal["GET", "HEAD", "OPTIONS"] = Field(default="GET", description="The method of the request.")
     host: Ip | HostName | None = Field(default=None, description="The Host header; left out: the name of the backend.")
     port: Port | None = Field(default=None, description="Where to ask, if not at the server's own port.")
-    interval: Duration = Field(default=1.0, description="Between two checks of a server.")
-    fast: Duration = Field(default=0.5, description="Between two checks while a server changes its state.")
-    timeout: Duration = Field(default=1.0, description="For the answer.")
+    interval: Pause = Field(default=1.0, description="Between two checks of a server.")
+    fast: Pause = Field(default=0.5, description="Between two checks while a server changes its state.")
+    timeout: Pause = Field(default=1.0, description="For the answer.")
     fall: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="Failures in a row that take it out.")
     rise: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="Successes in a row that take it in.")
 
@@ -128,7 +98,7 @@ class Server(Settings):
     )
     port: Port | None = Field(default=None, description="Its port; left out: the backend's.")
     weight: Weight | None = Field(default=None, description="Its share; 0 drains it. HAProxy's default is 1.")
-    maxconn: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Its connections at the same time.")
+    maxconn: Connections | None = Field(default=None, description="Its connections at the same time.")
     backup: bool = Field(default=False, description="Used only when all others are down.")
     options: Line = Field(default="", description="HAProxy's own server options, as they are.")
 
@@ -155,7 +125,7 @@ class Pool(Settings):
         description="Keep a client at its server: by a cookie (http), or by its address (shared by peers).",
     )
     cookie: Name | None = Field(default=None, description="The cookie's name; left out: SRV_ and the backend's name.")
-    maxconn: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Connections of each server.")
+    maxconn: Connections | None = Field(default=None, description="Connections of each server.")
     shutdown_sessions: bool | None = Field(
         default=None, description="Cut the sessions of a server that goes down; left out: yes for tcp, no for http."
     )
@@ -184,9 +154,7 @@ class Frontend(Settings):
     )
     backend: Name = Field(description="Where requests go that no route takes.")
     routes: tuple[Route, ...] = Field(default=(), description="Requests that go elsewhere; the first that fits wins.")
-    maxconn: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
-        default=None, description="Connections at the same time."
-    )
+    maxconn: Connections | None = Field(default=None, description="Connections at the same time.")
     timeouts: OwnTimeouts = Field(default_factory=OwnTimeouts, description="Timeouts other than the defaults'.")
     extra: Lines = Field(default=(), description="Lines for this section, as they are.")
 
@@ -195,17 +163,15 @@ class Listen(Pool):
     """A frontend and its backend in one."""
 
     bind: Annotated[tuple[Bind, ...], Field(min_length=1)] = Field(description="address:port, *:port for all.")
-    frontend_maxconn: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
-        default=None, description="Connections of clients at the same time."
-    )
+    frontend_maxconn: Connections | None = Field(default=None, description="Connections of clients at the same time.")
 
 
 class Stats(Settings):
     """The statistics page."""
 
-    bind: Endpoint = Field(default="127.0.0.1:8405", description="Where it is.")
+    bind: Listening = Field(default="127.0.0.1:8405", description="Where it is.")
     path: UrlPath = Field(default="/", description="Its path.")
-    user: Word | None = Field(default=None, description="Who may see it; left out: everyone who reaches it.")
+    user: AuthUser | None = Field(default=None, description="Who may see it; left out: everyone who reaches it.")
     password: Secret | None = Field(default=None, description="The user's password.")
 
 
@@ -216,15 +182,15 @@ class HaproxySettings(Settings):
     backends: dict[Name, Pool] = Field(default_factory=dict, description="Servers and how they are chosen, by name.")
     listens: dict[Name, Listen] = Field(default_factory=dict, description="Frontend and backend in one, by name.")
     defaults: Defaults = Field(default_factory=Defaults, description="What holds where a proxy says nothing else.")
-    maxconn: Annotated[int, Field(ge=100, le=10_000_000)] | None = Field(
+    maxconn: Annotated[int, Field(ge=100, le=MOST)] | None = Field(
         default=None, description="Connections of the process; left out: what the frontends need together."
     )
-    hard_stop_after: Duration | Literal["never"] | None = Field(
+    hard_stop_after: Time | Literal["never"] | None = Field(
         default=None,
         description="How long an old worker may go on after a reload; left out: 30s with a TCP proxy, 15m without.",
     )
-    log: Line = Field(default="/dev/log local0", description="Where HAProxy logs; journald listens on /dev/log.")
-    nameservers: tuple[Endpoint, ...] = Field(
+    log: LogTarget = Field(default="/dev/log local0", description="Where HAProxy logs; journald listens on /dev/log.")
+    nameservers: tuple[Nameserver, ...] = Field(
         default=(), description="Servers of the DNS for servers that are given by name."
     )
     peers_port: Port = Field(default=1024, description="Where balancers share their tables of clients.")

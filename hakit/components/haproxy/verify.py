@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hakit.components.haproxy import view
 from hakit.components.haproxy.paths import ADMIN_SOCKET, CONFIG, HEALTH_PATH, UNIT
-from hakit.components.haproxy.settings import bind_address
+from hakit.components.haproxy.values import bind_address, is_ip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ def _binds(settings: HaproxySettings) -> list[tuple[str, str]]:
 
 def _target(host: Host, mode: str, bind: str) -> str:
     address, port = bind_address(bind)
-    if not view.is_specific(address) and (view.is_ip(address) or address in ("", "*")):
+    if not view.is_specific(address) and (is_ip(address) or address in ("", "*")):
         address = host.address
     where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     return f"http://{where}/" if mode == "http" else where

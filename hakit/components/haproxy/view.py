@@ -6,9 +6,12 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from hakit.components.haproxy.settings import HaproxySettings, Listen, Server, bind_address
+from hakit.components.haproxy import values
+from hakit.components.haproxy.settings import HaproxySettings, Listen, Server
+from hakit.components.haproxy.values import bind_address, is_ip
 from hakit.components.once import once_per_site
 from hakit.inventory.origin import Text, origin_of
+from hakit.inventory.secrets import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,13 +40,13 @@ def clock(value: float) -> str:
     return Text.at(text, origin) if origin else text
 
 
-def is_ip(address: str) -> bool:
-    """Whether it is an address and no name."""
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True
+def quoted(value: str | Secret) -> str | Secret:
+    """A word as HAProxy reads it back; it keeps its origin, or stays a secret."""
+    if isinstance(value, Secret):
+        return value.written(values.quoted)
+    origin = origin_of(value)
+    text = values.quoted(value)
+    return Text.at(text, origin) if origin else text
 
 
 def is_loopback(address: str) -> bool:
@@ -296,3 +299,12 @@ def partners(site: Site, host: Host, registry: Mapping[str, Component]) -> tuple
             if host.name in serving.hosts:
                 names.update(serving.hosts)
     return tuple(other for other in site.running("haproxy") if other.name in names)
+
+
+def peers(site: Site, host: Host, registry: Mapping[str, Component]) -> tuple[Host, ...]:
+    """Those of its partners, itself included, that HAProxy can know as peers; empty unless it is one of several.
+
+    A peer that is known by name must be looked up before HAProxy starts, and without an answer it does not start.
+    """
+    known = tuple(other for other in partners(site, host, registry) if is_ip(other.address))
+    return known if len(known) > 1 and is_ip(host.address) else ()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
-from hakit.components.keepalived.resources import MAINTENANCE_NAME
+from hakit.components.keepalived.resources import MAINTENANCE_NAME, answers, lives
 from hakit.components.keepalived.routers import virtual_routers
-from hakit.components.keepalived.settings import KeepalivedSettings
+from hakit.components.keepalived.settings import KeepalivedSettings, plain_word
 from hakit.lint.rule import configured
 from hakit.suggest import did_you_mean
 
@@ -26,25 +27,64 @@ def problems(site: Site) -> Iterator[Wrong]:
     for router in virtual_routers(site).values():
         for member in router.members:
             yield from _member(router, member)
-    path: Path
     for host, settings in configured(site, "keepalived", KeepalivedSettings):
-        for name, group in settings.sync_groups.items():
-            path = ("keepalived", "sync_groups", name, "instances")
-            yield from _unknown(host, path, group.instances, settings.instances, "instance")
-        if MAINTENANCE_NAME in settings.files:
-            yield (
-                host,
-                ("keepalived", "files", MAINTENANCE_NAME),
-                "the name is that of hakit's own file; choose another",
-            )
+        yield from _groups(host, settings)
+        yield from _taken_names(host, settings)
+        yield from _open_braces(host, settings)
         for name, instance in settings.instances.items():
             base: Path = ("keepalived", "instances", name)
             for place, line in enumerate(instance.extra):
                 if line.split()[:1] == ["notify"]:
                     message = "hakit's own notify script is there — use notify_master, notify_backup, notify_fault, …"
                     yield host, (*base, "extra", place), message
+            if instance.auth is not None and (why := instance.auth.unfit(plain_word)):
+                yield host, (*base, "auth"), f"the secret {instance.auth.name} {why}"
             yield from _unknown(host, (*base, "track_scripts"), instance.track_scripts, settings.scripts, "script")
             yield from _unknown(host, (*base, "track_files"), instance.track_files, settings.files, "file")
+
+
+def _open_braces(host: Host, settings: KeepalivedSettings) -> Iterator[Wrong]:
+    """Extra lines that would end the block they stand in, or leave one of their own open."""
+    places: list[tuple[Path, tuple[str, ...]]] = [(("keepalived", "extra"), settings.extra)]
+    for kind, blocks in (("instances", settings.instances), ("sync_groups", settings.sync_groups)):
+        places += [(("keepalived", kind, name, "extra"), block.extra) for name, block in blocks.items()]
+    for path, lines in places:
+        depth = 0
+        for place, line in enumerate(lines):
+            text = re.split(r"[#!]", line, maxsplit=1)[0]
+            for brace in re.findall(r"[{}]", text):
+                depth += 1 if brace == "{" else -1
+                if depth < 0:
+                    break
+            if depth < 0:
+                yield host, (*path, place), "this '}' closes more than these lines opened"
+                break
+        if depth > 0:
+            yield host, path, "these lines open a '{' that none of them closes"
+
+
+def _groups(host: Host, settings: KeepalivedSettings) -> Iterator[Wrong]:
+    """Sync groups of instances that are not there, or that stand in several groups."""
+    taken: dict[str, str] = {}
+    for name, group in settings.sync_groups.items():
+        path: Path = ("keepalived", "sync_groups", name, "instances")
+        yield from _unknown(host, path, group.instances, settings.instances, "instance")
+        for place, instance in enumerate(group.instances):
+            other = taken.setdefault(instance, name)
+            if other != name or instance in group.instances[:place]:
+                message = f"{instance} is in the sync group {other} already — it can be in one, once"
+                yield host, (*path, place), message
+
+
+def _taken_names(host: Host, settings: KeepalivedSettings) -> Iterator[Wrong]:
+    """Files and scripts that are called as hakit's own are."""
+    tracked = {component for instance in settings.instances.values() for component in instance.track}
+    files = {MAINTENANCE_NAME, *(lives(component) for component in tracked)}
+    scripts = {answers(component) for component in tracked}
+    for kind, names, own in (("files", settings.files, files), ("scripts", settings.scripts, scripts)):
+        for name in own.intersection(names):
+            path: Path = ("keepalived", kind, name)
+            yield host, path, f"the name is that of hakit's own {kind.removesuffix('s')}; choose another"
 
 
 def _unknown(host: Host, path: Path, names: Iterable[str], known: Iterable[str], what: str) -> Iterator[Wrong]:
@@ -75,7 +115,7 @@ def _member(router: VirtualRouter, member: Member) -> Iterator[Wrong]:
     families = {ipaddress.ip_interface(address).version for address in settings.addresses}
     if settings.version == 2 and families != {4}:  # noqa: PLR2004 - VRRP version
         yield host, (*base, "version"), "VRRPv2 knows no IPv6 — write version: 3, or leave it out"
-    if settings.unicast and source.version not in families:
+    if (settings.unicast or settings.source is not None) and source.version not in families:
         message = (
             f"adverts from {member.source} carry IPv{source.version} addresses, but the instance has none — "
             f"add one, or set source to an IPv{families.pop()} address of the host"

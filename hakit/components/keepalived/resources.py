@@ -31,7 +31,7 @@ from hakit.components.keepalived.paths import (
     UNIT,
 )
 from hakit.components.keepalived.routers import CHECK_WAIT, memberships
-from hakit.components.keepalived.settings import KeepalivedSettings
+from hakit.components.keepalived.settings import KeepalivedSettings, plain_word
 from hakit.inventory.origin import Text, origin_of
 
 if TYPE_CHECKING:
@@ -101,18 +101,33 @@ class InstanceView:
 
     @property
     def interfaces(self) -> tuple[str, ...]:
-        """The NICs it tracks beside its own, which keepalived tracks anyway (and complains when told to)."""
-        return tuple(one for one in self.settings.track_interfaces if one != self.settings.interface)
+        """The NICs it tracks, each once, beside its own, which keepalived tracks anyway (and says so)."""
+        return _once(*(one for one in self.settings.track_interfaces if one != self.settings.interface))
 
     @property
     def scripts(self) -> tuple[str, ...]:
         """All checks it tracks, by their names in keepalived.conf."""
-        return tuple(f"{one.component}_answers" for one in self.units) + self.settings.track_scripts
+        return _once(*(answers(one.component) for one in self.units), *self.settings.track_scripts)
 
     @property
     def files(self) -> tuple[str, ...]:
         """All files it tracks, by their names in keepalived.conf."""
-        return tuple(f"{one.component}_lives" for one in self.units) + self.settings.track_files
+        return _once(*(lives(one.component) for one in self.units), *self.settings.track_files)
+
+
+def lives(component: str) -> str:
+    """What keepalived.conf calls the file that tells whether a tracked component's unit is there."""
+    return f"{component}_lives"
+
+
+def answers(component: str) -> str:
+    """What keepalived.conf calls the check that asks a tracked component."""
+    return f"{component}_answers"
+
+
+def _once(*names: str) -> tuple[str, ...]:
+    """Each name once: keepalived complains of what it is to track twice."""
+    return tuple(dict.fromkeys(names))
 
 
 def split_addresses(settings: Instance, source: str) -> tuple[str, tuple[str, ...]]:
@@ -120,7 +135,8 @@ def split_addresses(settings: Instance, source: str) -> tuple[str, tuple[str, ..
 
     It is the first one of the family that the adverts use: adverts carry one family only (RFC 5798, 5.2.9).
     """
-    family = ipaddress.ip_address(source).version if settings.unicast else None
+    stated = settings.unicast or settings.source is not None
+    family = ipaddress.ip_address(source).version if stated else None
     advertised = settings.addresses[0]
     for address in settings.addresses:
         if ipaddress.ip_interface(address).version == family:
@@ -247,6 +263,9 @@ def _configuration(ctx: HostContext, views: tuple[InstanceView, ...], units: tup
         state=STATE_FOLDER,
         script_user=SCRIPT_USER,
         seconds=seconds,
+        lives=lives,
+        answers=answers,
+        password=lambda secret: secret.written(plain_word),
     )
     return ctx.file(
         CONFIG,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -33,17 +34,47 @@ def _within(low: float, high: float, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _milliseconds(value: float) -> float:
+    if abs(value * 1000 - round(value * 1000)) > ROUNDING:
+        raise expected("whole milliseconds", f"{value:g}s")
+    return value
+
+
+ROUNDING = 1e-6
+"""Milliseconds that a duration may be off because it is held in seconds."""
+
+
 def _whole_seconds(value: float) -> float:
     if value != int(value):
         raise expected("whole seconds", f"{value:g}s")
     return value
 
 
+_UNBALANCED = re.compile(r"[^']*'(?:[^']*'[^']*')*[^']*")
+_REPLACED = re.compile(r"\$\{?_[A-Z]|~(?:SEQ|LST)")
+
+
+def _command(value: str) -> str:
+    if not value.startswith("/") or set(value) & set('"\\') or _UNBALANCED.fullmatch(value):
+        raise expected("a command by its absolute path, without '\"' or a backslash, each \"'\" closed", value)
+    if found := _REPLACED.search(value):
+        raise expected(f"a command without {found[0]}, which keepalived would replace", value)
+    return value
+
+
+def plain_word(text: str) -> str:
+    """A word that keepalived takes as it is: it has no quoting that holds for all. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9%&()*+,./:;<=>?@\[\]^_|-]+", text) or text.startswith("@"):
+        raise ValueError("holds more than letters, digits and % & ( ) * + , . / : ; < = > ? [ ] ^ _ | -")
+    return text
+
+
 _WHOLE = AfterValidator(_whole_seconds)
 AdvertInterval = Annotated[Duration, _within(0.01, 255, "an interval from 10ms to 40s (VRRPv3) or 1s to 255s (VRRPv2)")]
-Delay = Annotated[Duration, _within(0, 1000, "a delay from 0 to 1000s")]
+Delay = Annotated[Duration, _within(0, 1000, "a delay from 0 to 1000s"), AfterValidator(_milliseconds)]
 ScriptTime = Annotated[Duration, _within(1, 3600, "1s to 1h: keepalived 2.2 knows no shorter ones"), _WHOLE]
 GarpTime = Annotated[Duration, _within(0, 86400, "0 to 1d"), _WHOLE]
+ScriptCommand = Annotated[Line, AfterValidator(_command)]
 Weight = Annotated[int, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 
@@ -51,9 +82,7 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 class Script(Settings):
     """A check of your own; exit 0 means healthy."""
 
-    command: Line = Field(
-        description="The command with its arguments, by its absolute path; no quotes.", pattern=r'^/[^"\\]*$'
-    )
+    command: ScriptCommand = Field(description="The command with its arguments, by its absolute path; no quotes.")
     interval: ScriptTime = Field(default=1.0, description="Time between two runs, in whole seconds.")
     timeout: ScriptTime = Field(default=1.0, description="After this a run counts as failed, in whole seconds.")
     fall: Count = Field(default=1, description="Failures in a row that make it fail.")

@@ -142,6 +142,9 @@ def _advert(router: VirtualRouter) -> Iterator[Finding]:
         elif settings.version != 2 and settings.advert > V3_LONGEST:  # noqa: PLR2004 - VRRP version
             message = f"VRRPv3 adverts are at most {V3_LONGEST:g}s apart, not {settings.advert:g}s"
             yield Finding(member.host, path, message, write="a shorter interval")
+        elif settings.version != 2 and round(settings.advert * 1000) % 10:  # noqa: PLR2004 - VRRP version
+            message = f"VRRPv3 counts in hundredths of a second: {settings.advert:g}s is rounded"
+            yield Finding(member.host, path, message, write="a multiple of 10ms")
 
 
 V3_LONGEST = 40.95
