@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   hakit maintenance on lb2 -i inventories/lab --why "new power supply"
-  hakit maintenance on web1 -i inventories/lab --drain 300     # its sessions get five minutes to end
+  hakit maintenance on web1 -i inventories/lab --drain 300   # sessions get five minutes
   hakit maintenance off lb2 -i inventories/lab
 """,
 )

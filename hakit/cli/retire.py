@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   hakit retire web3 -i inventories/lab
-  hakit retire web3 -i inventories/lab --dead    # it can't be reached any more: only its peers are changed
+  hakit retire web3 -i inventories/lab --dead    # it is gone: only its peers are changed
   hakit retire web3 -i inventories/lab --undo
 """,
 )
@@ -50,8 +50,9 @@ def retire(
     """Take a HOST out of all its groups, for good.
 
     Its duties go to its peers, then its peers forget it, then what hakit made on it goes: daemons, addresses, files.
-    Data stays. Afterwards take it out of the inventory; until then apply refuses. To replace a dead host by a new one
-    of the same name nothing needs to be retired: hakit trust --replace, hakit bootstrap, hakit apply. Exit codes: 0
+    Data stays. Afterwards take it out of the inventory; until then apply refuses. With --dead there is nobody to
+    remember it: the next apply takes in again what the inventory still names. To replace a dead host by a new one of
+    the same name nothing needs to be retired: hakit trust --replace, hakit bootstrap, hakit apply. Exit codes: 0
     done, 1 refused or failed, 2 the inventory or the command line is wrong.
     """
     import json

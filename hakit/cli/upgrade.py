@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   hakit upgrade -i inventories/lab                     # security updates
-  hakit upgrade -i inventories/lab --all --reboot      # everything, and boot the hosts that want it
+  hakit upgrade -i inventories/lab --all --reboot      # everything, and reboots where needed
   hakit upgrade -i inventories/lab --package haproxy   # this package, where there is a newer one
-  hakit upgrade -i inventories/lab --package haproxy=2.6.12-1+deb12u3   # this version, up or down
+  hakit upgrade -i inventories/lab --package haproxy=2.6.12-1+deb12u3   # up or down to this one
 """,
 )
 @options.asked

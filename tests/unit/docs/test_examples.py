@@ -178,7 +178,7 @@ def test_the_lab_page_lists_what_the_lab_needs() -> None:
 def test_failed_checks_that_pages_show_are_checks_of_a_component() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "hakit/components").glob("*/verify.py"))
     titles = re.findall(r'def test_\w+\([^"]*"""(.*?)\.?(?:"""|\n)', code)
-    shown = [title for one in PAGES for title in re.findall(r"^ +✗ (.*)", one.text, re.MULTILINE)]
+    shown = [title for block in BLOCKS for title in re.findall(r"^ +✗ (.*)", block.text, re.MULTILINE)]
     assert shown
     assert [title for title in shown if title not in titles] == []
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.5
 """Of a quoted line this part at least is fixed text of one string of the code; the rest are names and values."""
+VALUE = re.compile(r"\S*|.*[A-Z]{2,}.*")
+"""What may stand for a value: one word, or something with a word in capitals."""
 HOLE = "\0"
 """Stands for a value in an f-string."""
 
@@ -50,10 +52,16 @@ def code_strings() -> frozenset[tuple[str, ...]]:
 
 def is_in_code(line: str) -> bool:
     return any(
-        sum(map(len, pieces)) >= SHARE * len(re.sub(r"[A-Z]{2,}", "", line))
-        and re.search(".*?".join(re.escape(piece) for piece in pieces), line)
+        sum(map(len, pieces)) >= SHARE * len(re.sub(r"[A-Z]{2,}", "", line)) and fits(pieces, line)
         for pieces in code_strings()
     )
+
+
+def fits(pieces: tuple[str, ...], line: str) -> bool:
+    """Whether a line has these pieces in this order, and between them only values or other strings of the code."""
+    found = re.fullmatch("(.*?)".join(["", *map(re.escape, pieces), ""]), line)
+    between = [text.strip() for text in found.groups()] if found else []
+    return found is not None and all(VALUE.fullmatch(text) or (text,) in code_strings() for text in between)
 
 
 QUOTED = [
