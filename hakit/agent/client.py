@@ -22,24 +22,31 @@ if TYPE_CHECKING:
     from hakit.agent.actions import Action
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
+    from hakit.agent.resources.files import Validator
     from hakit.agent.starting import Channel
 
 T = TypeVar("T")
 Status = Literal["same", "change", "unknown", "refused", "remove"]
 
 NOTES = 1 << 20  # characters of notes that one request may bring
-ANSWER = 300.0  # seconds for an answer to hello, plan, probe: validators and guards have own, shorter limits
-SILENCE = 2400.0  # seconds between two events of an apply: waiting for dpkg's lock, then a transaction, 15 min each
+HANG = 30.0  # seconds without a byte while the agent works: it beats every 5 s, and a busy host may miss some
+ANSWER = 300.0
+"""Seconds between two words about a request that changes nothing, beyond the time that its steps may take by
+themselves. A hang is noticed by the missing beats; this only ends an agent that lives and never comes to an end."""
+SILENCE = 2400.0
+"""The same for what changes a host. It has to outlast every step that has no limit here: a transaction of dpkg has
+15 min on the host, a unit what its TimeoutStartSec says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds, or held, a host's lock."""
+    """Who holds, or held, a host's lock; `abandoned` when his connection is gone and only his agent is left."""
 
     who: str
     since: str
     run: str
     pid: int
+    abandoned: bool = False
 
     def text(self) -> str:
         """In words."""
@@ -174,6 +181,8 @@ class Client:
     _channel: Channel
     _decoder: frames.Decoder = field(default_factory=lambda: frames.Decoder(frames.TO_CONTROLLER))
     sent_code: bool = False
+    _broken: bool = False
+    _longest: float = 0.0
 
     @classmethod
     def start(cls, execute: Callable[[str], Channel], *, sudo: bool, password: Callable[[], str] | None = None) -> Self:
@@ -220,19 +229,23 @@ class Client:
             "resources": [wire(one) for one in resources],
             "owned": None if owned is None else list(owned),
         }
-        return tuple(_item(one) for one in _typed(self._ask(request, "plan", on_event), "items", list))
+        times = [_time(one) for one in resources]
+        self._longest = max(times, default=0.0)
+        data = self._ask(request, "plan", on_event, patience=ANSWER + sum(times))
+        return tuple(_item(one) for one in _typed(data, "items", list))
 
     def apply(self, keys: Sequence[str], remove: Sequence[str], on_event: Callable[[AgentEvent], None]) -> BatchResult:
         """Carry out keys of the last plan; events come as they happen."""
         request = {"op": "apply", "keys": list(keys), "remove": list(remove)}
-        data = self._ask(request, "batch", on_event, patience=SILENCE)
+        data = self._ask(request, "batch", on_event, patience=SILENCE + self._longest)
         return BatchResult(_typed(data, "changed", int), _typed(data, "failed", int))
 
     def probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
         """Evaluate probes on the host, in order."""
         if not probes:
             return ()
-        data = self._ask({"op": "probe", "probes": [wire(one) for one in probes]}, "probe")
+        patience = ANSWER + sum(one.timeout for one in probes)
+        data = self._ask({"op": "probe", "probes": [wire(one) for one in probes]}, "probe", patience=patience)
         results = _typed(data, "results", list)
         if len(results) != len(probes):
             raise FrameError("the agent did not answer every probe")
@@ -249,7 +262,8 @@ class Client:
         A `mark` with a kind is set before, one without a kind is taken away after.
         """
         request = {"op": "act", "actions": [wire(one) for one in actions], "mark": wire(mark) if mark else None}
-        results = _typed(self._ask(request, "act"), "results", list)
+        patience = ANSWER + sum(one.timeout for one in actions)
+        results = _typed(self._ask(request, "act", patience=patience), "results", list)
         if len(results) != len(actions):
             raise FrameError("the agent did not answer every action")
         return tuple(ActResult(_typed(one, "ok", bool), _typed(one, "detail", str)) for one in results)
@@ -290,9 +304,10 @@ class Client:
         return _typed(self._ask({"op": "examine", "questions": dict(questions)}, "examine"), "answers", dict)
 
     def close(self) -> None:
-        """Say bye; never raises for a channel that is gone."""
-        with suppress(Exception):  # it is over either way, and every channel has errors of its own
-            self._channel.send(frames.encode({"op": "bye"}, frames.TO_HOST))
+        """Say bye to who still listens; never raises for a channel that is gone."""
+        if not self._broken:
+            with suppress(Exception):  # it is over either way, and every channel has errors of its own
+                self._channel.send(frames.encode({"op": "bye"}, frames.TO_HOST))
         self._channel.close()
 
     def _ask(
@@ -304,11 +319,25 @@ class Client:
         patience: float = ANSWER,
     ) -> dict[str, Any]:
         """Send a request; events on the way go to `on_event`, the answer comes back."""
+        answered = False
+        try:
+            data = self._converse(request, answer, on_event, patience)
+            answered = True
+        finally:
+            self._broken = self._broken or not answered
+        return data
+
+    def _converse(
+        self, request: dict[str, Any], answer: str, on_event: Callable[[AgentEvent], None], patience: float
+    ) -> dict[str, Any]:
         starting.send(self._channel, frames.encode(request, frames.TO_HOST))
         notes = 0
+        deadline = time.monotonic() + patience
         while True:
-            data = self._next(time.monotonic() + patience)
+            data = self._next(deadline)
             kind = _typed(data, "ev", str)
+            if kind == "beat":
+                continue
             if kind == answer:
                 return data
             if kind == "crash":
@@ -318,14 +347,24 @@ class Client:
             if notes > NOTES:
                 raise FrameError("the agent sends notes without end")
             on_event(event)
+            deadline = time.monotonic() + patience
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while (frame := self._decoder.next()) is None:
-            data = starting.receive(self._channel, deadline, "the agent does not answer")
+            data = starting.receive(self._channel, deadline, HANG)
             if not data:
                 raise starting.gone(self._channel, self._channel.exit_status(starting.EXIT))
             self._decoder.feed(data)
+        if time.monotonic() > deadline:
+            raise AgentGone(starting.ENDLESS)
         return frame
+
+
+def _time(resource: Resource) -> float:
+    """The seconds that a resource may take by itself, as declared: a command's guard, the command, its guard again."""
+    own: float = getattr(resource, "timeout", 0.0)
+    judges: tuple[Validator, ...] = getattr(resource, "validate", ())
+    return 3.0 * own + sum(one.timeout for one in judges)
 
 
 def _typed(data: Any, name: str, kind: type[T] | tuple[type, ...]) -> T:
@@ -354,7 +393,7 @@ def _holder(data: Any) -> Holder | None:
     if data is None:
         return None
     who, since, run = (_typed(data, name, str) for name in ("who", "since", "run"))
-    return Holder(who, since, run, _typed(data, "pid", int))
+    return Holder(who, since, run, _typed(data, "pid", int), abandoned=data.get("abandoned") is True)
 
 
 def _mark(data: Any) -> Mark:

@@ -40,9 +40,9 @@ class Lock:
         disk.make_folder(self._folder)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         if not _flock(fd):
-            holder = {**_body(fd), "alive": True}
+            other = _body(fd)
             os.close(fd)
-            return holder, None
+            return {**other, "alive": True, "abandoned": is_orphan(other["pid"])}, None
         left = _body(fd)
         since = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
         body = jsonlite.dumps({"who": who, "since": since, "run": run, "pid": os.getpid()})

@@ -23,6 +23,7 @@ ENV = {"PATH": PATH, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "HOME": "/root", "D
 LIMIT = 8 << 20  # bytes kept of each stream
 TAIL = 4000  # characters of output that a message carries
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL at the deadline
+KILLS = 3  # signals after which a command is left behind: the kernel holds it (a disk or a server of files is gone)
 MISSING = 127  # the shell's word for "no such command"
 
 
@@ -167,7 +168,10 @@ class _Streams:
 
 
 def _wait(pid: int, streams: _Streams, timeout: float, tick: Callable[[], None] | None) -> tuple[int, bool]:
-    """Collect output until the child is gone; at the deadline SIGTERM, then SIGKILL for its group."""
+    """Collect output until the child is gone; at the deadline SIGTERM, then SIGKILL for its group.
+
+    A child that even SIGKILL does not end is left to the kernel.
+    """
     end = os.pidfd_open(pid)
     try:
         poller = poll()
@@ -176,6 +180,8 @@ def _wait(pid: int, streams: _Streams, timeout: float, tick: Callable[[], None] 
         deadline, late = monotonic() + timeout, 0
         while True:
             left = deadline - monotonic()
+            if left <= 0 and late == KILLS:
+                return -SIGKILL, True
             if left <= 0:
                 _kill(pid, SIGTERM if late == 0 else SIGKILL)
                 late, deadline = late + 1, monotonic() + GRACE

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from select import POLLIN, poll
 
 from hakit.agent import frames
 from hakit.agent.errors import Failure, FrameError, Stopped, from_os
+from hakit.agent.pulse import Pulse
 from hakit.agent.wire import from_wire
 from hakit.agent.work import REFUSED, Work
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from hakit.agent.lock import Lock
 
 CHUNK = 1 << 16
+BEAT = frames.encode({"ev": "beat"}, frames.TO_CONTROLLER)
 NEEDED = {"resources", "keys", "probes", "actions", "packages", "run", "who"}
 """Fields that a request can't do without."""
 
@@ -36,6 +39,7 @@ class Channel:
         self._poll.register(source, POLLIN)
         self._ended = False
         self._idle = False
+        self._sending = allocate_lock()
 
     def stop(self) -> None:
         """End as soon as the step in progress is complete; safe in a signal handler."""
@@ -77,6 +81,18 @@ class Channel:
             data = frames.encode(event, frames.TO_CONTROLLER)
         except FrameError as error:
             data = frames.encode({"ev": "crash", "message": str(error), "trace": ""}, frames.TO_CONTROLLER)
+        with self._sending:
+            self._write(data)
+
+    def beat(self) -> None:
+        """Tell the controller that we live, unless it is being told something; for a thread beside the main one."""
+        if self._sending.acquire(blocking=False):
+            try:
+                self._write(BEAT)
+            finally:
+                self._sending.release()
+
+    def _write(self, data: bytes) -> None:
         try:
             view = memoryview(data)
             while view:
@@ -90,6 +106,7 @@ class Session:
 
     def __init__(self, root: str, channel: Channel) -> None:
         self._channel = channel
+        self._pulse = Pulse(channel.beat)
         self._work = Work(root, self._say)
         self._work.gone = channel.gone
         self._lock: Lock | None = None
@@ -115,6 +132,7 @@ class Session:
             answer = answers.get(str(request.get("op")))
             if answer is None:
                 raise FrameError(f"no such request: {request.get('op')!r}")
+            self._pulse.begin()
             try:
                 answer(request)
             except Stopped:
@@ -123,6 +141,8 @@ class Session:
                 if error.args[0] in NEEDED:
                     raise FrameError(f"the request {request['op']} lacks {error}") from None
                 raise
+            finally:
+                self._pulse.rest()
 
     def close(self) -> None:
         """Give back what is held."""

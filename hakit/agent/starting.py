@@ -24,6 +24,7 @@ START = 30.0  # seconds until the agent says its first word
 EXIT = 2.0  # seconds that an exit code may come after the end of the output
 CHUNK = 1 << 16
 GLANCE = 0.02  # seconds between two looks at stderr while sudo may ask there
+ENDLESS = "its agent lives and does not answer in time"
 SYSTEM = 5.0  # seconds for a look at what system a host has, once it is known to be no use
 
 
@@ -49,8 +50,11 @@ class Channel(Protocol):
 class AgentGone(Exception):  # noqa: N818 - that it is gone is what the caller has to know
     """The agent did not start, failed, or ended before it answered; `hint` says what to do.
 
-    `system` is the host's os-release(5) where Python there is to blame and it could still be read.
+    `system` is the host's os-release(5) where Python there is to blame and it could still be read. `refused` says that
+    sudo did not take the password.
     """
+
+    refused = False
 
     def __init__(self, message: str, hint: str | None = None, trace: str = "", *, python: bool = False) -> None:
         super().__init__(message)
@@ -62,7 +66,9 @@ class AgentGone(Exception):  # noqa: N818 - that it is gone is what the caller h
     @classmethod
     def because(cls, reason: Reason) -> Self:
         """The error for a reason."""
-        return cls(reason.message, reason.hint, python=reason.python)
+        error = cls(reason.message, reason.hint, python=reason.python)
+        error.refused = reason.refused
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,8 @@ def _first_words(channel: Channel, deadline: float) -> bytes:
         last = _last(channel.stderr_tail())
         raise AgentGone(
             f"the agent did not start within {START:.0f} s{': ' + last if last else ''}",
-            "see whether the login's shell hangs:  ssh HOST true  (.bashrc, .profile), or the host's disk",
+            "its sshd answers; see whether the login's shell hangs:  ssh HOST true  (.bashrc, .profile), or the host "
+            "itself: memory, load, disk",
         ) from None
 
 
@@ -211,12 +218,19 @@ def send(channel: Channel, data: bytes) -> None:
         raise gone(channel, code) from error
 
 
-def receive(channel: Channel, deadline: float, complaint: str) -> bytes:
-    """What comes next, b"" at the end. Raises AgentGone with the complaint after the deadline (monotonic)."""
+def receive(channel: Channel, deadline: float, hang: float) -> bytes:
+    """What comes next, b"" at the end. Raises AgentGone after the deadline (monotonic), or `hang` silent seconds."""
+    left = max(0.001, deadline - time.monotonic())
     try:
-        return channel.recv(CHUNK, max(0.001, deadline - time.monotonic()))
+        return channel.recv(CHUNK, min(left, hang))
     except TimeoutError:
-        raise AgentGone(f"{complaint} in time") from None
+        if left <= hang:
+            raise AgentGone(ENDLESS) from None
+        raise AgentGone(
+            f"hangs: nothing was heard from its agent for {hang:.0f} s, though its sshd answers",
+            "see what holds the host up: memory, load, a disk or a server of files that does not answer (dmesg, ps); "
+            "what its agent has begun is completed by the next apply",
+        ) from None
 
 
 def gone(channel: Channel, code: int | None) -> AgentGone:

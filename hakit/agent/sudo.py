@@ -11,11 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something did not start on a host, and what to do; `python` says that Python there is to blame."""
+    """Why something did not start on a host, and what to do.
+
+    `python` says that Python there is to blame, `refused` that sudo did not take the password.
+    """
 
     message: str
     hint: str | None = None
     python: bool = False
+    refused: bool = False
 
 
 def words(token: str | None = None) -> list[str]:
@@ -45,7 +49,7 @@ def line(password: str) -> bytes:
 
 def refused(who: str) -> Reason:
     """What a second prompt means: the first password was wrong. No second try: lockouts are real."""
-    return Reason(f"sudo refuses the password of {who}", "correct sudo's password; it was tried once")
+    return Reason(f"sudo refuses the password of {who}", "correct sudo's password; it was tried once", refused=True)
 
 
 _ALLOW = "let it in sudoers, or log in as root"
@@ -53,11 +57,12 @@ _GIVE = "give it with -K or hakit.ssh.sudo_password, or let the login use sudo w
 PASSWORD = Reason("sudo asks for a password", _GIVE)
 _EXPIRED = Reason("sudo says that the login's account or password has expired", "renew it on the host (chage, passwd)")
 _MISSING = Reason("sudo is not installed", "install it, or log in as root and run  hakit bootstrap")
+_WRONG = Reason("sudo refuses the password of the login", "correct sudo's password", refused=True)
 _DAMAGED = Reason("sudo is damaged on the host", "install it again there:  apt-get install --reinstall sudo")
 # What sudo(8) 1.9, sudo-rs and env(1) print in the C locale; the first that is found counts.
 _SIGNS = (
-    ("incorrect password attempt", Reason("sudo refuses the password of the login", "correct sudo's password")),
-    ("incorrect authentication attempt", Reason("sudo refuses the password of the login", "correct sudo's password")),
+    ("incorrect password attempt", _WRONG),
+    ("incorrect authentication attempt", _WRONG),
     ("password is expired", _EXPIRED),
     ("ccount expired", _EXPIRED),
     ("account validation failure", _EXPIRED),

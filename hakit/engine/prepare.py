@@ -18,7 +18,7 @@ from hakit.agent.bootstrap import NEEDED
 from hakit.agent.client import Client
 from hakit.agent.errors import FrameError
 from hakit.agent.starting import AgentGone
-from hakit.engine.become import become
+from hakit.engine.become import become, sudo_password
 from hakit.engine.manageable import Key, State, Step, Wish, check_user, lacking
 from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, HakitError, LoginError
@@ -108,8 +108,8 @@ class Preparation:
                 hint="See AllowUsers, AllowGroups and AuthorizedKeysFile in the host's sshd_config, and its journal.",
             ) from error
         try:
-            password = connection.target.sudo_password
-            client = Client.start(connection.exec, sudo=not connection.root, password=password)
+            with sudo_password(connection) as password:
+                client = Client.start(connection.exec, sudo=not connection.root, password=password)
             try:
                 hello = client.hello(run="bootstrap", who="", lock=False, packages=())
             finally:

@@ -11,6 +11,7 @@ from hakit.agent.client import Client
 from hakit.agent.errors import FrameError
 from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
+from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
 from hakit.engine.facts import wanted
 from hakit.engine.plan import HostPlan, changes_of
@@ -56,8 +57,7 @@ class HostSession:
     def open(self, *, lock: bool) -> Facts:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
         self._connection = self.scope.connect(self.host)
-        with self._talking():
-            password = self._connection.target.sudo_password
+        with self._talking(), sudo_password(self._connection) as password:
             self._client = Client.start(self._connection.exec, sudo=not self._connection.root, password=password)
         return _facts(self._greet(lock=lock), self.host)
 
@@ -169,15 +169,23 @@ class HostSession:
             with self._turn:
                 yield
         except ConnectError:
-            self._lost = True
+            self.close()
             raise
         except (AgentGone, FrameError) as error:
-            self._lost = True
+            # An agent that hangs must find nobody who commands it when it goes on.
+            self.close()
             raise gone(self.host.name, error, str(self.scope.site.source)) from error
 
     def _check_lock(self, hello: Hello) -> None:
         if hello.taken_over is not None:
             self.taken_over = hello.taken_over.text()
+        if hello.lock is not None and hello.lock.abandoned:
+            raise LockedError(
+                f"{self.host.name}: a run that is gone has left its agent at work: {hello.lock.text()}",
+                why="It ends after the step that it is in, unless the host or a command there hangs.",
+                hint=f"Run this again in a while. If it hangs, end it on the host:  kill -KILL {hello.lock.pid}  "
+                "(the next apply completes what it has begun)",
+            )
         if hello.lock is not None:
             raise LockedError(
                 f"{self.host.name}: another run works on this host: {hello.lock.text()}",

@@ -19,6 +19,7 @@ from tests.unit.agent.agent_support import PipeChannel
 from tests.unit.agent.test_boot import change_loader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PASSWORD = "kéép out"  # noqa: S105 - of nobody
@@ -86,6 +87,17 @@ class Machine:
         (self.folder / "sudo").chmod(0o755)
 
     def start(self, password: str | None, noise: str = "") -> Client:
+        """An agent that is started with a password, or with none."""
+
+        def ask() -> str:
+            self.asked += 1
+            assert password is not None
+            return password
+
+        return self.run(None if password is None else ask, noise)
+
+    def run(self, ask: Callable[[], str] | None, noise: str = "") -> Client:
+        """An agent that is started with whom to ask for a password."""
         environment = {"PATH": f"{self.folder}:{os.environ['PATH']}"}
 
         def execute(command: str) -> Remembering:
@@ -94,12 +106,7 @@ class Machine:
             self.channels.append(Remembering(line, env=environment))
             return self.channels[-1]
 
-        def ask() -> str:
-            self.asked += 1
-            assert password is not None
-            return password
-
-        return Client.start(execute, sudo=True, password=None if password is None else ask)
+        return Client.start(execute, sudo=True, password=ask)
 
     def sent(self) -> bytes:
         return b"".join(self.channels[-1].sent)
