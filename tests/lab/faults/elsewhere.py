@@ -315,4 +315,43 @@ ROWS: tuple[Row, ...] = (
             (f"{PLANTED}::test_a_controller_that_is_killed",),
         ),
     ),
+    *_rows(
+        "ssh",
+        (
+            "frozen",
+            "The host stands still in the middle of a plan or an apply, its sshd too",
+            "It counts as lost within 20 s, the others are done; what thaws ends after the step it was in",
+            (f"{LAB}/test_hangs.py::test_a_host_that_stands_still_is_noticed_and_the_others_are_done",),
+        ),
+        (
+            "hangs-behind-sshd",
+            "sshd answers and everything else hangs, or the agent alone; in mid-apply or in mid-plan",
+            "Given up after 30 s without a sign of life; the next operator is told what is left there, how to end it",
+            (
+                f"{LAB}/test_hangs.py::test_a_host_that_hangs_behind_its_sshd_is_noticed",
+                f"{LAB}/test_hangs.py::test_a_host_that_hangs_before_the_plan_is_noticed",
+            ),
+        ),
+        (
+            "held",
+            "The kernel holds the agent, or a command that it runs, for ever (a dead disk or file server)",
+            "The agent's signs of life end after 30 s; a command is left behind 15 s after its deadline",
+            (
+                f"{AGENT}/test_pulse.py::test_a_main_thread_that_the_kernel_holds_is_not_passed_off_as_alive",
+                f"{AGENT}/test_pulse.py::test_a_command_that_can_not_be_killed_is_left_behind",
+            ),
+        ),
+        (
+            "long-step",
+            "A step takes long",
+            "It is waited for: the agent shows that it lives",
+            (f"{LAB}/test_hangs.py::test_an_agent_that_is_busy_for_long_is_left_alone",),
+        ),
+        (
+            "wrong-sudo-password",
+            "sudo's password is wrong",
+            "It is tried on one host; the others say that it was not tried there",
+            ("tests/unit/engine/test_sudo_password.py::test_a_wrong_password_is_given_to_one_host",),
+        ),
+    ),
 )
