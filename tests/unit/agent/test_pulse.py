@@ -136,7 +136,7 @@ def test_beats_and_frames_do_not_run_into_each_other() -> None:
             channel.send(event)
         over.set()
 
-    threads = [threading.Thread(target=each) for each in (beat, beat, tell)]
+    threads = [threading.Thread(target=each, daemon=True) for each in (beat, beat, tell)]
     for thread in threads:
         thread.start()
     decoder, came = frames.Decoder(frames.TO_CONTROLLER), []
@@ -158,6 +158,7 @@ class Speaker:
         self._answer = answer
         self._at = time.monotonic() + after
         self._said: list[bytes] = []
+        self._patience = time.monotonic() + 10
 
     def start(self, command: str) -> Speaker:
         self._said.append(b"\n" + command.split()[-3].encode() + b" have\n")
@@ -172,6 +173,7 @@ class Speaker:
         if self._said:
             return self._said.pop()
         time.sleep(0.01)
+        assert time.monotonic() < self._patience
         if time.monotonic() > self._at:
             return self._answer
         return frames.encode({"ev": "beat"}, frames.TO_CONTROLLER)
@@ -218,7 +220,7 @@ def test_a_command_that_can_not_be_killed_is_left_behind(monkeypatch: pytest.Mon
     monkeypatch.setattr(process, "_kill", deaf)
     monkeypatch.setattr(process, "GRACE", 0.05)
     began = time.monotonic()
-    result = process.run(("sleep", "60"), 0.1)
+    result = process.run(("sleep", "6"), 0.1)
     assert time.monotonic() - began < 5
     assert result.late
     assert result.code == -signal.SIGKILL

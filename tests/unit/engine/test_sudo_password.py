@@ -67,6 +67,17 @@ def test_a_right_password_is_given_to_all(machine: Machine) -> None:
     assert given(machine, PASSWORD) == HOSTS
 
 
+def test_once_it_is_proven_nobody_waits_for_another(machine: Machine) -> None:
+    machine.sudo()
+    password = Password(lambda: PASSWORD, "")
+    assert login("h1", password, machine) == "started"
+    with password.turn("ops, for sudo"):
+        waiting = threading.Thread(target=login, args=("h2", password, machine), daemon=True)
+        waiting.start()
+        waiting.join(20)
+        assert not waiting.is_alive()
+
+
 def test_a_host_that_fails_otherwise_proves_nothing(machine: Machine) -> None:
     password = Password(lambda: WRONG, "")
     machine.sudo(after='os.write(2, b"sudo: ops is not allowed to run this\\n"); sys.exit(1)', password=WRONG)
