@@ -27,6 +27,9 @@ MAX_DEPTH: Final = 64
 MAX_NODES: Final = 1_000_000
 """Nodes of one document, aliases expanded: some 20 MB of YAML."""
 
+MAX_BITS: Final = 1024
+"""Bits of a number: more would be counted in vain, and Python refuses to print numbers of 4,300 digits."""
+
 YAML_TAG: Final = "tag:yaml.org,2002:"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -254,9 +257,12 @@ class _Composer:
         if tag == kind or kind not in ("null", "bool", "int", "float", "timestamp", "binary") or make is None:
             self.fail(_refused_tag(tag), event)
         try:
-            return make(yaml.ScalarNode(tag, event.value))
+            value = make(yaml.ScalarNode(tag, event.value))
         except (ValueError, KeyError, IndexError, OverflowError, ConstructorError):
+            value = _NOTHING
+        if value is _NOTHING or (isinstance(value, int) and value.bit_length() > MAX_BITS):
             self.fail(f"{event.value[:40]!r} is no valid {_KINDS[kind]}; put it in quotes if text is meant", event)
+        return value
 
     def start(self, event: Any) -> None:
         if len(self.stack) >= MAX_DEPTH:
@@ -333,6 +339,7 @@ class _Composer:
         frame.items[key.value] = Entry(key, node)
 
 
+_NOTHING: Final = object()
 _KINDS: Final = {
     "null": "null",
     "bool": "boolean",

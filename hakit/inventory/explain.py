@@ -45,8 +45,9 @@ def problems(
         place = _place(detail, node, path, marks)
         at.setdefault(place.path, []).append((place, detail))
     found: list[tuple[Path, Problem]] = []
+    around = {where[:depth] for where in at for depth in range(len(where))}
     for where, several in at.items():
-        if any(other[: len(where)] == where and other != where for other in at) and _is_container(several[0][0].node):
+        if where in around and _is_container(several[0][0].node):
             continue
         said = dict.fromkeys(_message(place, detail, schema) for place, detail in several)
         problem = Problem(_joined(list(said)), several[0][0].mark, f"hakit.{dotted((*path, *where))}")

@@ -9,6 +9,11 @@ Path = tuple[str | int, ...]
 Severity = Literal["error", "warning"]
 
 
+def printable(text: str) -> str:
+    """The text with everything that could drive a terminal made visible: escapes, line breaks, direction changes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def dotted(path: Path) -> str:
     """The path as people write it: `keepalived.instances.front.addresses[0]`."""
     out = ""
@@ -26,7 +31,8 @@ class Mark:
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        file = printable(self.file)
+        return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Origin:
     mark: Mark
 
     def __str__(self) -> str:
-        return f"{self.mark.file}:{self.mark.line} {dotted(self.path)}"
+        return printable(f"{self.mark.file}:{self.mark.line} {dotted(self.path)}")
 
 
 class Text(str):
@@ -85,12 +91,21 @@ def origin_of(value: object) -> Origin | None:
     return getattr(value, "origin", None)
 
 
+LONGEST = 2000
+"""Characters of one text of a problem: the beginning and the end of a longer one say enough."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 100]} … {text[-97:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong, with its place.
 
     `key` is the dotted path in the inventory, `message` says what is wrong and what is allowed; a finding of lint has
-    its rule's id; `write` is what to write instead.
+    its rule's id; `write` is what to write instead. An inventory's keys and values may hold anything, so all texts are
+    made printable and cut where they are endless: none of it reaches a terminal as a control sequence.
     """
 
     message: str
@@ -100,10 +115,15 @@ class Problem:
     rule: str | None = None
     write: str | None = None
 
+    def __post_init__(self) -> None:
+        """Make the texts printable."""
+        for name in ("message", "key", "write"):
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, _shortened(printable(text)))
+
     def text(self) -> str:
         """`file:line:column: key: message` on one printable line, without the parts that are not known."""
         place = f"{self.mark}: " if self.mark else ""
         key = f"{self.key}: " if self.key else ""
-        text = f"{place}{key}{self.message}"
-        # A key of the inventory may hold anything; none of it may reach a terminal as a control sequence.
-        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return f"{place}{key}{self.message}"

@@ -242,8 +242,15 @@ def host_pools(site: Site, host: Host) -> Iterator[tuple[Path, PoolView]]:
 
 @once_per_site
 def every_pool(site: Site) -> tuple[tuple[Host, Path, PoolView], ...]:
-    """Every pool of every balancer with the path of its settings."""
-    return tuple((host, path, pool) for host in site.running("haproxy") for path, pool in host_pools(site, host))
+    """Every pool of every balancer with the path of its settings; who shares the settings shares the pools."""
+    known: dict[int, tuple[tuple[Path, PoolView], ...]] = {}
+    found: list[tuple[Host, Path, PoolView]] = []
+    for host in site.running("haproxy"):
+        key = id(settings_of(host))
+        if key not in known:
+            known[key] = tuple(host_pools(site, host))
+        found += [(host, path, pool) for path, pool in known[key]]
+    return tuple(found)
 
 
 @once_per_site

@@ -31,24 +31,27 @@ MANUAL = "keepalived.conf(5)"
     source=f"{MANUAL}, virtual_router_id; RFC 5798, 5.2.3",
 )
 def same_router_id(site: Site, components: Components) -> Iterator[Finding]:
-    """Each pair of instances that share an id and a segment."""
+    """Each instance that shares its id and a segment with one before it."""
     del components
-    for first, second in combinations(virtual_routers(site).values(), 2):
-        yield from _clash(first, second)
+    by_id: dict[int, list[VirtualRouter]] = {}
+    for router in virtual_routers(site).values():
+        others = by_id.setdefault(router.members[0].settings.virtual_router_id, [])
+        if found := next(filter(None, (_clash(other, router) for other in others)), None):
+            yield found
+        others.append(router)
 
 
-def _clash(first: VirtualRouter, second: VirtualRouter) -> Iterator[Finding]:
+def _clash(first: VirtualRouter, second: VirtualRouter) -> Finding | None:
+    """What two instances of the same id do to each other, if they meet."""
     one, other = first.members[0].settings, second.members[0].settings
-    if one.virtual_router_id != other.virtual_router_id:
-        return
     why = f"{first.name} uses virtual router id {one.virtual_router_id}"
     if shared := _nics(first) & _nics(second):
         why += f" on the same NIC ({', '.join(f'{host} {nic}' for host, nic in sorted(shared))})"
     elif one.unicast == other.unicast and _segments(first) & _segments(second):
         why += " on the same segment" + ("; unicast keeps them apart, for now" if one.unicast else "")
     else:
-        return
-    yield Finding(
+        return None
+    return Finding(
         second.members[0].host,
         instance_path(second, "virtual_router_id"),
         why,
@@ -70,8 +73,8 @@ def _segments(router: VirtualRouter) -> set[str]:
     }
 
 
-def _names(router: VirtualRouter) -> set[str]:
-    return {member.host.name for member in router.members}
+def _names(router: VirtualRouter) -> frozenset[str]:
+    return frozenset(member.host.name for member in router.members)
 
 
 _SHARED = ("virtual_router_id", "addresses", "version", "advert", "unicast", "auth", "prefer")
@@ -126,13 +129,8 @@ def _unreachable(router: VirtualRouter, unicast: list[Member]) -> Iterator[Findi
     for first, second in combinations(unicast, 2):
         if first.source == second.source:
             message = f"{first.host.name} and {second.host.name} both send from {first.source}"
-        elif (":" in first.source) != (":" in second.source):
-            message = f"{first.host.name} sends from {first.source}, {second.host.name} from {second.source}: "
-            message += "IPv4 and IPv6 don't meet"
-        else:
-            continue
-        where = instance_path(router, "source") if second.settings.source else instance_path(router)
-        yield Finding(second.host, where, message, write="source: an address of the host's own, one family for all")
+            where = instance_path(router, "source") if second.settings.source else instance_path(router)
+            yield Finding(second.host, where, message, write="source: an address of the host's own")
 
 
 @rule(
@@ -142,24 +140,24 @@ def _unreachable(router: VirtualRouter, unicast: list[Member]) -> Iterator[Findi
     source="https://keepalived.readthedocs.io/en/latest/case_study_failover.html",
 )
 def same_owner(site: Site, components: Components) -> Iterator[Finding]:
-    """Pairs of instances with the same members and the same preferred host, while another member owns nothing."""
+    """Instances with the members and the preferred host of one before them, while another member owns nothing."""
     del components
     together = _in_one_sync_group(site)
     busy = {router.members[0].host.name for router in virtual_routers(site).values()}
-    for first, second in combinations(virtual_routers(site).values(), 2):
-        one, other = first.members[0], second.members[0]
-        if len(first.members) == 1 or _names(first) != _names(second) or one.host.name != other.host.name:
-            continue
-        if frozenset((first.name, second.name)) in together:
-            continue
-        stated = one.settings.prefer is not None or other.settings.prefer is not None
+    alike: dict[tuple[str, frozenset[str]], list[VirtualRouter]] = {}
+    for second in virtual_routers(site).values():
+        owner = second.members[0]
+        before = alike.setdefault((owner.host.name, _names(second)), [])
+        first = next((one for one in before if frozenset((one.name, second.name)) not in together), None)
+        before.append(second)
         idle = [member.host.name for member in second.members if member.host.name not in busy]
-        if not idle:
+        if first is None or not idle:
             continue
+        stated = first.members[0].settings.prefer is not None or owner.settings.prefer is not None
         yield Finding(
-            other.host,
-            instance_path(second, "prefer") if other.settings.prefer else instance_path(second),
-            f"{first.name} and {second.name} both prefer {one.host.name}; {', '.join(idle)} would stand idle",
+            owner.host,
+            instance_path(second, "prefer") if owner.settings.prefer else instance_path(second),
+            f"{first.name} and {second.name} both prefer {owner.host.name}; {', '.join(idle)} would stand idle",
             write=f"prefer: {idle[0]}  for {second.name}, or a sync group of both",
             severity=None if stated else "warning",
         )

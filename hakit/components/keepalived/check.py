@@ -112,6 +112,18 @@ def _member(router: VirtualRouter, member: Member) -> Iterator[Wrong]:
         )
         yield host, base, message
         return
+    if source.is_unspecified or source.is_multicast or source.is_loopback:
+        yield host, base, f"adverts can't come from {source} — source: an address of {host.name}'s own"
+    for place, address in enumerate(settings.addresses):
+        ip = ipaddress.ip_interface(address).ip
+        if ip.is_unspecified or ip.is_multicast or ip.is_loopback:
+            yield host, (*base, "addresses", place), f"{ip} is no address that hosts can take over from each other"
+    first = router.members[0]
+    if settings.unicast and first.settings.unicast and (":" in first.source) != (":" in member.source):
+        message = (
+            f"{first.host.name} sends from {first.source}, {host.name} from {member.source}: IPv4 and IPv6 don't meet"
+        )
+        yield host, (*base, "source") if settings.source else base, message
     families = {ipaddress.ip_interface(address).version for address in settings.addresses}
     if settings.version == 2 and families != {4}:  # noqa: PLR2004 - VRRP version
         yield host, (*base, "version"), "VRRPv2 knows no IPv6 — write version: 3, or leave it out"

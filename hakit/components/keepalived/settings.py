@@ -73,6 +73,7 @@ _WHOLE = AfterValidator(_whole_seconds)
 AdvertInterval = Annotated[Duration, _within(0.01, 255, "an interval from 10ms to 40s (VRRPv3) or 1s to 255s (VRRPv2)")]
 Delay = Annotated[Duration, _within(0, 1000, "a delay from 0 to 1000s"), AfterValidator(_milliseconds)]
 ScriptTime = Annotated[Duration, _within(1, 3600, "1s to 1h: keepalived 2.2 knows no shorter ones"), _WHOLE]
+GarpDelay = Annotated[Duration, _within(0, 4294, "0 to 4294s: keepalived counts microseconds in 32 bits"), _WHOLE]
 GarpTime = Annotated[Duration, _within(0, 86400, "0 to 1d"), _WHOLE]
 ScriptCommand = Annotated[Line, AfterValidator(_command)]
 Weight = Annotated[int, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
@@ -109,7 +110,7 @@ class Garp(Settings):
     """Gratuitous ARP (and its IPv6 counterpart): how neighbours and switches learn that an address moved."""
 
     repeat: Annotated[int, Field(ge=1, le=100)] = Field(default=5, description="Packets sent at once on a takeover.")
-    delay: GarpTime = Field(default=1.0, description="Time until they are sent once more, in whole seconds.")
+    delay: GarpDelay = Field(default=1.0, description="Time until they are sent once more, in whole seconds.")
     refresh: GarpTime = Field(default=60.0, description="Sent again at this interval, whole seconds; 0: never.")
 
 

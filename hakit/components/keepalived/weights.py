@@ -142,11 +142,13 @@ def _advert(router: VirtualRouter) -> Iterator[Finding]:
         elif settings.version != 2 and settings.advert > V3_LONGEST:  # noqa: PLR2004 - VRRP version
             message = f"VRRPv3 adverts are at most {V3_LONGEST:g}s apart, not {settings.advert:g}s"
             yield Finding(member.host, path, message, write="a shorter interval")
-        elif settings.version != 2 and round(settings.advert * 1000) % 10:  # noqa: PLR2004 - VRRP version
+        elif settings.version != 2 and abs(settings.advert * 100 - round(settings.advert * 100)) > ROUNDING:  # noqa: PLR2004 - VRRP version
             message = f"VRRPv3 counts in hundredths of a second: {settings.advert:g}s is rounded"
             yield Finding(member.host, path, message, write="a multiple of 10ms")
 
 
+ROUNDING = 1e-6
+"""Hundredths of a second that an interval may be off because it is held in seconds."""
 V3_LONGEST = 40.95
 """Seconds: twelve bits of centiseconds (RFC 5798, 5.2.7)."""
 
