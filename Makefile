@@ -3,6 +3,7 @@ SHELL := /bin/sh
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := .venv/bin
 LAB := inventories/lab
+WORKERS := 2
 # haproxy and keepalived judge rendered configurations, sshd is what the SSH tests talk to on loopback.
 JUDGES := haproxy keepalived openssh-client openssh-server
 
@@ -46,10 +47,11 @@ matrix: .venv/.installed ## Write the fault matrix into docs/safety.md
 	@$(BIN)/python scripts/fault_matrix.py
 
 unit: judges ## Run the tests that need no host
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -m 'not long' -n $(WORKERS) --dist loadfile
 
 lab-tests: packages ## Run the tests on the lab's hosts
-	$(BIN)/pytest tests/lab -m 'not long'
+	$(BIN)/pytest tests/lab -m 'not long and not timed' -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest tests/lab -m 'not long and timed'
 
 test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory lint

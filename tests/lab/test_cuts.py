@@ -14,6 +14,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     Picture = dict[str, Any]
 
+pytestmark = pytest.mark.timed
+
 Kind = Literal["controller killed", "agent killed", "power pulled"]
 KINDS: tuple[Kind, ...] = ("controller killed", "agent killed", "power pulled")
 HOMES = {"lb1": "10.77.0.100", "lb2": "10.77.0.101"}
@@ -41,8 +44,8 @@ GAP = 1.0
 """Seconds in which an address whose host lost its power must be answered again."""
 WEB_LOST = 2.5
 """Seconds in which HAProxy must have noticed a web server that is gone: two checks, each with its timeout."""
-APART = 0.5
-"""Seconds without a failure after which another failure is another outage."""
+NOTICED = 0.3
+"""Seconds that a client waits for an answer."""
 SNAPSHOT = (Path(versions.__file__).parent / "snapshot.py").read_text(encoding="utf-8")
 
 
@@ -201,32 +204,21 @@ def cut(cutter: Cutter, kind: Kind, host: str, number: int, *, late: bool) -> st
     return said
 
 
-def outages(seen: Probing) -> list[tuple[float, float]]:
-    """When failures began and ended that belong together."""
-    found: list[tuple[float, float]] = []
-    for at, _ in sorted(seen.failures):
-        if found and at - found[-1][1] < APART:
-            found[-1] = (found[-1][0], at)
-        else:
-            found.append((at, at))
-    return found
+def gaps(seen: Probing) -> list[float]:
+    """How long nobody was answered, each time that a client had to notice: longer than its timeout, in seconds."""
+    times = [at for at, _ in seen.successes]
+    return [after - before for before, after in pairwise([*times, seen.until]) if after - before > NOTICED]
 
 
 def judge(kind: Kind, host: str, seen: dict[str, Probing]) -> None:
     """What clients of both addresses may have seen."""
     for address, one in seen.items():
         assert one.ended_well
-        if kind == "power pulled" and host in HOMES:
-            if address == HOMES[host]:
-                assert len(outages(one)) <= 1, one.failures
-                assert one.longest_gap <= GAP
-            else:
-                assert one.failures == (), address
-        elif kind == "power pulled":
-            assert all(end - begin <= WEB_LOST for begin, end in outages(one)), one.failures
-            assert len(outages(one)) <= 1, one.failures
-        else:
+        if kind != "power pulled" or (host in HOMES and address != HOMES[host]):
             assert one.failures == (), address
+        else:
+            assert len(gaps(one)) <= 1, (address, gaps(one), one.failures)
+            assert one.longest_gap <= (GAP if host in HOMES else WEB_LOST), (address, one.failures)
 
 
 def differences(found: dict[str, Picture], truth: dict[str, Picture]) -> list[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.lab.conftest import LabFactory, LabHandle
 
+pytestmark = pytest.mark.timed
+
 INVENTORY = Path(__file__).parents[2] / "inventories" / "lab"
 ADDRESSES = {"10.77.0.100": "lb1", "10.77.0.101": "lb2"}
 """Each address and the host that prefers it."""

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.lab.conftest import LabFactory, LabHandle
 
+pytestmark = pytest.mark.timed
+
 INVENTORY = """
 all:
   vars:

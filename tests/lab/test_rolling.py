@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hakit.drill.prober import Probing
     from tests.lab.conftest import LabFactory, LabHandle
 
+pytestmark = pytest.mark.timed
+
 INVENTORY = Path(__file__).parents[2] / "inventories" / "lab"
 ADDRESSES = ("10.77.0.100", "10.77.0.101")
 BALANCERS = ("lb1", "lb2")
