@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from hakit.agent import sudo
 from hakit.agent.starting import AgentGone
 from hakit.errors import LoginError
-from hakit.ssh.password import Password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,6 +75,11 @@ def sudo_password(connection: Connection) -> Iterator[Callable[[], str] | None]:
     """
     target = connection.target
     shared = target.sudo_password
+    if shared is None:
+        yield None
+        return
+    from hakit.ssh.password import Password
+
     if not isinstance(shared, Password):
         yield shared
         return
