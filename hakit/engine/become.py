@@ -78,7 +78,7 @@ def sudo_password(connection: Connection) -> Iterator[Callable[[], str] | None]:
     if shared is None:
         yield None
         return
-    from hakit.ssh.password import Password
+    from hakit.ssh.password import Password  # noqa: PLC0415 - a run without passwords need not pay for it
 
     if not isinstance(shared, Password):
         yield shared
