@@ -42,7 +42,7 @@ def maintenance(
     import json
     from dataclasses import replace
 
-    from hakit.cli.work import begin
+    from hakit.cli.work import one_host
     from hakit.engine.duty import MAINTENANCE
     from hakit.engine.maintenance import Maintenance
     from hakit.engine.records import Record
@@ -50,9 +50,7 @@ def maintenance(
     from hakit.present.progress import Asking
     from hakit.present.terminal import printable
 
-    scope = begin(replace(asked, limit=(host,)))
-    if len(scope.hosts) != 1:
-        raise click.UsageError(f"one host at a time: {host} means {len(scope.hosts)}")
+    scope = one_host(asked, host)
     (name,) = scope.hosts
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
     asking = Asking(len(scope.hosts), quiet=as_json, verbose=verbose)

@@ -59,7 +59,7 @@ def reboot(
     work = Upkeep(asked, limits, "reboot", as_json=as_json, verbose=verbose)
     code = work.run(
         choose,
-        reboots_text,
+        lambda found: reboots_text(found, chosen),
         lambda hosts: f"Boot {count(len(hosts), 'host')} again?",
         lambda turn, known: turn.reboot(chosen, known),
         refresh=False,

@@ -59,7 +59,7 @@ def retire(
     import time
     from dataclasses import replace
 
-    from hakit.cli.work import begin
+    from hakit.cli.work import one_host
     from hakit.engine.records import Record
     from hakit.engine.retire import Retirement
     from hakit.engine.run import Run
@@ -68,9 +68,7 @@ def retire(
     from hakit.present.result import result_json, result_text
 
     began = time.monotonic()
-    scope = begin(replace(asked, limit=(host,)))
-    if len(scope.hosts) != 1:
-        raise click.UsageError(f"one host at a time: {host} means {len(scope.hosts)}")
+    scope = one_host(asked, host)
     (name,) = scope.hosts
     if undo:
         _take_back(scope, name)

@@ -43,6 +43,20 @@ def begin(asked: Asked, *, failed: bool = False) -> Scope:
     return Scope(site, components, hosts, only, connect, "", asked.forks, watched(site, components, hosts))
 
 
+def one_host(asked: Asked, host: str) -> Scope:
+    """The scope of a command that is about one host. Raises UsageError for a name that means several."""
+    from dataclasses import replace
+
+    from hakit.errors import UsageError
+
+    if asked.limit or asked.component:
+        raise UsageError("--limit and --component say nothing here", hint=f"the command is about {host} alone")
+    scope = begin(replace(asked, limit=(host,)))
+    if len(scope.hosts) != 1:
+        raise UsageError(f"one host at a time: {host} means {len(scope.hosts)}")
+    return scope
+
+
 def whole(scope: Scope, found: SitePlan, limits: Limits) -> None:
     """Refuse hosts that must agree with others, without these; and a site with a retired host. Raises RefusedError."""
     from hakit.engine.duty import RETIRED

@@ -120,10 +120,12 @@ class Rolling:
 
     def _leave_with(self, host: str, result: HostResult, name: str = "") -> None:
         """Leave alone who stands in for a host that did not end well, and who waits for it."""
-        partners = mates(host, self.groups) | {host}
-        left = [step.name for step in self._waiting.values() if step.host in partners or name in step.after]
         how = "failed" if result.state == "failed" else "was not touched"
+        partners = mates(host, self.groups) | {host}
+        left = [step.name for step in self._waiting.values() if step.host in partners]
         self._leave(left, f"{host} {how}, and they stand in for each other")
+        left = [step.name for step in self._waiting.values() if name in step.after]
+        self._leave(left, f"it waits for {host}, which {how}")
 
     def _leave(self, names: Sequence[str], why: str) -> None:
         """Leave steps alone, and those that wait for them."""

@@ -8,18 +8,20 @@ from hakit.present.plan import failure
 from hakit.present.terminal import count, names, paint, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from hakit.agent.client import Upgrade, Upkeep
+    from hakit.agent.client import Upgrade
     from hakit.engine.upkeep import Needs
 
 SHOWN = 12
 """Packages of a host that are listed; of more, only the count is shown."""
 
 
-def reboots_text(found: Needs) -> str:
-    """Which hosts want to be booted again, and why."""
-    return _text(found, lambda one: tuple(printable(reason) for reason in one.reboot), "no reboot needed")
+def reboots_text(found: Needs, chosen: Collection[str]) -> str:
+    """Which hosts are to be booted again, and why."""
+    lines = {name: tuple(printable(reason) for reason in one.reboot) for name, one in found.hosts.items()}
+    asked = {name: own or (("asked for",) if name in chosen else ()) for name, own in lines.items()}
+    return _blocks(asked, found, "no reboot needed")
 
 
 def upgrades_text(found: Needs, chosen: Mapping[str, Sequence[Upgrade]], *, verbose: bool) -> str:
@@ -57,10 +59,6 @@ def needs_json(found: Needs) -> dict[str, Any]:
 def _upgrade(one: Upgrade) -> str:
     security = f"  {paint('security', 'red')}" if one.security else ""
     return f"{printable(one.package)}  {printable(one.old or '-')} → {printable(one.new)}{security}"
-
-
-def _text(found: Needs, lines: Callable[[Upkeep], tuple[str, ...]], nothing: str) -> str:
-    return _blocks({name: lines(one) for name, one in found.hosts.items()}, found, nothing)
 
 
 def _blocks(lines: Mapping[str, tuple[str, ...]], found: Needs, nothing: str) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.lab.faults.row import Area, Row
 
 SSH, LAB, AGENT = "tests/unit/ssh", "tests/lab", "tests/unit/agent"
+OPERATIONS = f"{LAB}/test_operations.py"
 HERE = "tests/lab/faults/test_runs.py"
 PLANTED = "tests/lab/faults/test_secrets.py"
 
@@ -270,6 +271,41 @@ ROWS: tuple[Row, ...] = (
             (
                 f"{LAB}/test_rolling.py::test_a_package_is_brought_up_and_down_again_unnoticed",
                 f"{LAB}/test_rolling.py::test_every_host_is_booted_again_unnoticed",
+            ),
+        ),
+        (
+            "maintenance",
+            "An operator takes a host out and back",
+            "A client sees nothing; the host stays out over reboots; the last one that serves is refused",
+            (
+                f"{OPERATIONS}::test_a_host_goes_out_and_comes_back_unnoticed",
+                f"{OPERATIONS}::test_a_server_in_maintenance_gets_nothing_and_stays_out",
+                f"{OPERATIONS}::test_a_balancer_in_maintenance_takes_nothing_after_a_reboot",
+                f"{OPERATIONS}::test_a_host_that_can_not_serve_stays_in_maintenance",
+            ),
+        ),
+        (
+            "retire",
+            "A host leaves for good, alive or dead",
+            "Its peers forget it first; an apply that still names it is refused",
+            (
+                f"{OPERATIONS}::test_a_host_leaves_for_good",
+                f"{OPERATIONS}::test_a_dead_host_is_forgotten_by_its_peers",
+            ),
+        ),
+        (
+            "replaced",
+            "A dead host is replaced by a new one of its name",
+            "The new host key is refused until `hakit trust --replace`",
+            (f"{OPERATIONS}::test_a_new_machine_takes_the_name_of_a_dead_one",),
+        ),
+        (
+            "some-fail",
+            "Some hosts fail",
+            "`--max-fail` begins no more; `--failed` takes up those that did not end well",
+            (
+                f"{OPERATIONS}::test_nothing_more_is_begun_once_enough_have_failed",
+                f"{OPERATIONS}::test_only_what_failed_is_done_again",
             ),
         ),
         (
