@@ -296,7 +296,7 @@ ROWS: tuple[Row, ...] = (
         (
             "replaced",
             "A dead host is replaced by a new one of its name",
-            "The new host key is refused until `hakit trust --replace`",
+            "The new host key is refused until `hakit trust` is told to replace it",
             (f"{OPERATIONS}::test_a_new_machine_takes_the_name_of_a_dead_one",),
         ),
         (
