@@ -52,7 +52,7 @@ def examine(site: Site, components: Mapping[str, Component]) -> Report:
     for rule in known.values():
         for finding in rule.check(site, components):
             reason = finding.host.ignore.get(rule.id)
-            if rule.waivable and reason is not None:
+            if rule.waivable and finding.waivable and reason is not None:
                 waived.append(Waived(rule.id, reason, finding.host.mark("lint", "ignore", rule.id)))
             else:
                 told.append((finding.host.name, _problem(rule, finding)))

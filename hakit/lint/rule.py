@@ -29,13 +29,17 @@ M = TypeVar("M", bound="BaseModel")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One breach of a rule on one host: where (path below `hakit`), what and why it hurts, what to write instead."""
+    """One breach of a rule on one host: where (path below `hakit`), what and why it hurts, what to write instead.
+
+    `waivable` is False where the daemon itself would refuse the configuration, whatever anybody waives.
+    """
 
     host: Host
     path: Path
     message: str
     write: str | None = None
     severity: Severity | None = None
+    waivable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

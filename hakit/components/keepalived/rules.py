@@ -76,7 +76,8 @@ def password(site: Site, components: Components) -> Iterator[Finding]:
             continue
         if settings.version != 2:  # noqa: PLR2004 - VRRP version
             message = "VRRPv3 has no authentication; keepalived ignores it or refuses the file"
-            yield Finding(member.host, instance_path(router, "auth"), message, write="leave auth out, or  version: 2")
+            where = instance_path(router, "auth")
+            yield Finding(member.host, where, message, write="leave auth out, or  version: 2", waivable=False)
         else:
             message = (
                 "the password crosses the network in clear text and proves nothing; unicast and a firewall that lets "

@@ -138,13 +138,13 @@ def _advert(router: VirtualRouter) -> Iterator[Finding]:
         path = ("keepalived", "instances", router.name, "advert_interval")
         if settings.version == 2 and settings.advert != int(settings.advert):  # noqa: PLR2004 - VRRP version
             message = f"VRRPv2 counts in whole seconds: {settings.advert:g}s is rounded"
-            yield Finding(member.host, path, message, write="version: 3, or whole seconds")
+            yield Finding(member.host, path, message, write="version: 3, or whole seconds", waivable=False)
         elif settings.version != 2 and settings.advert > V3_LONGEST:  # noqa: PLR2004 - VRRP version
             message = f"VRRPv3 adverts are at most {V3_LONGEST:g}s apart, not {settings.advert:g}s"
-            yield Finding(member.host, path, message, write="a shorter interval")
+            yield Finding(member.host, path, message, write="a shorter interval", waivable=False)
         elif settings.version != 2 and abs(settings.advert * 100 - round(settings.advert * 100)) > ROUNDING:  # noqa: PLR2004 - VRRP version
             message = f"VRRPv3 counts in hundredths of a second: {settings.advert:g}s is rounded"
-            yield Finding(member.host, path, message, write="a multiple of 10ms")
+            yield Finding(member.host, path, message, write="a multiple of 10ms", waivable=False)
 
 
 ROUNDING = 1e-6

@@ -37,9 +37,7 @@ TOLD = {
     "'ulimit-n' already specified": "HP007",
     "'stats' statement ignored": "HP008",
     "cookie": "HP014",
-    "does not support authentication": "KA005",
     "initial state MASTER": "KA003",
-    "must be in units of": "KA008",
 }
 """What the daemons may complain of → the rule that must have spoken of it, or that somebody waived."""
 SEED = int(os.environ.get("HAKIT_SEED", "20"))

@@ -98,6 +98,19 @@ def test_it_is_refused_where_it_stands(case: str, tmp_path: Path) -> None:
     assert key in [problem.key.removeprefix("hakit.") for problem in verdict.errors]
 
 
+@pytest.mark.parametrize(
+    ("settings", "key"), [({"auth": {"secret": "planted"}}, "auth"), ({"advert_interval": "41s"}, "advert_interval")]
+)
+def test_a_waiver_does_not_send_the_daemon_what_it_refuses(
+    settings: dict[str, Any], key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAKIT_SECRET_PLANTED", "eight888")
+    hosts = {"lb1": {"ansible_host": "10.1.0.11"}, "lb2": {"ansible_host": "10.1.0.12"}}
+    hakit = {**instance(**settings), "lint": {"ignore": {"KA005": "random", "KA008": "random"}}}
+    verdict = judged({"all": {"hosts": hosts, "vars": {"hakit": hakit}}}, tmp_path)
+    assert [problem.key for problem in verdict.errors] == [f"keepalived.instances.front.{key}"]
+
+
 def test_the_same_without_the_fault_is_taken(tmp_path: Path) -> None:
     hosts = {"lb1": {"ansible_host": "10.1.0.11"}, "lb2": {"ansible_host": "10.1.0.12"}}
     for hakit in (pool(), haproxy(listens={"w": LISTEN}), instance(), script("/bin/sh -c 'exit 0'")):
