@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from hakit.components.templates import Templates
@@ -20,7 +20,7 @@ from hakit.engine.session import HostSession
 from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from hakit.agent.actions import Mark
@@ -68,8 +68,20 @@ class Scope:
         return tuple(one for one in every if self.only is None or one.component in self.only)
 
     def groups(self) -> tuple[RedundancyGroup, ...]:
-        """All redundancy groups of the site."""
-        return tuple(group for one in self.components.values() for group in one.groups(self.site))
+        """All redundancy groups of the site; a service is asked of them only at addresses that the site keeps alive."""
+        kept = {serving.address for one in self.components.values() for serving in one.serves(self.site)}
+        kept |= {host.address for host in self.site.hosts.values()}
+        return tuple(_kept(group, kept) for one in self.components.values() for group in one.groups(self.site))
+
+
+def _kept(group: RedundancyGroup, addresses: Collection[str]) -> RedundancyGroup:
+    service = tuple(probe for probe in group.service if _address(probe.target) in addresses)
+    return group if service == group.service else replace(group, service=service)
+
+
+def _address(target: str) -> str:
+    """The address in a probe's target: `http://10.0.0.1:80/x`, `[::1]:80`."""
+    return target.partition("://")[2 if "://" in target else 0].partition("/")[0].rpartition(":")[0].strip("[]")
 
 
 _Answers = tuple[dict[str, T], dict[str, "HakitError"]]
