@@ -77,7 +77,8 @@ def napper(host: AgentHost) -> Iterator[AgentHost]:
     host.run("apt-mark auto napper")
     offer(host, "2")
     yield host
-    host.run("rm -f /run/go /run/ready; dpkg --configure -a; apt-get purge -y -q napper; rm -r /srv/repo")
+    host.run("rm -f /run/go /run/ready; dpkg --configure -a; systemctl disable -q --now napper")
+    host.run("apt-get purge -y -q napper; rm -r /srv/repo; systemctl daemon-reload")
     host.run("rm /etc/apt/sources.list.d/tests.list; apt-get update -q; systemctl reset-failed")
 
 
