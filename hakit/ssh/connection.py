@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
-from hakit.errors import ConnectError, LoginError
+from hakit.errors import ConnectError
 from hakit.ssh.options import Completed
 
 if TYPE_CHECKING:
@@ -272,39 +271,6 @@ class Connection:
         """Hang up. Never waits, may be called twice."""
         self._transport.hang_up()
         self._on_close(self)
-
-
-def as_root(command: str) -> str:
-    """The command line that runs a shell command as root through password-less sudo, with messages in English."""
-    return f"LC_ALL=C sudo -n -- /bin/sh -c {shlex.quote(command)}"
-
-
-_SUDO_FAILURES = {
-    "a password is required": "sudo asks for a password",
-    "a terminal is required": "sudo asks for a password",
-    "you must have a tty": "sudo wants a terminal (requiretty)",
-    "is not in the sudoers file": "the user may not use sudo",
-    "is not allowed to": "sudo does not allow it to become root for any command",
-    "may not run sudo": "the user may not use sudo",
-    "sudo: not found": "sudo is not installed",
-    "sudo: command not found": "sudo is not installed",
-    "is owned by uid": "sudo is damaged on the host",
-    "effective uid is not 0": "sudo is damaged on the host, or its file system is mounted nosuid",
-    "no new privileges": "the login may not gain privileges",
-    "unable to resolve host": "",
-}
-
-
-def sudo_failure(name: str, user: str, stderr: str) -> LoginError | None:
-    """The LoginError that sudo's messages (in English, as `as_root` asks for) amount to; None when there is none."""
-    for text, meaning in _SUDO_FAILURES.items():
-        if meaning and text in stderr:
-            return LoginError(
-                f"{name}: {user} can't become root: {meaning}",
-                why=next(line.strip() for line in stderr.splitlines() if text in line),
-                hint=f"Log in as root, or allow it in /etc/sudoers.d:  {user} ALL=(ALL) NOPASSWD: ALL",
-            )
-    return None
 
 
 def lost(name: str, transport: Transport) -> ConnectError:

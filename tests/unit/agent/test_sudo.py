@@ -247,6 +247,8 @@ def test_a_host_without_sudo_says_so(machine: Machine) -> None:
         ("sudo: effective uid is not 0, is /usr/bin/sudo on a file system with the 'nosuid' option set", "nosuid"),
         ("/etc/sudoers:3:9: syntax error\nsudo: no valid sudoers sources found, quitting", "sudoers can't be read"),
         ("sudo: /etc/sudo.conf is owned by uid 1000, should be 0", "damaged"),
+        ("sh: 1: sudo: not found", "not installed"),
+        ("-bash: line 1: sudo: command not found", "not installed"),
         ("env: 'sudo': No such file or directory", "not installed"),
         ("env: »sudo“: Datei oder Verzeichnis nicht gefunden", "not installed"),
     ],

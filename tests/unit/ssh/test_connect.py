@@ -17,7 +17,6 @@ from hakit.agent.client import Client
 from hakit.agent.starting import AgentGone
 from hakit.errors import ConnectError, HostKeyError, LoginError
 from hakit.ssh import Connector, Options, Target
-from hakit.ssh.connection import ExecChannel, as_root, sudo_failure
 from hakit.ssh.wire import Transport
 from tests.unit.ssh.sshd import Sshd, keygen, running, wait_for
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakit.ssh import Connection
+    from hakit.ssh.connection import ExecChannel
 
 
 @pytest.fixture(scope="module")
@@ -362,30 +362,3 @@ def test_nothing_is_written_to_the_terminal(
         os.kill(int(connection.run("echo $PPID", 10).stdout), signal.SIGKILL)
         wait_for(lambda: not connection.alive, "the loss to be noticed")
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("stderr", "meaning"),
-    [
-        ("sudo: a password is required\n", "sudo asks for a password"),
-        ("bob is not in the sudoers file.\nThis incident has been reported.\n", "the user may not use sudo"),
-        ("sudo: sorry, you must have a tty to run sudo\n", "sudo wants a terminal (requiretty)"),
-        ("sh: 1: sudo: not found\n", "sudo is not installed"),
-        ("-bash: line 1: sudo: command not found\n", "sudo is not installed"),
-    ],
-)
-def test_sudos_refusals_are_understood(stderr: str, meaning: str) -> None:
-    failure = sudo_failure("web1", "bob", stderr)
-    assert failure is not None
-    assert failure.message == f"web1: bob can't become root: {meaning}"
-
-
-def test_other_output_is_no_refusal_of_sudo() -> None:
-    assert sudo_failure("web1", "bob", "sudo: unable to resolve host web1: Name or service not known\n") is None
-    assert sudo_failure("web1", "bob", "Traceback (most recent call last):\n") is None
-
-
-def test_a_command_for_root_is_quoted_once(connection: Connection) -> None:
-    script = """printf '%s|' "a b" 'c"d' $HOME"""
-    line = as_root(script).replace("sudo -n -- ", "env -- ")
-    assert connection.run(line, 10).stdout == connection.run(script, 10).stdout
