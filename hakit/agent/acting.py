@@ -156,13 +156,8 @@ def _write(action: Action, work: Work) -> str:
     try:
         staged = work.state.temporary(action.target)
         work.state.save_manifest()
-        disk.stage(folder, staged, action.text.encode("utf-8"), (os.geteuid(), os.getegid()), 0o644)
-        try:
-            os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError:
-            os.unlink(staged, dir_fd=folder)
-            raise
-        os.fsync(folder)
+        ours = (os.geteuid(), os.getegid())
+        disk.put(folder, name, staged, action.text.encode("utf-8"), owner=ours, mode=0o644)
     finally:
         os.close(folder)
     return "written"

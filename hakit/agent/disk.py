@@ -150,15 +150,20 @@ def write(path: str, data: bytes, mode: int, owner: tuple[int, int] | None = Non
     folder = open_folder(parent)
     staged = staged or temporary(name)
     try:
-        stage(folder, staged, data, owner or (os.geteuid(), os.getegid()), mode)
-        try:
-            os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError:
-            os.unlink(staged, dir_fd=folder)
-            raise
-        os.fsync(folder)
+        put(folder, name, staged, data, owner=owner or (os.geteuid(), os.getegid()), mode=mode)
     finally:
         os.close(folder)
+
+
+def put(folder: int, name: str, staged: str, data: bytes, *, owner: tuple[int, int], mode: int) -> None:
+    """Replace a file of an open folder atomically and durably, by way of `staged`. Raises OSError."""
+    stage(folder, staged, data, owner, mode)
+    try:
+        os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(staged, dir_fd=folder)
+        raise
+    os.fsync(folder)
 
 
 def make_folder(path: str, mode: int = 0o700) -> None:
