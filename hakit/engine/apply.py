@@ -52,11 +52,7 @@ class Apply:
     def _apart(self) -> dict[str, str]:
         """The hosts that must agree with others which this run can't change; the operator may overrule it."""
         apart = torn(self._plan, self._rolling.groups)
-        if apart and self._limits.override:
-            for host, why in apart.items():
-                self._run.sink(events.Overridden(host, why, self._limits.override))
-            return {}
-        return apart
+        return {host: why for host, why in apart.items() if not self._limits.overrule(self._run, host, why)}
 
     def _known(self, apart: Mapping[str, str], working: set[str]) -> dict[str, HostResult]:
         """Hosts whose end is known before anything is done: as declared, refused, not reached, or not alone."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hakit.engine.session import HostSession
     from hakit.inventory.model import Site
 
-DRAIN = 30.0
-"""Seconds that a host's sessions get to end before it is disrupted anyway."""
 ROLLING, MAINTENANCE, RETIRED = "rolling", "maintenance", "retired"
 
 
@@ -63,7 +61,7 @@ class Duty:
             if one.out and all(order.host == host for order in one.out)
         )
 
-    def withdraw(self, host: str, mark: Mark, limit: float = DRAIN) -> bool:
+    def withdraw(self, host: str, mark: Mark, limit: float) -> bool:
         """Take a host out and wait until it carries nothing, for `limit` seconds at most.
 
         Returns whether it was marked. Raises what speaking to the host itself raises; helpers that can't be reached are

@@ -51,7 +51,7 @@ class Retirement:
         if not self._dead:
             gate.standing([self._host])
             reason = gate.remains(self._host, self._run.resting())
-            if reason and not limits.override:
+            if reason and not limits.overrule(self._run, self._host, reason):
                 raise RefusedError(f"{self._host} is needed: {reason}", hint="or go on with  --override REASON")
             duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)
         peers = replace(found, hosts={name: one for name, one in found.hosts.items() if name != self._host})

@@ -38,6 +38,12 @@ class Limits:
     override: str = ""
     drain: float = 30.0
 
+    def overrule(self, run: Run, host: str, why: str) -> bool:
+        """Whether the operator overrules what stands against touching a host; that is recorded."""
+        if self.override:
+            run.sink(events.Overridden(host, why, self.override))
+        return bool(self.override)
+
 
 class Rolling:
     """One carrying-out of steps: `execute` runs in the calling thread and hands steps to a pool of workers.
@@ -189,8 +195,7 @@ class Rolling:
     def _closed(self, step: Step, gone: Iterable[str] = ()) -> str:
         """Why the gate does not let a step pass, or ""; the operator may overrule it."""
         why = self.gate.remains(step.host, {*gone, *self._idle})
-        if why and self._limits.override and not self._halted.is_set():
-            self._run.sink(events.Overridden(step.host, why, self._limits.override))
+        if why and not self._halted.is_set() and self._limits.overrule(self._run, step.host, why):
             return ""
         return "interrupted" if self._halted.is_set() else f"not touched: {why}" if why else ""
 
