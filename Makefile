@@ -37,7 +37,7 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex '(client|starting|bootstrap|sudo)\.py$$' hakit/agent
+	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex '(answers|client|starting|bootstrap|sudo)\.py$$' hakit/agent
 	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/host.sh; do sh -n $$script || exit 1; done
 
 judges: .venv/.installed

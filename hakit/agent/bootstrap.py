@@ -17,7 +17,7 @@ from hakit.agent.boot import OLDEST
 from hakit.agent.sudo import Reason
 
 PYTHON = "/usr/bin/python3"
-CONTROLLER_ONLY = ("boot", "bootstrap", "client", "starting", "sudo")
+CONTROLLER_ONLY = ("answers", "boot", "bootstrap", "client", "starting", "sudo")
 NEEDED = ("_json", "_socket", "_struct", "fcntl", "grp", "pwd", "re", "select", "zlib")
 """Modules of Python that the agent uses and a Python can lack: Debian's python3-minimal has no `_json`."""
 

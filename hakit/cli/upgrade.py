@@ -12,8 +12,8 @@ from hakit.cli.careful import careful
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from hakit.agent.client import Upgrade
-    from hakit.agent.client import Upkeep as HostUpkeep
+    from hakit.agent.answers import Upgrade
+    from hakit.agent.answers import Upkeep as HostUpkeep
     from hakit.engine.rolling import Limits
     from hakit.engine.upkeep import Needs
 
@@ -101,7 +101,7 @@ def _named(text: str) -> tuple[str, str]:
 
 def _wanted(found: HostUpkeep, named: Mapping[str, str], *, every: bool) -> list[Upgrade]:
     """What was asked for by name, or by what it is."""
-    from hakit.agent.client import Upgrade
+    from hakit.agent.answers import Upgrade
 
     if not named:
         return [one for one in found.upgrades if every or one.security]

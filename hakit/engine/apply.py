@@ -16,7 +16,7 @@ from hakit.engine.together import torn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hakit.agent.client import AgentEvent
+    from hakit.agent.answers import AgentEvent
     from hakit.engine.plan import SitePlan
     from hakit.engine.run import Run
     from hakit.engine.steps import Step

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from hakit.agent.actions import Mark
-    from hakit.agent.client import Hello, ProbeResult
+    from hakit.agent.answers import Hello, ProbeResult
     from hakit.components.base import Component, RedundancyGroup, Report, Serving, Tier
     from hakit.engine.examination import Clock
     from hakit.errors import HakitError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakit.agent.client import Hello
+    from hakit.agent.answers import Hello
     from hakit.engine.examination import Clock, Disk, Machine, Packages, Units
     from hakit.errors import HakitError
     from hakit.inventory.model import Host

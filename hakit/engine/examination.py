@@ -20,7 +20,7 @@ from hakit.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakit.agent.client import Hello
+    from hakit.agent.answers import Hello
     from hakit.engine.session import HostSession
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from hakit.errors import AgentError, ConnectError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from hakit.agent.client import ProbeResult
+    from hakit.agent.answers import ProbeResult
     from hakit.agent.probes import Probe
     from hakit.components.base import RedundancyGroup
     from hakit.engine.session import HostSession

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hakit.agent.actions import Mark
-    from hakit.agent.client import FileState, Item
+    from hakit.agent.answers import FileState, Item
     from hakit.components.base import Facts
     from hakit.components.content import LineSource
     from hakit.engine.compile import HostResources

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hakit.agent.actions import Action, Mark
-    from hakit.agent.client import ActResult, AgentEvent, BatchResult, Error, Hello, ProbeResult, Upkeep
+    from hakit.agent.answers import ActResult, AgentEvent, BatchResult, Error, Hello, ProbeResult, Upkeep
     from hakit.agent.probes import Probe
     from hakit.engine.run import Scope
     from hakit.inventory.model import Host

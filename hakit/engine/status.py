@@ -16,7 +16,7 @@ from hakit.errors import AgentError, ConnectError, HakitError, RefusedError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from hakit.agent.client import ProbeResult
+    from hakit.agent.answers import ProbeResult
     from hakit.agent.probes import Probe
     from hakit.components.base import Report
     from hakit.engine.run import Scope

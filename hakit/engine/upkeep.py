@@ -15,7 +15,7 @@ from hakit.engine.steps import Step, ranking
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from hakit.agent.client import AgentEvent, Upgrade, Upkeep
+    from hakit.agent.answers import AgentEvent, Upgrade, Upkeep
     from hakit.engine.run import Run
     from hakit.engine.session import HostSession
     from hakit.errors import HakitError

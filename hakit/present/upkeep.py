@@ -10,7 +10,7 @@ from hakit.present.terminal import count, names, paint, printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from hakit.agent.client import Upgrade
+    from hakit.agent.answers import Upgrade
     from hakit.engine.upkeep import Needs
 
 SHOWN = 12

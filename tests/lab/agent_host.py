@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hakit.agent.client import AgentEvent, Client
+from hakit.agent.client import Client
 from hakit.agent.resources.files import File, Files
 from hakit.agent.wire import Text
 from hakit.cli.reach import connector, target
@@ -14,7 +14,7 @@ from hakit.cli.reach import connector, target
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hakit.agent.client import BatchResult, Item
+    from hakit.agent.answers import AgentEvent, BatchResult, Item
     from hakit.agent.resources.base import Resource
     from hakit.ssh import Connection
     from tests.lab.conftest import LabHandle

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.actions import Action, Mark
-from hakit.agent.client import Upgrade
+from hakit.agent.answers import Upgrade
 from hakit.agent.frames import TO_HOST, encode
 from hakit.agent.probes import Probe
 from hakit.agent.resources.package import Package
@@ -21,7 +21,7 @@ from tests.lab.agent_host import INVENTORY, AgentHost, file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hakit.agent.client import Upkeep
+    from hakit.agent.answers import Upkeep
     from hakit.agent.starting import Channel
     from tests.lab.conftest import LabFactory, LabHandle
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from hakit.agent.client import Hello
+    from hakit.agent.answers import Hello
     from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORY = """

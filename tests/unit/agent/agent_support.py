@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hakit.agent.bootstrap import bundle
-from hakit.agent.client import AgentEvent, Client
+from hakit.agent.client import Client
 from hakit.agent.resources.files import File, Files
 from hakit.agent.wire import Text
 from tests.unit.agent import driver
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hakit.agent.client import BatchResult, Item
+    from hakit.agent.answers import AgentEvent, BatchResult, Item
     from hakit.agent.resources.base import Resource
 
 ME = pwd.getpwuid(os.getuid()).pw_name

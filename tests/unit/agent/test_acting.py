@@ -21,7 +21,7 @@ from tests.unit.agent.agent_support import Agents, ForkChannel
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hakit.agent.client import ActResult
+    from hakit.agent.answers import ActResult
 
 # A systemd with one unit: what it is, is in files; what was asked is in `asked`.
 SYSTEMCTL = """#!/bin/sh

@@ -21,10 +21,10 @@ from tests.unit.agent.agent_support import PipeChannel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hakit.agent.client import Hello
+    from hakit.agent.answers import Hello
 
 FOLDER = Path(hakit.agent.__file__).parent
-CONTROLLER_ONLY = {"bootstrap.py", "client.py", "starting.py", "sudo.py"}
+CONTROLLER_ONLY = {"answers.py", "bootstrap.py", "client.py", "starting.py", "sudo.py"}
 ON_HOST = [path for path in FOLDER.rglob("*.py") if path.relative_to(FOLDER).parts[0] not in CONTROLLER_ONLY]
 
 

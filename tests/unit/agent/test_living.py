@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from hakit.agent.client import AgentEvent
+    from hakit.agent.answers import AgentEvent
     from hakit.agent.resources.base import Resource
 
 # A systemd of units that are alike; what becomes of one after its start, at the second look at it, is in `fate`.

@@ -12,7 +12,7 @@ from hakit.agent.probes import Probe
 from tests.unit.agent.test_acting import Daemon
 
 if TYPE_CHECKING:
-    from hakit.agent.client import ProbeResult
+    from hakit.agent.answers import ProbeResult
     from tests.unit.agent.agent_support import Agents
 
 # Exponential for a search that goes back: without a limit it would outlive the test.

@@ -16,7 +16,7 @@ from tests.unit.agent.agent_support import files, one
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hakit.agent.client import AgentEvent
+    from hakit.agent.answers import AgentEvent
     from hakit.agent.resources.base import Resource
     from tests.unit.agent.agent_support import Agents
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hakit.agent import frames, living, stale, upkeep
-from hakit.agent.client import Upgrade
+from hakit.agent.answers import Upgrade
 from hakit.agent.starting import AgentGone
 from hakit.agent.upgrading import differences, has_died
 from tests.unit.agent.agent_support import ForkChannel

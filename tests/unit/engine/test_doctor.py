@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hakit.agent.client import Hello, Holder
+from hakit.agent.answers import Hello, Holder
 from hakit.engine import segments
 from hakit.engine.diagnosis import MIB, Exam, Trouble, judge, span
 from hakit.engine.doctor import grouped

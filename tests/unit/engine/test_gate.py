@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from hakit.agent.client import ProbeResult
+from hakit.agent.answers import ProbeResult
 from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup
 from hakit.engine import gate

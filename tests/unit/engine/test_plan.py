@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hakit.agent.client import FileState, Item
+from hakit.agent.answers import FileState, Item
 from hakit.agent.resources.files import File, Files
 from hakit.components.content import Content
 from hakit.engine.compile import HostResources

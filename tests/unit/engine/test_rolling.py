@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from hakit.agent.actions import Action, Mark
-from hakit.agent.client import ActResult, ProbeResult
+from hakit.agent.answers import ActResult, ProbeResult
 from hakit.agent.probes import Probe
 from hakit.components.base import Order, RedundancyGroup, Withdrawal
 from hakit.engine import events, gate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import pytest
 
 from hakit.agent.actions import Mark
-from hakit.agent.client import Hello, Holder, ProbeResult
+from hakit.agent.answers import Hello, Holder, ProbeResult
 from hakit.agent.probes import Probe
 from hakit.components.base import Component, RedundancyGroup, Report, Serving, Tier
 from hakit.engine import status
