@@ -54,8 +54,8 @@ class Options:
     file and whether an answer before was wrong; None when nobody can be asked.
 
     `connect_timeout` (seconds) bounds everything from the name lookup to the login, at each hop of a way through jump
-    hosts anew. After `keepalive` quiet seconds the host is asked for a sign of life; after `keepalive_count` unanswered
-    questions the connection counts as lost.
+    hosts anew. After `keepalive` quiet seconds the host is asked for a sign of life, and again after as many more;
+    `keepalive` seconds after question `keepalive_count` the connection counts as lost: see `patience`.
     """
 
     user: str | None = None
@@ -72,6 +72,11 @@ class Options:
     connect_timeout: float = 10.0
     keepalive: float = 4.0
     keepalive_count: int = 3
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a sign of life after which a connection counts as lost."""
+        return self.keepalive * (self.keepalive_count + 1)
 
     @classmethod
     def default(cls, pinned: Path | None = None) -> Options:

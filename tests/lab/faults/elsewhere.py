@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hakit.ssh.options import Options
 from tests.lab.faults.row import Elsewhere
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ ROWS: tuple[Row, ...] = (
         (
             "freezes",
             "The host freezes in the middle of a command",
-            "Three unanswered questions, 12 s, and it counts as lost",
+            f"After {Options().patience:.0f} s without a sign of life, and questions for one, it counts as lost",
             (f"{SSH}/test_connect.py::test_a_session_that_freezes_is_noticed",),
         ),
         (

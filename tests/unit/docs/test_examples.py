@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from hakit.lab import image, requirements
+from hakit.ssh.options import Options
 from tests.unit.docs.pages import PAGES, ROOT, Block, page
 
 BLOCKS = [block for one in PAGES for block in one.blocks]
@@ -166,6 +167,16 @@ def test_the_readmes_rejected_line_is_traced_as_it_says(folder: Path) -> None:
     assert word in nth(folder / "out/lb1/etc/haproxy/haproxy.cfg", line)
     assert word in nth(folder / file, place)
     assert "{{" in nth(ROOT / template, template_line)
+
+
+def test_the_ssh_page_says_when_a_host_counts_as_lost() -> None:
+    options = Options()
+    text = " ".join(page("docs/ssh.md").text.split())
+    quiet, questions, all_in_all = options.keepalive, options.keepalive_count, options.patience
+    assert f"After {quiet:.0f} quiet seconds a host is asked for a sign of life, and again every {quiet:.0f}" in text
+    assert f"after {questions} unanswered questions, {all_in_all:.0f} seconds in all, it counts as lost" in text
+    assert f"no sign of life for {all_in_all:.0f} s" in text
+    assert f"Name lookup, connection, key exchange and login together may take {options.connect_timeout:.0f} s" in text
 
 
 def test_the_lab_page_lists_what_the_lab_needs() -> None:
