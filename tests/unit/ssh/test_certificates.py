@@ -170,17 +170,22 @@ def host_blob(tmp_path_factory: pytest.TempPathFactory, authority: Path) -> byte
     return blob_of(sign(authority, Path(f"{key}.pub"), "-h", "-n", "web1"))
 
 
-@given(data=st.data())
-def test_a_changed_certificate_never_holds(host_blob: bytes, data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(host_blob) - 1))
-    bits = data.draw(st.integers(1, 255))
-    broken = host_blob[:place] + bytes([host_blob[place] ^ bits]) + host_blob[place + 1 :]
+def test_a_changed_certificate_never_holds(host_blob: bytes) -> None:
     assert parse(host_blob).problem("web1") is None
+    held = [
+        (place, bit)
+        for place in range(len(host_blob))
+        for bit in range(8)
+        if holds(host_blob[:place] + bytes([host_blob[place] ^ 1 << bit]) + host_blob[place + 1 :])
+    ]
+    assert held == []
+
+
+def holds(blob: bytes) -> bool:
     try:
-        found = parse(broken)
+        return parse(blob).problem("web1") is None
     except ValueError:
-        return
-    assert found.problem("web1") is not None
+        return False
 
 
 @given(blob=st.binary(max_size=300))
