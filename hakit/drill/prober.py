@@ -61,13 +61,14 @@ class Prober:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None  # noqa: S101  stdout=PIPE
         if self._process.stdout.readline() != "ready\n":
+            self.__exit__()
             raise HakitError("the measuring client ended before it was answered")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+        if self._process is not None:
+            with self._process as process:  # which waits for its end
+                process.kill()
 
     def run_for(self, seconds: float) -> None:
         """Let it ask: a wait that is for no state, since what may be missing is looked for."""

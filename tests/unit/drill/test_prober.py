@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self) -> None:
         self.answer: bytes | None = GOOD
-        self._kept: list[socket.socket] = []
+        self.kept: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
 
@@ -34,21 +34,25 @@ class Server:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            if self.answer is None:
-                self._kept.append(client)
+            answer = self.answer  # it changes meanwhile
+            if answer is None:
+                self.kept.append(client)
                 continue
-            client.recv(4096)
-            client.sendall(self.answer)
-            client.close()
+            with client, suppress(ConnectionError):  # who asks gives up after 0.3 s
+                client.recv(4096)
+                client.sendall(answer)
 
 
 @contextmanager
 def server() -> Iterator[Server]:
     one = Server()
-    threading.Thread(target=one.serve, daemon=True).start()
+    thread = threading.Thread(target=one.serve, daemon=True)
+    thread.start()
     yield one
     one.listener.shutdown(socket.SHUT_RDWR)
-    one.listener.close()
+    thread.join(5)
+    for left in (one.listener, *one.kept):
+        left.close()
 
 
 def probe(one: Server, *steps: tuple[float, bytes | None]) -> Probing:
