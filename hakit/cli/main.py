@@ -10,6 +10,7 @@ import click
 
 from hakit import __version__
 from hakit.errors import HakitError, InventoryError
+from hakit.present.commands import pasteable, remember
 from hakit.present.terminal import count, paint
 from hakit.suggest import did_you_mean
 
@@ -87,6 +88,7 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; the only place that turns errors into text and an exit code."""
     try:
+        remember("")
         result: Any = cli.main(args, prog_name="hakit", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -109,15 +111,16 @@ def _tell(error: HakitError) -> None:
     """Show an error; every problem of an inventory on a line that begins with its place, as editors like it."""
     mark = paint("error: ", "red", bold=True)
     if not (isinstance(error, InventoryError) and error.problems):
-        click.echo(mark + error.text(), err=True)
+        click.echo(mark + pasteable(error.text()), err=True)
         return
     for problem in error.problems:
         rule = f"{problem.rule} " if problem.rule else ""
         write = f" — write {problem.write}" if problem.write else ""
-        click.echo(f"{problem.text()}{write}" if problem.mark else f"{mark}{rule}{problem.text()}{write}", err=True)
+        text = pasteable(f"{problem.text()}{write}")
+        click.echo(text if problem.mark else f"{mark}{rule}{text}", err=True)
     click.echo(f"{mark}{count(len(error.problems), 'problem')} in the inventory; nothing was done.", err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(pasteable(f"  {error.hint}"), err=True)
 
 
 def _bug(error: Exception) -> int:

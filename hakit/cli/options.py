@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hakit.cli.prompts import ask_become_pass, ask_pass
+from hakit.present.commands import pasteable, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from hakit.inventory.model import Site
 
     Command = Callable[..., Any]
+
+
+def _remembered(ctx: click.Context, option: click.Parameter, given: Path) -> Path:
+    """Have messages name the inventory in the commands that they propose."""
+    del ctx, option
+    remember(str(given))
+    return given
+
 
 inventory = click.option(
     "-i",
@@ -28,6 +37,7 @@ inventory = click.option(
     show_default=True,
     envvar="HAKIT_INVENTORY",
     show_envvar=True,
+    callback=_remembered,
     help="Inventory: a YAML file, or a folder with hosts.yml beside group_vars/ and host_vars/.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
@@ -113,4 +123,4 @@ def checked(site: Site, components: dict[str, Component]) -> None:
     if errors:
         raise InventoryError(errors, hint="see all findings with  hakit lint")
     if found:
-        click.echo(f"{count(len(found), 'warning')} of lint; see them with  hakit lint", err=True)
+        click.echo(pasteable(f"{count(len(found), 'warning')} of lint; see them with  hakit lint"), err=True)

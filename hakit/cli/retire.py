@@ -63,10 +63,13 @@ def retire(
     from hakit.engine.records import Record
     from hakit.engine.retire import Retirement
     from hakit.engine.run import Run
+    from hakit.errors import UsageError
     from hakit.present.plan import plan_json, plan_text
     from hakit.present.progress import Asking, Working
     from hakit.present.result import result_json, result_text
 
+    if dead and undo:
+        raise UsageError("--dead and --undo contradict each other", hint="retire the host, or take that back")
     began = time.monotonic()
     scope = one_host(asked, host)
     (name,) = scope.hosts

@@ -17,10 +17,9 @@ def root_of(inventory: Path) -> Path:
     """The folder that holds the inventory. Raises UsageError."""
     from hakit.errors import UsageError
 
-    root = inventory if inventory.is_dir() else inventory.parent
-    if not root.is_dir():
-        raise UsageError(f"there is no such folder: {root}", hint="make an inventory with  hakit init DIR")
-    return root
+    if not inventory.exists():
+        raise UsageError(f"{inventory}: there is no such inventory", hint="make one with  hakit init DIR")
+    return inventory if inventory.is_dir() else inventory.parent
 
 
 def opened(inventory: Path) -> Store:

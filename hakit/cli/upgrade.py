@@ -63,9 +63,12 @@ def upgrade(
     was left, 2 the inventory or the command line is wrong, 130 interrupted.
     """
     from hakit.cli.upkeep import Upkeep
+    from hakit.errors import UsageError
     from hakit.present.terminal import count
     from hakit.present.upkeep import upgrades_text
 
+    if every and packages:
+        raise UsageError("--all and --package contradict each other", hint="leave one of them out")
     chosen: dict[str, list[Upgrade]] = {}
     named = dict(_named(one) for one in packages)
 

@@ -53,9 +53,14 @@ class Upkeep:
         from hakit.engine.records import Record
         from hakit.engine.run import Run
         from hakit.engine.upkeep import Round, needs
+        from hakit.errors import UsageError
         from hakit.present.progress import Asking, Working
         from hakit.present.upkeep import needs_json
 
+        if self._asked.component:
+            raise UsageError(
+                "--component has no place here: whole hosts are disrupted", hint="leave it out, or narrow with  --limit"
+            )
         began = time.monotonic()
         scope = begin(self._asked)
         record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from hakit.ssh import Connection
 
 
-def begin(asked: Asked, *, failed: bool = False) -> Scope:
+def begin(asked: Asked, *, failed: bool = False, option: str = "--limit ") -> Scope:
     """Load, check and select; nothing is sent yet. `failed` narrows to the hosts that did not end well last time.
 
-    Raises InventoryError, UsageError, LabError.
+    `option` is how the user named the hosts, for messages. Raises InventoryError, UsageError, LabError.
     """
     from hakit.cli.reach import connector, target
     from hakit.engine.records import unfinished
@@ -30,7 +30,7 @@ def begin(asked: Asked, *, failed: bool = False) -> Scope:
 
     site, components = options.load(asked.inventory)
     options.checked(site, components)
-    hosts = select(site, asked.limit)
+    hosts = select(site, asked.limit, option)
     if failed:
         left = unfinished(site)
         hosts = tuple(host for host in hosts if host in left)
@@ -50,10 +50,12 @@ def one_host(asked: Asked, host: str) -> Scope:
     from hakit.errors import UsageError
 
     if asked.limit or asked.component:
-        raise UsageError("--limit and --component say nothing here", hint=f"the command is about {host} alone")
-    scope = begin(replace(asked, limit=(host,)))
+        raise UsageError(
+            f"--limit and --component have no place here: the command is about {host} alone", hint="leave them out"
+        )
+    scope = begin(replace(asked, limit=(host,)), option="")
     if len(scope.hosts) != 1:
-        raise UsageError(f"one host at a time: {host} means {len(scope.hosts)}")
+        raise UsageError(f"one host at a time: {host} means {len(scope.hosts)}", hint="run it once for each of them")
     return scope
 
 

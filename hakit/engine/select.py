@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from hakit.inventory.model import Site
 
 
-def select(site: Site, patterns: Sequence[str]) -> tuple[str, ...]:
-    """Host names in inventory order. No pattern means all hosts; `!pattern` excludes. Raises UsageError."""
+def select(site: Site, patterns: Sequence[str], option: str = "--limit ") -> tuple[str, ...]:
+    """Host names in inventory order. No pattern means all hosts; `!pattern` excludes.
+
+    `option` is how the user gave the patterns, for messages. Raises UsageError.
+    """
     wanted = [part.strip() for pattern in patterns for part in pattern.split(",") if part.strip()]
     if patterns and not wanted:
         raise UsageError("--limit is empty", hint="name hosts, groups or globs, or leave --limit out")
     chosen = set(site.hosts) if all(pattern.startswith("!") for pattern in wanted) else set()
     for pattern in wanted:
         if not pattern.startswith("!"):
-            chosen |= _matching(site, pattern)
+            chosen |= _matching(site, pattern, option)
     for pattern in wanted:
         if pattern.startswith("!"):
-            chosen -= _matching(site, pattern[1:])
+            chosen -= _matching(site, pattern[1:], option)
     if not site.hosts:
         raise UsageError(f"{site.source}: the inventory has no hosts")
     if not chosen:
@@ -64,7 +67,7 @@ def select_components(known: Collection[str], wanted: Sequence[str]) -> frozense
     return frozenset(wanted) or None
 
 
-def _matching(site: Site, pattern: str) -> set[str]:
+def _matching(site: Site, pattern: str, option: str) -> set[str]:
     hosts = {name for name in site.hosts if fnmatchcase(name, pattern)}
     for group in site.groups:
         if fnmatchcase(group, pattern):
@@ -72,8 +75,11 @@ def _matching(site: Site, pattern: str) -> set[str]:
     if pattern == "all":
         hosts = set(site.hosts)
     if not hosts and pattern in site.groups:
-        raise UsageError(f"--limit {pattern}: the group has no hosts")
+        raise UsageError(f"{option}{pattern}: the group has no hosts")
     if not hosts:
         known = [*site.hosts, *site.groups]
-        raise UsageError(f"--limit {pattern} matches no host and no group{did_you_mean(pattern, known)}")
+        raise UsageError(
+            f"{option}{pattern} matches no host and no group{did_you_mean(pattern, known)}",
+            hint="hakit inventory  lists them",
+        )
     return hosts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hakit.engine.diagnosis import span
 from hakit.engine.examination import Clock, Machine
+from hakit.present.commands import pasteable
 from hakit.present.progress import Live, bar
 from hakit.present.terminal import count, duration, names, paint, printable, width
 
@@ -72,7 +73,7 @@ def doctor_json(found: Findings) -> dict[str, Any]:
                 "hosts": list(one.hosts),
                 "what": one.what,
                 "why": one.why,
-                "do": one.do,
+                "do": pasteable(one.do),
             }
             for one in found.troubles
         ],
@@ -83,7 +84,7 @@ def doctor_json(found: Findings) -> dict[str, Any]:
 def _trouble(one: Trouble) -> str:
     head = f"{paint(names(one.hosts), bold=True)}  {paint(one.severity, COLOURS[one.severity])}  {printable(one.what)}"
     lines = [head.replace("\n", "\n    ")]
-    for text in (one.why, f"→ {one.do}" if one.do else ""):
+    for text in (one.why, pasteable(f"→ {one.do}") if one.do else ""):
         for line in printable(text).splitlines():
             lines += textwrap.wrap(
                 line,

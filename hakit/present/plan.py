@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hakit.engine.duty import describe
+from hakit.present.commands import pasteable
 from hakit.present.terminal import COLOURS, SIGNS, count, duration, names, paint, printable
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def total(plan: SitePlan, seconds: float) -> str:
 
 def failure(host: str, error: HakitError) -> str:
     """What went wrong with a host, for a line that begins with its name."""
-    text = printable(error.text().removeprefix(f"{host}: "))
+    text = pasteable(printable(error.text().removeprefix(f"{host}: ")))
     return f"{paint('✗', 'red')} {text}".replace("\n", "\n    ")
 
 
