@@ -5,9 +5,9 @@ from __future__ import annotations
 from hakit.agent.errors import Failure, FrameError, Stopped, from_os
 from hakit.agent.handlers import handler
 from hakit.agent.handlers.unit import daemon_reload
-from hakit.agent.loaded import ask_restart
+from hakit.agent.loaded import ask_restart, is_guest
 from hakit.agent.planning import compare, is_early, read_one
-from hakit.agent.work import SAME
+from hakit.agent.work import REFUSED, SAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Batch:
         for key in remove:
             if key not in early:
                 self._remove(key)
-        if self._work.units_stale:
+        if self._work.state.unread:
             self._guard("", self._reload_systemd)
         if self._held:
             self._see_them_live()
@@ -168,8 +168,8 @@ class Batch:
         self._begin(key)
 
         def carry_out() -> tuple[str, ...]:
-            record = self._work.state.items.get(key)
-            if record is None:
+            record = self._work.state.items.get(key, {})
+            if not record and not is_guest(key, self._work):
                 return ()
             how = handler(key.partition(":")[0])
             if key in self._work.seen:
@@ -177,12 +177,17 @@ class Batch:
 
                 reviewed.check(key, how.leftover(key, record, self._work), self._work)
             lines = self._work.removing[key]
+            if not key.startswith("package:"):
+                ask_restart(key, self._work)
             told: tuple[str, ...] = how.remove(key, record, self._work)
             self._work.state.disown(key)
             self._work.seen.pop(key, None)
             return tuple(dict.fromkeys((*lines, *told)))
 
+        self._work.status.pop(key, None)
         self._guard(key, carry_out)
+        if key in self._failed:
+            self._work.status[key] = REFUSED
 
     def _begin(self, key: str) -> None:
         self._key = key

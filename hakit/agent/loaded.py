@@ -5,9 +5,13 @@ The record of a unit holds
 - `stamp`: the moment of the unit's last change of state as systemd counts it (StateChangeTimestampMonotonic), seen
   then. A reload is such a change: another moment means that somebody else may have reloaded since;
 - `written` (path → note): writes of hakit that no reload has followed yet;
-- `pending`: keys of changed resources that ask for a restart.
-A note is made before the rename and holds `during` (the invocation that ran then), `stamp`, `before` and `after`
-(hashes) and `open`, which turns false once the same invocation was seen after the rename.
+- `pending`: keys of changed resources that ask for a restart;
+- `uses` (path or key → `reload` or `restart`): what it was declared to load, and how it takes a change; what leaves the
+  inventory is in no declaration any more;
+- `guest`: the component that declared nothing of the unit but what it loads; empty where hakit manages it.
+A note is made before the rename or removal and holds `during` (the invocation that ran then), `stamp`, `before` and
+`after` (hashes) and `open`, which turns false once the same invocation was seen afterwards; for files of systemd, once
+it was seen after systemd had read them, for whoever starts before runs by the old ones.
 """
 
 from __future__ import annotations
@@ -19,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from hakit.agent.resources.unit import Unit
     from hakit.agent.work import Work
 
+RELOAD, RESTART = "reload", "restart"
 RUNNING = ("active", "reloading", "refreshing", "activating", "deactivating")
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,InvocationID,NeedDaemonReload,MainPID,Type,RemainAfterExit,"
@@ -90,20 +96,65 @@ def note_of(
     return {"during": current, "stamp": stamp, "before": loaded, "after": after, "open": True}
 
 
+def declared_units(work: Work) -> list[Unit]:
+    """The units that are declared for this host."""
+    return [one for one in work.declared.values() if one.type == "unit"]  # type: ignore[misc]  # the type says that it is a Unit
+
+
+def listed(resource: Unit) -> dict[str, str]:
+    """What a unit is declared to load, and how it takes a change."""
+    return {**dict.fromkeys(resource.reload_on, RELOAD), **dict.fromkeys(resource.restart_on, RESTART)}
+
+
+def guest(resource: Unit) -> str:
+    """The component of a unit of which nothing is declared but what it loads; empty for one that hakit manages."""
+    return resource.component if resource.enabled is None and resource.running is None else ""
+
+
+def is_guest(key: str, work: Work) -> bool:
+    """Whether this key is that of a unit of which nothing was declared but what it loads."""
+    kind, _, unit = key.partition(":")
+    return kind == "unit" and bool(work.state.loaded.get(unit, {}).get("guest"))
+
+
+def used(record: dict[str, Any]) -> dict[str, str]:
+    """What a unit was declared to load, and how it takes a change, as recorded."""
+    uses: dict[str, str] = record.get("uses", {})
+    return uses
+
+
 def users_of(paths: Iterable[str], work: Work) -> list[str]:
     """The units that load one of these paths: as declared, or as recorded."""
     wanted = set(paths)
-    units = [
-        resource.name
-        for resource in work.declared.values()
-        if resource.type == "unit" and wanted.intersection(resource.reload_on + resource.restart_on)  # type: ignore[attr-defined]  # the type says that it is a Unit
-    ]
+    units = [one.name for one in declared_units(work) if wanted.intersection(listed(one))]
     units += [
-        unit
-        for unit, record in work.state.loaded.items()
-        if unit not in units and wanted.intersection(record.get("files", {}))
+        unit for unit, record in work.state.loaded.items() if unit not in units and wanted.intersection(used(record))
     ]
     return units
+
+
+def remember_uses(work: Work) -> None:
+    """Remember durably which of the things that hakit made are loaded by units, where that is news. Raises Failure.
+
+    Whoever begins to list what is in place already is not changed, and so would leave no record of it.
+    """
+    from hakit.agent.handlers.files import declared_paths
+
+    paths = declared_paths(work)
+    news = False
+    for one in declared_units(work):
+        now = listed(one)
+        record = work.state.loaded.get(one.name, {})
+        before = used(record)
+        uses = {entry: how for entry, how in before.items() if entry in now or entry not in paths}
+        uses.update(
+            (entry, how) for entry, how in now.items() if entry in work.state.files or entry in work.state.items
+        )
+        if uses != before or (uses and record.get("guest", "") != guest(one)):
+            work.state.loaded.setdefault(one.name, record).update({"uses": uses, "guest": guest(one)})
+            news = True
+    if news:
+        work.state.save_loaded()
 
 
 class Writing:
@@ -129,6 +180,11 @@ class Writing:
                 if self._loads(unit, record, path)
             }
             record.setdefault("written", {}).update(notes)
+            declared = self._declared(unit)
+            if declared is not None:
+                uses = listed(declared)
+                record["guest"] = guest(declared)
+                record.setdefault("uses", {}).update((path, uses[path]) for path in self._writes if path in uses)
         self._work.state.save_loaded()
 
     def after(self) -> None:
@@ -140,22 +196,41 @@ class Writing:
             if invocation(state[unit]) != self._during[unit]:
                 continue
             for path, note in self._work.state.loaded[unit]["written"].items():
-                if path in self._writes:
+                if path in self._writes and not path.startswith(SYSTEMD):
                     note["open"] = False
         self._work.state.save_loaded()
 
+    def _declared(self, unit: str) -> Unit | None:
+        return self._work.declared.get(f"unit:{unit}")  # type: ignore[return-value]  # a key of units names a Unit
+
     def _loads(self, unit: str, record: dict[str, Any], path: str) -> bool:
-        declared = self._work.declared.get(f"unit:{unit}")
-        listed = () if declared is None else declared.reload_on + declared.restart_on  # type: ignore[attr-defined]  # a key of units names a Unit
-        return path in listed or path in record.get("files", {})
+        declared = self._declared(unit)
+        return path in used(record) or (declared is not None and path in listed(declared))
+
+
+def confirm_read(work: Work) -> None:
+    """Confirm, once systemd has read its files, the notes of the units that still run as before. Raises Failure."""
+    open_notes = {
+        unit: notes
+        for unit, record in work.state.loaded.items()
+        for notes in [
+            [one for path, one in record.get("written", {}).items() if one["open"] and path.startswith(SYSTEMD)]
+        ]
+        if notes
+    }
+    for unit, properties in show(open_notes, work).items():
+        for note in open_notes[unit]:
+            note["open"] = note["during"] != invocation(properties)
+    if open_notes:
+        work.state.save_loaded()
 
 
 def ask_restart(key: str, work: Work) -> None:
-    """Remember durably, before a resource is changed, which running units it makes restart. Raises Failure."""
+    """Remember durably, before a resource is changed or goes, which running units it makes restart. Raises Failure."""
     units = [
-        resource.name
-        for resource in work.declared.values()
-        if resource.type == "unit" and key in resource.restart_on  # type: ignore[attr-defined]  # the type says that it is a Unit
+        one.name
+        for one in declared_units(work)
+        if key in one.restart_on or used(work.state.loaded.get(one.name, {})).get(key) == RESTART
     ]
     running = [unit for unit, found in show(units, work).items() if invocation(found)]
     for unit in running:
@@ -171,13 +246,17 @@ def hashes(paths: Iterable[str], work: Work) -> dict[str, str]:
     return {path: disk.hash_of(work.at(path)) for path in paths if path.startswith("/")}
 
 
-def record_loaded(unit: str, properties: dict[str, str], files: dict[str, str], work: Work) -> None:
+def record_loaded(
+    resource: Unit, properties: dict[str, str], files: dict[str, str], uses: dict[str, str], work: Work
+) -> None:
     """Remember durably that what runs now has loaded these contents; nothing is due any more. Raises Failure."""
-    work.state.loaded[unit] = {
+    work.state.loaded[resource.unit] = {
         "invocation": invocation(properties),
         "stamp": stamp_of(properties),
         "files": files,
         "written": {},
         "pending": [],
+        "uses": uses,
+        "guest": guest(resource),
     }
     work.state.save_loaded()

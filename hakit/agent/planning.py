@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.handlers import handler
-from hakit.agent.loaded import SYSTEMD
+from hakit.agent.loaded import SYSTEMD, used
 from hakit.agent.work import REFUSED, REMOVE, Change
 
 TYPE_CHECKING = False
@@ -25,12 +25,12 @@ def plan(work: Work, owned: list[str] | None) -> list[dict[str, Any]]:
     work.seen.clear()
     left = leftovers(work, owned)
     work.removing = dict.fromkeys(left, ())
+    early = [_removal(key, work) for key in left if is_early(key, work)]
     states = _read_all(work)
     items = [_item(resource, states[key], work) for key, resource in work.declared.items()]
-    early = [key for key in left if is_early(key, work)]
-    late = [key for key in left if key not in early]
+    late = [_removal(key, work) for key in [*_guests(work, owned), *left] if not is_early(key, work)]
     work.versions = None
-    return [*(_removal(key, work) for key in early), *items, *(_removal(key, work) for key in late)]
+    return [*early, *items, *late]
 
 
 def leftovers(work: Work, owned: list[str] | None) -> list[str]:
@@ -43,21 +43,32 @@ def leftovers(work: Work, owned: list[str] | None) -> list[str]:
     return sorted(keys, key=lambda key: (REMOVAL.index(key.partition(":")[0]), *_deepest_first(key)))
 
 
+def _guests(work: Work, owned: list[str] | None) -> list[str]:
+    """The keys of units that nobody declares any more and that have to do without what they have loaded."""
+    if not any(record.get("guest") for record in work.state.loaded.values()):
+        return []
+    from hakit.agent.leaving import guests
+
+    return guests(work, owned)
+
+
 def _deepest_first(key: str) -> tuple[int, str]:
     return (-key.count("/"), key)
 
 
 def is_early(key: str, work: Work) -> bool:
-    """Whether a removal has to come before the changes: a unit, or a file that a unit has loaded.
+    """Whether a removal has to come before the changes: a unit, or what a unit has loaded and is told to do without.
 
-    A file that others may still run or read goes after the changes that make them do without it.
+    What others may still run or read goes after the changes that make them do without it.
     """
-    kind = key.partition(":")[0]
-    if kind != "files":
-        return kind == "unit"
-    used = {path for record in work.state.loaded.values() for path in record.get("files", {})}
-    paths = [path for path, record in work.state.files.items() if record.get("key") == key]
-    return any(path in used or path.startswith(SYSTEMD) for path in paths)
+    kind, _, name = key.partition(":")
+    if kind in {"unit", "package"}:
+        return kind == "unit" and key in work.state.items
+    loads = {entry for record in work.state.loaded.values() for entry in used(record)}
+    paths = (
+        [path for path, record in work.state.files.items() if record.get("key") == key] if kind == "files" else [name]
+    )
+    return key in loads or any(path in loads or path.startswith(SYSTEMD) for path in paths)
 
 
 def _read_all(work: Work) -> dict[str, Any]:
@@ -111,10 +122,12 @@ def _item(resource: Resource, state: Any, work: Work) -> dict[str, Any]:
 
 def _removal(key: str, work: Work) -> dict[str, Any]:
     try:
-        change = handler(key.partition(":")[0]).leftover(key, work.state.items[key], work)
+        change = handler(key.partition(":")[0]).leftover(key, work.state.items.get(key, {}), work)
     except Failure as failure:
+        work.status[key] = REFUSED
         return item(key, REFUSED, Change(), work.told(failure))
     except OSError as error:
+        work.status[key] = REFUSED
         return item(key, REFUSED, Change(), from_os(error, "looking at what is left over"))
     work.removing[key] = change.summary
     if change.seen:
@@ -137,8 +150,15 @@ def item(key: str, status: str, change: Change, failure: Failure | None) -> dict
 
 
 def sweep(work: Work) -> None:
-    """Clear what killed runs left on disk; only under the lock. Raises Failure."""
+    """Clear what killed runs left on disk, and have systemd read what they changed; only under the lock.
+
+    Raises Failure.
+    """
     try:
         work.state.sweep()
     except OSError as error:
         raise from_os(error, f"cleaning up in {work.state.folder}") from None
+    if work.state.unread:
+        from hakit.agent.handlers.unit import daemon_reload
+
+        daemon_reload(work)

@@ -206,11 +206,22 @@ class Session:
         self._work.say = self._say
         self._work.declare([from_wire(one) for one in request["resources"]])
         self._work.changed.clear()
+        if self._lock is not None and self._lock.held:
+            self._remember_uses()
         items = plan(self._work, request.get("owned"))
         # What stands on something refused must not be done either.
         self._failed.clear()
         self._failed.update(one["key"] for one in items if one["status"] == REFUSED)
         self._channel.send({"ev": "plan", "items": items})
+
+    def _remember_uses(self) -> None:
+        from hakit.agent.loaded import remember_uses
+
+        self._work.state.forget_cache()
+        try:
+            remember_uses(self._work)
+        except Failure as failure:
+            self._say(failure.message)
 
     def _apply(self, request: dict[str, Any]) -> None:
         self._need_lock(request)

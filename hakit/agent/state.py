@@ -1,8 +1,9 @@
 """What hakit remembers on a host, in `/var/lib/hakit`, root only: manifest, loaded record, previous versions.
 
 `manifest.json` holds `items` (key → component and what was made), `files` (path → what hakit wrote there and what was
-there before) and `temporary` (names of new versions on their way, which a killed run may have left). It is written
-before a thing is made, so that a run killed anywhere forgets nothing.
+there before), `temporary` (names of new versions on their way, which a killed run may have left) and `unread` (files of
+systemd changed that it has yet to read). It is written before a thing is made, so that a run killed anywhere forgets
+nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +54,15 @@ class State:
             self._loaded = self._read("loaded.json", ("units",))
         units: dict[str, dict[str, Any]] = self._loaded["units"]
         return units
+
+    @property
+    def unread(self) -> bool:
+        """Whether systemd has yet to read files that hakit changed; durable once the manifest is saved."""
+        return self._read_manifest().get("unread") is True
+
+    @unread.setter
+    def unread(self, value: bool) -> None:
+        self._read_manifest()["unread"] = value
 
     def forget_cache(self) -> None:
         """Read everything anew at the next use."""

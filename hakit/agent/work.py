@@ -89,7 +89,6 @@ class Work:
         self.status: dict[str, str] = {}
         self.changed: set[str] = set()
         self.removing: dict[str, tuple[str, ...]] = {}
-        self.units_stale = False
         self.started: dict[str, str] = {}  # unit → the invocation that this batch started and that has yet to live
         self.seen: dict[str, dict[str, str]] = {}  # key → path → hash of what the plan found there
         self.gone: Callable[[], bool] = lambda: False

@@ -207,6 +207,7 @@ class FileSets:
 
     def _remember(self, resource: Files, writes: list[Write], work: Work) -> None:
         """Write ahead what is about to be made, and keep what is about to go."""
+        work.state.unread |= any(step.path.startswith(SYSTEMD) for step in writes)
         for step in writes:
             step.temporary = work.state.temporary(step.path)
             old = work.state.files.get(step.path)
@@ -290,7 +291,6 @@ def _replace(writes: list[Write], work: Work) -> None:
         for directory, _, _ in staged:
             os.fsync(directory)
         writing.after()
-        _mark_units(writes, work)
     finally:
         for directory, temporary, _ in staged:
             if disk.look(temporary, directory) is not None:
@@ -307,11 +307,6 @@ def _look_once_more(writes: list[Write], work: Work) -> None:
             raise reviewed.changed(step.path)
 
 
-def _mark_units(steps: Iterable[Write], work: Work) -> None:
-    if any(step.path.startswith(SYSTEMD) for step in steps):
-        work.units_stale = True
-
-
 def _adjust(file: File, work: Work) -> None:
     """Set owner and mode of a file whose content is right."""
     fd = os.open(work.at(file.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -325,6 +320,9 @@ def _adjust(file: File, work: Work) -> None:
 def _restore(path: str, work: Work) -> list[str]:
     """Put the original back, or delete what hakit made; a version changed by others is kept."""
     record = work.state.files[path]
+    if path.startswith(SYSTEMD):
+        work.state.unread = True
+        work.state.save_manifest()
     info = disk.look(work.at(path))
     if info is not None and not stat.S_ISREG(info.st_mode):
         notes = [f"{path} is {disk.kind(info)} now and was left alone"]
@@ -367,10 +365,10 @@ def _put_back(path: str, record: dict[str, Any], work: Work) -> None:
         writing.before()
         work.state.replace(path, data, stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
         writing.after()
-    elif before != disk.ABSENT and not record["existed"]:
+    elif not record["existed"]:
+        # Also where somebody else has deleted it: that it was loaded must not be forgotten with the record of it.
         writing = Writing({path: (before, disk.ABSENT)}, work)
         writing.before()
-        disk.delete(work.at(path))
+        if before != disk.ABSENT:
+            disk.delete(work.at(path))
         writing.after()
-    if path.startswith(SYSTEMD):
-        work.units_stale = True

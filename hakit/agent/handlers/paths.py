@@ -7,6 +7,7 @@ import stat
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure, from_os
+from hakit.agent.loaded import SYSTEMD, Writing, users_of
 from hakit.agent.work import Change
 
 TYPE_CHECKING = False
@@ -114,6 +115,7 @@ class Symlinks:
         """Replace it atomically. Raises Failure."""
         path = work.at(resource.path)
         was = self._target(resource.path, work)
+        work.state.unread |= resource.path.startswith(SYSTEMD)
         work.state.own(resource.key, resource.component, {"was": was})
         try:
             disk.make_folder(os.path.dirname(path), disk.OPEN)
@@ -138,14 +140,29 @@ class Symlinks:
         if not stat.S_ISLNK(info.st_mode):
             return (f"{path} is {disk.kind(info)} now and was left alone",)
         was = record.get("was")
+        if path.startswith(SYSTEMD):
+            work.state.unread = True
+            work.state.save_manifest()
         try:
+            writing = Writing(_contents(path, was, work), work)
+            writing.before()
             if was:
                 _point(path, was, work)
             else:
                 disk.delete(work.at(path))
+            writing.after()
         except OSError as error:
             raise from_os(error, "removing a symbolic link", (path,)) from None
         return ()
+
+
+def _contents(path: str, was: str | None, work: Work) -> dict[str, tuple[str, str]]:
+    """What units load through a link, before and after it points to `was` again; nothing where no unit does."""
+    if not users_of([path], work):
+        return {}
+    from hakit.agent.leaving import target_hash
+
+    return {path: (disk.hash_of(work.at(path)), target_hash(path, was, work))}
 
 
 def _point(path: str, target: str, work: Work) -> None:

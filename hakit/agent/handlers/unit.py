@@ -7,6 +7,7 @@ from time import monotonic, sleep
 
 from hakit.agent import loaded
 from hakit.agent.errors import Failure
+from hakit.agent.loaded import RELOAD, RESTART
 from hakit.agent.work import CHANGE, UNKNOWN, Change
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.unit import Unit
     from hakit.agent.work import Work
 
-ENABLE, DISABLE, START, STOP, RELOAD, RESTART = "enable", "disable", "start", "stop", "reload", "restart"
+ENABLE, DISABLE, START, STOP = "enable", "disable", "start", "stop"
 UNMASK = "unmask"
 IMPACT = {START: "none", STOP: "disruptive", RESTART: "disruptive", RELOAD: "reload"}
 # States in which a unit needs no enabling, or has nothing that could be enabled (systemctl(1), is-enabled).
@@ -99,17 +100,19 @@ class Units:
         current = loaded.invocation(state)
         reloads = _differing(resource.reload_on, record, current, state, work)
         restarts = _differing(resource.restart_on, record, current, state, work)
-        restarts += _gone(resource, record, current, work)
-        for key in resource.restart_on:
-            asked = key in record.get("pending", ())
-            if not key.startswith("/") and (asked or work.status.get(key) in {CHANGE, UNKNOWN}):
+        asked = [key for key in record.get("pending", ()) if key not in resource.restart_on]
+        for key in (*resource.restart_on, *asked):
+            pending = key in record.get("pending", ())
+            if not key.startswith("/") and (pending or work.status.get(key) in {CHANGE, UNKNOWN}):
                 restarts.append(f"{key} changed")
-        return {RELOAD: tuple(reloads), RESTART: tuple(restarts)}
+        for how, why in _leaving(resource, record, state, work):
+            (reloads if how == RELOAD else restarts).append(why)
+        return {RELOAD: tuple(reloads), RESTART: tuple(dict.fromkeys(restarts))}
 
     def apply(self, resource: Unit, change: Change, work: Work) -> tuple[str, ...]:
         """Carry the steps out and see the unit live afterwards. Raises Failure with the end of its journal."""
         state = self.read([resource], work)[resource.key]
-        if work.units_stale or state.get("NeedDaemonReload") == "yes" or state.get("LoadState") == "not-found":
+        if work.state.unread or state.get("NeedDaemonReload") == "yes" or state.get("LoadState") == "not-found":
             daemon_reload(work)
         for action, _ in change.steps:
             self._note(resource, action, work)
@@ -136,7 +139,9 @@ class Units:
 
     def _bring_up(self, resource: Unit, action: str, state: dict[str, str], work: Work) -> None:
         unit = resource.unit
-        files = loaded.hashes((*resource.reload_on, *resource.restart_on), work)
+        uses = loaded.listed(resource)
+        uses.update(_kept(resource, work))
+        files = loaded.hashes(uses, work)
         if state.get("ActiveState") == "failed":
             work.run(["systemctl", "reset-failed", "--", unit])
         began = monotonic()
@@ -147,7 +152,7 @@ class Units:
         if result.code:
             raise Failure(f"{unit}: {action} failed", output=f"{result.tail()}\n{journal(unit, work)}".strip())
         found = self._settled(resource, action, began, work)
-        loaded.record_loaded(unit, found, files, work)
+        loaded.record_loaded(resource, found, files, uses, work)
         if action != RELOAD and found.get("Type") != "oneshot" and unit.endswith(".service"):
             work.started[unit] = loaded.invocation(found)
 
@@ -170,14 +175,21 @@ class Units:
             found = self.read([resource], work)[resource.key]
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
-        """What removal would take back."""
-        del key, work
+        """What removal would take back; a unit that hakit did not manage does without what has left."""
+        if not record and loaded.is_guest(key, work):
+            resource, state = self._guest(key, work)
+            return self.diff(resource, state, work)
         lines = [word for word, made in ((STOP, "started"), (DISABLE, "enabled")) if record.get(made)]
         return Change(summary=tuple(lines) or ("forget",), impact="disruptive" if STOP in lines else "none")
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Stop what hakit started, disable what hakit enabled. Raises Failure."""
         unit = key.partition(":")[2]
+        if not record and loaded.is_guest(key, work):
+            resource, state = self._guest(key, work)
+            self.apply(resource, self.diff(resource, state, work), work)
+            self._forget(unit, work)
+            return ()
         state = loaded.show([unit], work)[unit]
         if record.get("started") and state.get("ActiveState") in loaded.RUNNING:
             work.must(["systemctl", STOP, "--", unit], f"stop {unit}", JOB_TIME + MARGIN)
@@ -185,9 +197,19 @@ class Units:
             work.must(["systemctl", DISABLE, "--quiet", "--", unit], f"disable {unit}")
         if state.get("ActiveState") == "failed":
             work.run(["systemctl", "reset-failed", "--", unit])
+        self._forget(unit, work)
+        return ()
+
+    def _guest(self, key: str, work: Work) -> tuple[Unit, dict[str, str]]:
+        from hakit.agent.resources.unit import Unit
+
+        unit = key.partition(":")[2]
+        component = work.state.loaded[unit]["guest"]
+        return Unit(unit=unit, enabled=None, running=None, component=component), loaded.show([unit], work)[unit]
+
+    def _forget(self, unit: str, work: Work) -> None:
         if work.state.loaded.pop(unit, None) is not None:
             work.state.save_loaded()
-        return ()
 
 
 def _is_beneath(unit: str, work: Work) -> bool:
@@ -213,27 +235,34 @@ def _differing(
     return found
 
 
-def _gone(resource: Unit, record: dict[str, Any], current: str, work: Work) -> list[str]:
-    """Files that the running invocation has loaded, that it no longer lists, and that are or will be gone."""
-    if record.get("invocation") != current or not current:
+def _leaving(resource: Unit, record: dict[str, Any], state: dict[str, str], work: Work) -> list[tuple[str, str]]:
+    """What the running invocation has loaded, and does not list any more, and has to do without."""
+    listed = loaded.listed(resource)
+    if loaded.used(record).keys() <= listed.keys():
         return []
-    from hakit.agent.handlers.files import declared_paths
+    from hakit.agent import leaving
 
-    listed = set(resource.reload_on + resource.restart_on)
-    declared = declared_paths(work)
-    found = []
-    for path, had in record.get("files", {}).items():
-        leaving = path in work.state.files and path not in declared
-        if path not in listed and had != "absent" and (leaving or not os.path.exists(work.at(path))):
-            found.append(f"{os.path.basename(path)} removed")
-    return found
+    return leaving.due(listed, record, state, work)
+
+
+def _kept(resource: Unit, work: Work) -> dict[str, str]:
+    """What leaves and is there yet, so that a start loads it once more."""
+    record, listed = work.state.loaded.get(resource.unit, {}), loaded.listed(resource)
+    if loaded.used(record).keys() <= listed.keys():
+        return {}
+    from hakit.agent import leaving
+
+    return leaving.kept_uses(listed, record, work)
 
 
 def daemon_reload(work: Work) -> None:
     """Have systemd read its unit files anew. Raises Failure."""
     if os.path.isdir(work.at("/run/systemd/system")):
         work.must(["systemctl", "daemon-reload"], "systemd's own reload", JOB_TIME)
-    work.units_stale = False
+        loaded.confirm_read(work)
+    if work.state.unread:
+        work.state.unread = False
+        work.state.save_manifest()
 
 
 def _time(state: dict[str, str]) -> float:
