@@ -130,7 +130,7 @@ ROWS: tuple[Row, ...] = (
             (
                 f"{AGENT}/test_sudo.py::test_a_second_prompt_is_the_end",
                 f"{AGENT}/test_sudo.py::test_a_host_without_sudo_says_so",
-                f"{LAB}/test_bootstrap.py::test_why_sudo_makes_nobody_root_is_told_at_once",
+                f"{LAB}/test_sudo.py::test_why_sudo_makes_nobody_root_is_told_at_once",
             ),
         ),
         (
@@ -139,28 +139,28 @@ ROWS: tuple[Row, ...] = (
             "It says so, and that `hakit bootstrap` brings it",
             (
                 f"{LAB}/test_bootstrap.py::test_a_bare_host_becomes_manageable_once",
-                f"{LAB}/test_bootstrap.py::test_a_python_that_is_too_old_is_named",
+                f"{LAB}/test_unsupported.py::test_a_python_that_is_too_old_is_named",
             ),
         ),
         (
             "system",
             "The host runs a system that hakit does not know",
             "It is refused and left alone",
-            (f"{LAB}/test_bootstrap.py::test_another_system_is_named",),
+            (f"{LAB}/test_unsupported.py::test_another_system_is_named",),
         ),
         (
             "hanging-bashrc",
             "The login's `.bashrc` hangs",
             "The host is given up after 30 s",
-            (f"{LAB}/test_bootstrap.py::test_a_bashrc_that_hangs_is_given_up_in_time",),
+            (f"{LAB}/test_shells.py::test_a_bashrc_that_hangs_is_given_up_in_time",),
         ),
         (
             "shells",
             "The login shell is csh, fish, zsh, or none at all",
             "Any shell will do; where there is none, it says so",
             (
-                f"{LAB}/test_bootstrap.py::test_any_login_shell_will_do",
-                f"{LAB}/test_bootstrap.py::test_a_shell_that_is_none_is_named",
+                f"{LAB}/test_shells.py::test_any_login_shell_will_do",
+                f"{LAB}/test_shells.py::test_a_shell_that_is_none_is_named",
             ),
         ),
     ),
@@ -358,15 +358,15 @@ ROWS: tuple[Row, ...] = (
             "frozen",
             "The host stands still in the middle of a plan or an apply, its sshd too",
             "It counts as lost within 20 s, the others are done; what thaws ends after the step it was in",
-            (f"{LAB}/test_hangs.py::test_a_host_that_stands_still_is_noticed_and_the_others_are_done",),
+            (f"{LAB}/faults/test_hangs.py::test_a_host_that_stands_still_is_noticed_and_the_others_are_done",),
         ),
         (
             "hangs-behind-sshd",
             "sshd answers and everything else hangs, or the agent alone; in mid-apply or in mid-plan",
             "Given up after 30 s without a sign of life; the next operator is told what is left there, how to end it",
             (
-                f"{LAB}/test_hangs.py::test_a_host_that_hangs_behind_its_sshd_is_noticed",
-                f"{LAB}/test_hangs.py::test_a_host_that_hangs_before_the_plan_is_noticed",
+                f"{LAB}/faults/test_hangs.py::test_a_host_that_hangs_behind_its_sshd_is_noticed",
+                f"{LAB}/faults/test_hangs.py::test_a_host_that_hangs_before_the_plan_is_noticed",
             ),
         ),
         (
@@ -382,7 +382,7 @@ ROWS: tuple[Row, ...] = (
             "long-step",
             "A step takes long",
             "It is waited for: the agent shows that it lives",
-            (f"{LAB}/test_hangs.py::test_an_agent_that_is_busy_for_long_is_left_alone",),
+            (f"{LAB}/faults/test_hangs.py::test_an_agent_that_is_busy_for_long_is_left_alone",),
         ),
         (
             "wrong-sudo-password",

@@ -13,54 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.faults.stage import AGENT, CONF, ONE, TWO, comparable
+from tests.lab.faults.slow import MADE, agents, begun, script, slow
+from tests.lab.faults.stage import AGENT, CONF, ONE, TWO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.lab.faults.stage import Stage
-
-BEGAN, MADE = "/run/slow-began", "/srv/demo/slow"
-SLOW = f"touch {BEGAN}; sleep 1; touch {MADE}"
-
-
-def slow(system: dict[str, Any]) -> None:
-    """A change with a step that takes a while, so that something can happen in its middle."""
-    system["commands"]["slow"] = {"run": ["/bin/sh", "-c", SLOW], "creates": MADE}
-
-
-@pytest.fixture
-def due(stage: Stage) -> Iterator[Stage]:
-    """A slow change is due; in the end one more apply has made it all, and the next finds nothing to do."""
-    for host in (ONE, TWO):
-        stage.sh(f"rm -f {BEGAN} {MADE}", host)
-    stage.declare(slow)
-    yield stage
-    stage.state()
-    assert stage.state() == {ONE: "same", TWO: "same"}
-    assert comparable(stage.look()) == comparable(stage.look(TWO))
-    assert stage.look()["left behind"] == []
-    assert stage.sh(f"cat {CONF}") == f"token={stage.turn}\n"
 
 
 @contextmanager
 def in_the_middle(stage: Stage, *arguments: str, **popen: Any) -> Iterator[subprocess.Popen[str]]:
     """An apply whose slow step has begun on `one`."""
     with stage.running("apply", "--yes", *arguments, **popen) as process:
-        eventually(lambda: begun(stage) or process.poll() is not None, "the slow step begins")
+        stage.lab.eventually(lambda: begun(stage) or process.poll() is not None, "the slow step begins")
         assert process.poll() is None, process.communicate()
         yield process
-
-
-def begun(stage: Stage, host: str = ONE) -> bool:
-    return stage.sh(f"test -e {BEGAN} && echo yes", host, check=False) == "yes\n"
-
-
-def eventually(state: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not state():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
-        time.sleep(0.05)
 
 
 def end(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
@@ -79,10 +47,6 @@ def until(process: subprocess.Popen[str], text: str) -> str:
         if text in line:
             return said
     pytest.fail(said)
-
-
-def agents(stage: Stage, host: str = ONE) -> int:
-    return int(stage.sh(f"pgrep -cf '{AGENT}'; true", host))
 
 
 def test_a_second_operator_is_told_who_works_and_changes_nothing(due: Stage) -> None:
@@ -125,7 +89,7 @@ def test_when_the_controller_is_killed_the_agent_finishes_its_step_and_ends(due:
     with in_the_middle(due) as first:
         first.kill()
         first.wait()
-        eventually(lambda: agents(due) == 0, "no agent is left")
+        due.lab.eventually(lambda: agents(due) == 0, "no agent is left")
     assert due.sh(f"ls {MADE}") == f"{MADE}\n"
 
 
@@ -157,11 +121,11 @@ def test_a_second_ctrl_c_stops_now(due: Stage) -> None:
     assert re.search(r"one +failed.*stopped in the middle; the next apply completes it", said), said
     due.sh("pkill -f '[s]leep 20'; true")
     due.declare(slow, turn=False)
-    eventually(lambda: agents(due) == 0, "no agent is left")
+    due.lab.eventually(lambda: agents(due) == 0, "no agent is left")
 
 
 def _slower() -> dict[str, Any]:
-    return {"run": ["/bin/sh", "-c", SLOW.replace("sleep 1", "sleep 20")], "timeout": "30s"}
+    return {"run": ["/bin/sh", "-c", script(20)], "timeout": "30s"}
 
 
 def test_a_host_that_is_not_reached_is_listed_in_the_end_and_the_others_are_done(due: Stage) -> None:
@@ -193,7 +157,7 @@ def test_a_connection_that_is_lost_in_the_middle_is_noticed_and_the_others_are_d
     assert re.search(r"one +failed.*connection", said), said
     due.sh("pkill -f '[s]leep 20'; true")
     due.declare(slow, turn=False)
-    eventually(lambda: agents(due) == 0, "no agent is left", 60)
+    due.lab.eventually(lambda: agents(due) == 0, "no agent is left", 60)
 
 
 def test_what_changed_since_the_plan_was_shown_is_not_overwritten(due: Stage) -> None:

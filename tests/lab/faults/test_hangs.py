@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hakit.lab.machine import cgroup_root
-from tests.lab.faults.stage import AGENT, CONF, ONE, TWO, comparable, prepare
+from tests.lab.faults.slow import BEGAN, MADE, SECONDS, agents, begun, script, slow
+from tests.lab.faults.stage import AGENT, CONF, ONE, TWO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.lab.conftest import LabFactory
     from tests.lab.faults.stage import Stage
 
-BEGAN, MADE = "/run/slow-began", "/srv/demo/slow"
-SLOW = f"touch {BEGAN}; sleep 2; touch {MADE}"
-LOOKS = f"touch {BEGAN}; sleep 2; test -e {MADE}"
+LOOKS = f"touch {BEGAN}; sleep {SECONDS}; test -e {MADE}"
 ALL_BUT_SSHD = (
     "for pid in $(ps -eo pid=,comm= | awk '$1 > 1 && $2 !~ /sshd/ {print $1}'); do "
     "test $pid = $$ || kill -%s $pid 2>/dev/null; done; true"
@@ -29,32 +27,8 @@ ALL_BUT_SSHD = (
 """A host whose kernel and sshd answer, and nothing else: what a dead disk or no memory looks like from outside."""
 
 
-@pytest.fixture(scope="module")
-def stage(lab_factory: LabFactory) -> Stage:
-    """Two hosts that are declared alike, applied once."""
-    return prepare(lab_factory)
-
-
-@pytest.fixture
-def due(stage: Stage) -> Iterator[Stage]:
-    """A change with a step that takes a while; in the end one more apply has made it all."""
-    for host in (ONE, TWO):
-        stage.sh(f"rm -f {BEGAN} {MADE}", host)
-    stage.declare(slow)
-    yield stage
-    stage.state()
-    assert stage.state() == {ONE: "same", TWO: "same"}
-    assert comparable(stage.look()) == comparable(stage.look(TWO))
-    assert stage.look()["left behind"] == []
-    assert stage.sh(f"cat {CONF}") == f"token={stage.turn}\n"
-
-
-def slow(system: dict[str, Any]) -> None:
-    system["commands"]["slow"] = {"run": ["/bin/sh", "-c", SLOW], "creates": MADE}
-
-
 def slow_to_look(system: dict[str, Any]) -> None:
-    system["commands"]["slow"] = {"run": ["/bin/sh", "-c", SLOW], "unless": ["/bin/sh", "-c", LOOKS]}
+    system["commands"]["slow"] = {"run": ["/bin/sh", "-c", script()], "unless": ["/bin/sh", "-c", LOOKS]}
 
 
 @contextmanager
@@ -79,14 +53,6 @@ def stopped(stage: Stage, script: str) -> Iterator[None]:
         yield
     finally:
         stage.sh(script % "CONT")
-
-
-def begun(stage: Stage) -> bool:
-    return stage.sh(f"test -e {BEGAN} && echo yes", check=False) == "yes\n"
-
-
-def agents(stage: Stage) -> int:
-    return int(stage.sh(f"pgrep -cf '{AGENT}'; true"))
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
