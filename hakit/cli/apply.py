@@ -76,14 +76,16 @@ def apply(
     with interruptible(), Run(scope, record.recording(asking.sink), lock=True) as run:
         with asking:
             found = run.plan()
-        record.write("plan.json", plan_json(found))
+            work = Apply(run, found, limits)
+            shown = plan_json(found, work.steps)
+        record.write("plan.json", shown)
         if not as_json and (found.due or found.failed):
-            click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started, diffs=not no_diff))
+            took = time.monotonic() - started
+            click.echo(plan_text(found, scope.site, seconds=took, diffs=not no_diff, steps=work.steps))
         whole(scope, found, limits)
         if found.due and not assume_yes and not agreed(_question(found), as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)
-        work = Apply(run, found, limits)
         changes = sum(len(host.changes) for host in found.changing)
         with Working(len(found.changing), changes, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
@@ -95,7 +97,7 @@ def apply(
     seconds = time.monotonic() - started
     record.write("result.json", result_json(outcome, record.id))
     if as_json:
-        click.echo(json.dumps({"plan": plan_json(found), **result_json(outcome, record.id)}, indent=2))
+        click.echo(json.dumps({"plan": shown, **result_json(outcome, record.id)}, indent=2))
     else:
         click.echo(result_text(outcome, record, asked.inventory, seconds))
     ctx.exit(INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1)

@@ -41,6 +41,7 @@ def plan(
     import time
 
     from hakit.cli.work import begin
+    from hakit.engine.apply import Apply
     from hakit.engine.run import Run
     from hakit.present.plan import plan_json, plan_text
     from hakit.present.progress import Asking
@@ -49,10 +50,12 @@ def plan(
     scope = begin(asked)
     with Asking(len(scope.hosts), quiet=as_json, verbose=verbose) as asking, Run(scope, asking.sink, lock=False) as run:
         found = run.plan()
+        steps = Apply(run, found).steps
     if as_json:
-        click.echo(json.dumps(plan_json(found), indent=2))
+        click.echo(json.dumps(plan_json(found, steps), indent=2))
     else:
-        click.echo(plan_text(found, scope.site, seconds=time.monotonic() - started, diffs=not no_diff))
+        seconds = time.monotonic() - started
+        click.echo(plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, steps=steps))
         if any(not host.refused for host in found.changing):
             click.echo(f"Apply with  hakit apply -i {asked.inventory}")
     if found.failed or any(host.refused for host in found.hosts.values()):

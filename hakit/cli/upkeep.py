@@ -54,6 +54,7 @@ class Upkeep:
         from hakit.engine.run import Run
         from hakit.engine.upkeep import Round, needs
         from hakit.errors import UsageError
+        from hakit.present.order import order_text
         from hakit.present.progress import Asking, Working
         from hakit.present.upkeep import needs_json
 
@@ -75,12 +76,15 @@ class Upkeep:
                 click.echo(show(found))
             if not chosen:
                 return self._nothing(found)
+            work = Round(run, self._limits)
+            row = order_text(work.steps(tuple(chosen)))
+            if row and not self._as_json:
+                click.echo(row)
             if not assume_yes and not agreed(question(chosen), as_json=self._as_json):
                 click.echo("Nothing was changed.")
                 return 1
             known = {name: HostResult("unreachable", why=error.message) for name, error in found.failed.items()}
             known |= {name: HostResult("same") for name in found.hosts if name not in chosen}
-            work = Round(run, self._limits)
             interrupted = False
             with Working(len(chosen), quiet=self._as_json, verbose=self._verbose) as working:
                 run.sink = record.recording(working.sink)

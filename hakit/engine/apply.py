@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hakit.engine import events
@@ -31,6 +32,7 @@ class Apply:
         self._limits = limits or Limits()
         idle = {host for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
         self._rolling = Rolling(run, self._limits, idle, plan.abandoned)
+        self._apart = torn(plan, self._rolling.groups)
 
     @property
     def outcome(self) -> Outcome:
@@ -39,20 +41,22 @@ class Apply:
 
     def execute(self) -> Outcome:
         """Carry everything out. Ctrl-C: what runs ends its batch, what has not begun is left; a second one raises."""
-        rolling = self._rolling
+        steps = self.steps
+        left = {host: why for host, why in self._apart.items() if not self._limits.overrule(self._run, host, why)}
+        return self._rolling.execute(steps, self._work, self._known(left, {step.host for step in steps}))
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What `execute` will carry out; hosts that must agree with others which this run can't change are left out.
+
+        To know it the hosts are asked how they stand, once.
+        """
+        apart = () if self._limits.override else self._apart
         noticed = [plan.host for plan in self._plan.changing if gated(plan)]
-        standing = rolling.standing(noticed)
-        apart = self._apart()
+        standing = self._rolling.standing(noticed)
         plans = [plan for plan in self._plan.changing if plan.host not in apart]
         restore = [host for host in self._plan.abandoned if host not in apart]
-        steps = schedule(plans, rolling.groups, standing, restore)
-        known = self._known(apart, {step.host for step in steps})
-        return rolling.execute(steps, self._work, known)
-
-    def _apart(self) -> dict[str, str]:
-        """The hosts that must agree with others which this run can't change; the operator may overrule it."""
-        apart = torn(self._plan, self._rolling.groups)
-        return {host: why for host, why in apart.items() if not self._limits.overrule(self._run, host, why)}
+        return schedule(plans, self._rolling.groups, standing, restore)
 
     def _known(self, apart: Mapping[str, str], working: set[str]) -> dict[str, HostResult]:
         """Hosts whose end is known before anything is done: as declared, refused, not reached, or not alone."""

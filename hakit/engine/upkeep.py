@@ -53,11 +53,22 @@ class Round:
     def __init__(self, run: Run, limits: Limits) -> None:
         self._run = run
         self._rolling = Rolling(run, limits, run.resting())
+        self._steps: dict[tuple[str, ...], tuple[Step, ...]] = {}
 
     @property
     def outcome(self) -> Outcome:
         """How the hosts ended so far."""
         return self._rolling.outcome
+
+    def steps(self, hosts: Sequence[str]) -> tuple[Step, ...]:
+        """What will be carried out on these hosts; to know it they are asked how they stand, once."""
+        found = self._steps.get(tuple(hosts))
+        if found is None:
+            standing = self._rolling.standing(hosts)
+            rank = ranking(hosts, self._rolling.groups, standing)
+            steps = [Step(host, gated=True, disrupts=True) for host in hosts]
+            found = self._steps[tuple(hosts)] = one_at_a_time(steps, self._rolling.groups, rank, standing)
+        return found
 
     def reboot(self, hosts: Sequence[str], known: Mapping[str, HostResult]) -> Outcome:
         """Boot these hosts again."""
@@ -74,11 +85,7 @@ class Round:
     def _execute(
         self, hosts: Sequence[str], work: Callable[[Step], HostResult], known: Mapping[str, HostResult]
     ) -> Outcome:
-        standing = self._rolling.standing(hosts)
-        rank = ranking(hosts, self._rolling.groups, standing)
-        steps = [Step(host, gated=True, disrupts=True) for host in hosts]
-        ordered = one_at_a_time(steps, self._rolling.groups, rank, standing)
-        return self._rolling.execute(ordered, work, known)
+        return self._rolling.execute(self.steps(hosts), work, known)
 
     def _boot(self, session: HostSession, began: float) -> HostResult:
         name = session.host.name

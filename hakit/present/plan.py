@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from hakit.engine.duty import describe
 from hakit.present.commands import pasteable
+from hakit.present.order import order_json, order_text
 from hakit.present.terminal import COLOURS, SIGNS, count, duration, names, paint, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hakit.engine.plan import Change, FileDiff, HostPlan, Rejection, SitePlan
+    from hakit.engine.steps import Step
     from hakit.errors import HakitError
     from hakit.inventory.model import Site
 
 
-def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True) -> str:
-    """The whole plan for a terminal."""
+def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True, steps: Iterable[Step] = ()) -> str:
+    """The whole plan for a terminal; `steps` are what will be carried out."""
     blocks: list[str] = []
     shown: dict[str, str] = {}
     for host in plan.changing:
@@ -29,7 +31,7 @@ def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True)
         blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
     blocks += [f"{paint(host, bold=True)}  {failure(host, error)}" for host, error in plan.failed.items()]
     blocks += [f"{paint(host, bold=True)}  {_mark(host, plan)}" for host in plan.marks]
-    return "\n".join([*blocks, "", total(plan, seconds)])
+    return "\n".join([*blocks, "", *(line for line in [order_text(steps)] if line), total(plan, seconds)])
 
 
 def _mark(host: str, plan: SitePlan) -> str:
@@ -70,8 +72,8 @@ def rejection_lines(rejection: Rejection) -> Iterator[str]:
         yield from printable(rejection.output).splitlines()
 
 
-def plan_json(plan: SitePlan) -> dict[str, Any]:
-    """The plan for programs."""
+def plan_json(plan: SitePlan, steps: Iterable[Step] = ()) -> dict[str, Any]:
+    """The plan for programs; `steps` are what will be carried out."""
     return {
         "hosts": {
             host.host: {
@@ -84,6 +86,7 @@ def plan_json(plan: SitePlan) -> dict[str, Any]:
         },
         "failed": {host: error.text() for host, error in plan.failed.items()},
         "out": {host: {name: getattr(mark, name) for name in mark._fields} for host, mark in plan.marks.items()},
+        "order": order_json(steps),
         "differs": bool(plan.changing),
     }
 

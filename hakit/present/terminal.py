@@ -34,6 +34,31 @@ def width() -> int:
     return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
 
 
+def fold(text: str, indent: str = "", stream: TextIO | None = None) -> str:
+    """`text` with its long lines broken between words on a terminal, and left as they are in a pipe.
+
+    Lines that go on are indented by what their beginning is, and `indent`. A line with a word that does not fit (a
+    path, a command) keeps it whole.
+    """
+    if not (stream or sys.stdout).isatty():
+        return text
+    return "\n".join(_folded(line, indent, width() - 1) for line in text.split("\n"))
+
+
+def _folded(line: str, indent: str, columns: int) -> str:
+    if len(click.unstyle(line)) <= columns:
+        return line
+    margin = " " * (len(line) - len(line.lstrip())) + indent
+    lines, room = [""], columns
+    for word in line.split(" "):
+        taken = len(click.unstyle(lines[-1]))
+        if lines[-1].strip() and taken + 1 + len(click.unstyle(word)) > room:
+            lines.append(f"{margin}{word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1] or not word else word
+    return "\n".join(lines)
+
+
 def duration(seconds: float) -> str:
     """A duration rounded to what matters: 0.3 s, 12 s, 4 min 5 s."""
     if seconds < 10:  # noqa: PLR2004  tenths matter below ten seconds

@@ -1,0 +1,49 @@
+"""How the order of a run reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from hakit.engine.steps import Step
+from hakit.present.order import order_json, order_text
+
+
+def row(*hosts: str) -> list[Step]:
+    return [
+        Step(host, after=frozenset(hosts[place - 1 : place]) if place else frozenset())
+        for place, host in enumerate(hosts)
+    ]
+
+
+def joint(*followers: str) -> list[Step]:
+    stops = [Step(host, "stop", unit="keepalived.service", atomic=True) for host in followers]
+    leader = Step("lb1", atomic=True, after=frozenset(step.name for step in stops))
+    return [*stops, leader, *(Step(host, atomic=True, after=frozenset({leader.name})) for host in followers)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        (row("web1"), ""),
+        (row("lb2", "lb1"), "one at a time: lb2 then lb1"),
+        (row("web2", "web3", "web1"), "one at a time: web2, web3, then web1"),
+        (joint("lb2"), "together: lb2 stops keepalived, lb1 changes, then lb2 changes and starts it"),
+        (
+            joint("lb2", "lb3"),
+            "together: lb2 and lb3 stop keepalived, lb1 changes, then lb2 and lb3 change and start it",
+        ),
+        (
+            [*row("a1", "a2"), *row("b1"), Step("b2", after=frozenset({"a1", "b1"}))],
+            "one at a time: a1 then a2\none at a time: b1 then b2\nafter a1: b2",
+        ),
+    ],
+)
+def test_in_words(steps: list[Step], text: str) -> None:
+    assert order_text(steps) == text
+
+
+def test_for_programs() -> None:
+    assert order_json([*row("web2", "web1"), *joint("lb2")]) == [
+        {"how": "one at a time", "hosts": ("web2", "web1")},
+        {"how": "together", "stopped": ("lb2",), "first": ("lb1",), "after": ("lb2",), "unit": "keepalived.service"},
+    ]
