@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from hakit.ssh import Connection
     from tests.lab.conftest import LabHandle
 
-INVENTORY = """
-all:
-  vars:
-    hakit:
-      lab: {driver: nspawn, network: 10.77.0.0/24}
-  hosts:
-    one: {ansible_host: 10.77.0.11}
-"""
-
 
 def file(path: str, text: str, *, mode: int = 0o644, owner: str = "root", component: str = "test") -> Files:
     """A single file as a resource."""

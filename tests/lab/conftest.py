@@ -16,6 +16,7 @@ import pytest
 from hakit.cli import options
 from hakit.drill.prober import Prober
 from hakit.lab import Lab
+from tests.lab.agent_host import AgentHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     LabFactory = Callable[[str | Path], "LabHandle"]
 
 ROOT = Path(__file__).parents[2]
+ONE_HOST = """
+all:
+  vars:
+    hakit:
+      lab: {driver: nspawn, network: 10.77.0.0/24}
+  hosts:
+    one: {ansible_host: 10.77.0.11}
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -106,3 +115,18 @@ def lab_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFactory
     yield make
     for lab in made:
         lab.down()
+
+
+@pytest.fixture(scope="module")
+def lab(lab_factory: LabFactory) -> LabHandle:
+    """One bare host; modules that need more have a fixture of their own."""
+    return lab_factory(ONE_HOST)
+
+
+@pytest.fixture
+def host(lab: LabHandle) -> Iterator[AgentHost]:
+    """The one host, for agent sessions; afterwards everything that they declared is taken away again."""
+    one = AgentHost(lab)
+    yield one
+    assert one.apply().result.failed == 0
+    assert one.plan() == ()

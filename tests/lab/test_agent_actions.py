@@ -16,14 +16,14 @@ from hakit.agent.resources.package import Package
 from hakit.agent.resources.unit import Unit
 from hakit.agent.starting import AgentGone
 from hakit.errors import HakitError
-from tests.lab.agent_host import INVENTORY, AgentHost, file
+from tests.lab.agent_host import AgentHost, file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hakit.agent.answers import Upkeep
     from hakit.agent.starting import Channel
-    from tests.lab.conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabHandle
 
 MARK = Mark(host="one", kind="rolling", who="tests", since="2026-11-22T16:03:11Z", run="r1")
 UNIT = "/etc/systemd/system/sleeper.service"
@@ -48,20 +48,6 @@ printf 'Origin: Tests\nLabel: Tests-Security\nSuite: stable-security\nDate: %s\n
     "$(date -Ru)" "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" > Release
 echo 'deb [trusted=yes] file:/srv/repo ./' > /etc/apt/sources.list.d/tests.list
 """
-
-
-@pytest.fixture(scope="module")
-def lab(lab_factory: LabFactory) -> LabHandle:
-    return lab_factory(INVENTORY)
-
-
-@pytest.fixture
-def host(lab: LabHandle) -> Iterator[AgentHost]:
-    """The host; afterwards everything is taken away again."""
-    one = AgentHost(lab)
-    yield one
-    assert one.apply().result.failed == 0
-    assert one.plan() == ()
 
 
 def offer(host: AgentHost, version: str, postinst: str = ":") -> None:

@@ -18,13 +18,11 @@ from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.agent.starting import AgentGone
 from hakit.agent.wire import Text
-from tests.lab.agent_host import INVENTORY, AgentHost, apply_with, file
+from tests.lab.agent_host import AgentHost, apply_with, file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hakit.agent.resources.base import Resource
-    from tests.lab.conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabHandle
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKXPvTN3Pq5xP1KvHqGPMxX3xX1d2P1zv3n8YkYw0a0b ops@example"
 DAEMON = "/etc/systemd/system/sleeper.service"
@@ -35,20 +33,6 @@ Type=simple
 ExecStart=/bin/sh -c 'cp {CONF} /run/loaded; exec sleep 1000000'
 ExecReload=/bin/cp {CONF} /run/loaded
 """
-
-
-@pytest.fixture(scope="module")
-def lab(lab_factory: LabFactory) -> LabHandle:
-    return lab_factory(INVENTORY)
-
-
-@pytest.fixture
-def host(lab: LabHandle) -> Iterator[AgentHost]:
-    """The host; afterwards everything is taken away again."""
-    one = AgentHost(lab)
-    yield one
-    assert one.apply().result.failed == 0
-    assert one.plan() == ()
 
 
 def sleeper(conf: str = "one\n", unit: str = UNIT) -> tuple[Resource, ...]:

@@ -8,25 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.lab.conftest import LabFactory, LabHandle
+    from tests.lab.conftest import LabHandle
 
 pytestmark = pytest.mark.timed
 
-INVENTORY = """
-all:
-  vars:
-    hakit:
-      lab: {driver: nspawn, network: 10.77.0.0/24}
-  hosts:
-    one: {ansible_host: 10.77.0.11}
-"""
 PORT = 8080
 
 
 @pytest.fixture(scope="module")
-def served(lab_factory: LabFactory) -> LabHandle:
+def served(lab: LabHandle) -> LabHandle:
     """A host that serves a page with its name."""
-    lab = lab_factory(INVENTORY)
     page = "mkdir -p /srv/page && echo one >/srv/page/index.html"
     unit = f"systemd-run --unit=page python3 -m http.server --directory /srv/page {PORT}"
     assert lab.hakit("lab", "ssh", "one", f"{page} && {unit}").returncode == 0

@@ -16,21 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.lab.conftest import LabFactory, LabHandle
-
-INVENTORY = """
-all:
-  vars:
-    hakit:
-      lab: {driver: nspawn, network: 10.77.0.0/24}
-  hosts:
-    one: {ansible_host: 10.77.0.11}
-"""
-
-
-@pytest.fixture(scope="module")
-def lab(lab_factory: LabFactory) -> LabHandle:
-    return lab_factory(INVENTORY)
+    from tests.lab.conftest import LabHandle
 
 
 @pytest.fixture
