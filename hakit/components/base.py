@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
     from hakit.agent.resources.files import Agreement, Validator
+    from hakit.agent.tasks import Task
     from hakit.components.content import Content
     from hakit.components.templates import Templates
     from hakit.inventory.model import Host, Site
@@ -187,8 +188,25 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one host from what was observed on all of them.
+
+    `value` is the component's own and reaches its `resources` as `ctx.decided`: it selects what is done, never the
+    content of a file. `after` are hosts that must have been brought to their declared state before this one can be.
+    With `first` the host is changed before the other members of its groups, whatever role it holds.
+    """
+
+    value: object = None
+    after: tuple[str, ...] = ()
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HostContext:
-    """What a component sees while it declares the resources of one host."""
+    """What a component sees while it declares the resources of one host.
+
+    `decided` is the value of its `Decision`; None where nothing was observed: offline, and where it observes nothing.
+    """
 
     site: Site
     host: Host
@@ -196,6 +214,7 @@ class HostContext:
     component: str
     templates: Templates
     registry: Mapping[str, Component]
+    decided: object | None = None
 
     def settings(self, model: type[M]) -> M:
         """This host's settings of this component."""
@@ -298,6 +317,19 @@ class Component(ABC):
     def wire(self, site: Site, host: Host) -> Iterable[Wire]:
         """What it says on the networks of a host, so that `hakit doctor` can tell strangers who say the same."""
         return ()
+
+    def observe(self, site: Site, host: Host, facts: Facts) -> Task | None:
+        """What to ask a host, beyond the facts, before anything is decided; its answer is a JSON object."""
+        return None
+
+    def decide(
+        self, site: Site, facts: Mapping[str, Facts], observed: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, Decision]:
+        """From what was observed on the hosts that answered: what is to be done where.
+
+        Raises RefusedError when nothing may be done on any of them.
+        """
+        return {}
 
     def verify(self) -> str | None:
         """The module with its testinfra tests, or None."""
