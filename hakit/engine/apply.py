@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hakit.engine import events
-from hakit.engine.duty import MAINTENANCE
+from hakit.engine.duty import MAINTENANCE, describe
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
@@ -30,7 +30,7 @@ class Apply:
         self._run = run
         self._plan = plan
         self._limits = limits or Limits()
-        idle = {host for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
+        idle = {host: describe(mark) for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
         self._rolling = Rolling(run, self._limits, idle, plan.abandoned)
         self._apart = torn(plan, self._rolling.groups)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hakit.agent.actions import Mark
@@ -108,10 +109,20 @@ def mark_of(host: str, kind: str, who: str, run: str, why: str = "") -> Mark:
 
 
 def describe(mark: Mark) -> str:
-    """A mark in words: `out of service since … by …: why`."""
+    """A mark in words, with the time in the reader's zone: `in maintenance since 20:28 by ana@desk: new disk`.
+
+    The run is named where it died: its record tells what it was about.
+    """
     word = {MAINTENANCE: "in maintenance", RETIRED: "retired"}.get(mark.kind, "out of service")
-    return (
-        f"{word} since {mark.since or '?'} by {mark.who or 'someone'}"
-        + (f" (run {mark.run})" if mark.run else "")
-        + (f": {mark.why}" if mark.why else "")
-    )
+    who = mark.who.partition(" (pid ")[0] or "someone"
+    run = f" (run {mark.run})" if mark.run and mark.kind == ROLLING else ""
+    return f"{word} since {_clock(mark.since)} by {who}{run}" + (f": {mark.why}" if mark.why else "")
+
+
+def _clock(since: str) -> str:
+    """The time of a mark: of today by the clock alone."""
+    try:
+        then = datetime.fromisoformat(since).astimezone()
+    except ValueError:
+        return since or "some time"
+    return then.strftime("%H:%M" if then.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")

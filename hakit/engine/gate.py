@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from hakit.engine.steps import Standing
 from hakit.errors import AgentError, ConnectError
@@ -21,11 +22,41 @@ if TYPE_CHECKING:
     from hakit.components.base import RedundancyGroup
     from hakit.engine.session import HostSession
 
+T = TypeVar("T")
+
 PATIENCE = 20.0
 """Seconds that a member has to serve again: a daemon's start, its peers' checks, and some reserve."""
 PAUSE = 0.2
 DETAIL = 200
 """Characters of an answer in a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Why a group can't do without a member: what would be left of it, and why each of the others does not count.
+
+    `resting` are those of `missing` that are out of service on purpose.
+    """
+
+    group: str
+    left: int
+    members: int
+    missing: Mapping[str, str]
+    resting: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """In words: `pool web would be left with 0 of 2 that serve (web2 in maintenance since 20:28 by ana@desk)`."""
+        others = "; ".join(f"{host} {why}" for host, why in self.missing.items())
+        return f"{self.group} would be left with {self.left} of {self.members} that serve" + (
+            f" ({others})" if others else ""
+        )
+
+    @property
+    def hint(self) -> str:
+        """The command that helps."""
+        if self.resting:
+            return f"take it back with  hakit maintenance off {self.resting[0]}"
+        return "mend the others first; see  hakit status" if self.missing else "it is needed as long as it is declared"
 
 
 class Gate:
@@ -71,10 +102,12 @@ class Gate:
                     roles[h].add(group.name)
         return Standing({host: frozenset(names) for host, names in roles.items()}, frozenset(idle))
 
-    def remains(self, host: str, gone: Iterable[str] = ()) -> str:
-        """Wait until the groups of a host can do without it, and without those in `gone`. Returns "" or why not."""
-        without = {host, *gone}
-        return self._wait(lambda: self._missing(host, without), PATIENCE, self._halted)
+    def remains(self, host: str, gone: Mapping[str, str] | None = None) -> Shortage | None:
+        """Wait until the groups of a host can do without it. Returns None, or what they lack.
+
+        `gone` are hosts that do not count although they may serve, and why: an operator has taken them out, say.
+        """
+        return self._wait(lambda: self._missing(host, gone or {}), PATIENCE, self._halted)
 
     def await_ready(self, host: str, groups: Iterable[RedundancyGroup]) -> str:
         """Wait until a host that is out of its duties could serve in these groups. Returns "" or why it can't."""
@@ -113,7 +146,7 @@ class Gate:
         asked = [(host, probe) for group in self.groups_of(host) for probe in group.asked(host)]
         return not any(self._ask(asked).values())
 
-    def _wait(self, reason: Callable[[], str], limit: float, ended: Callable[[], bool]) -> str:
+    def _wait(self, reason: Callable[[], T], limit: float, ended: Callable[[], bool]) -> T:
         deadline = time.monotonic() + limit
         while True:
             why = reason()
@@ -121,8 +154,8 @@ class Gate:
                 return why
             time.sleep(PAUSE)
 
-    def _missing(self, host: str, without: set[str]) -> str:
-        """Why a group can't do without these hosts right now, or ""."""
+    def _missing(self, host: str, gone: Mapping[str, str]) -> Shortage | None:
+        """What a group of a host lacks right now to do without it and those that are gone."""
         for group in self.groups_of(host):
             asked = [(h, probe) for h in group.hosts for probe in group.asked(h)]
             if not asked:
@@ -134,14 +167,12 @@ class Gate:
                     down.setdefault(member, reason)
             if host in down or len(down) == len(group.hosts):
                 continue
-            left = [h for h in group.hosts if h not in down and h not in without]
-            needed = min(group.keep, len(group.hosts) - 1)
-            if len(left) < needed:
-                others = "; ".join(f"{h}: {why}" for h, why in down.items())
-                return f"{group.name} would be left with {len(left)} of {len(group.hosts)} that serve" + (
-                    f" ({others})" if others else ""
-                )
-        return ""
+            others = [h for h in group.hosts if h != host]
+            left = [h for h in others if h not in down and h not in gone]
+            if len(left) < min(group.keep, len(others)):
+                missing = {h: gone.get(h) or f"does not serve: {down[h]}" for h in others if h not in left}
+                return Shortage(group.name, len(left), len(group.hosts), missing, tuple(h for h in others if h in gone))
+        return None
 
     def _ask(self, asked: Sequence[tuple[str, Probe]]) -> dict[tuple[str, Probe], str]:
         """Why each probe says no, or "": one question to each host that is to look, whoever it looks at."""
@@ -184,5 +215,7 @@ def _reason(asker: str, probe: Probe, result: ProbeResult) -> str:
         return "" if result.ok else probe.no
     lines = result.detail.strip().splitlines() or ["no"]
     said = lines[0][:DETAIL] + (" …" if len(lines) > 1 or len(lines[0]) > DETAIL else "")
-    what = f"{probe.text} on {probe.target}" if probe.text else f"{probe.kind} {probe.target}"
-    return f"{what} from {asker}: {said}"
+    said = said.removeprefix(f"{probe.target}: ")
+    if probe.text:
+        return f"{probe.text} on {probe.target} from {asker}: {said}"
+    return f"{'' if '://' in probe.target else f'{probe.kind} '}{probe.target} from {asker}: {said}"

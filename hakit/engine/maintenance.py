@@ -31,12 +31,9 @@ class Maintenance:
     def begin(self, why: str, limits: Limits) -> None:
         """Take the host out; what remains must serve. Raises RefusedError, AgentError, ConnectError."""
         self._gate.standing([self._host])
-        reason = self._gate.remains(self._host, self._run.resting())
-        if reason and not limits.overrule(self._run, self._host, reason):
-            raise RefusedError(
-                f"{self._host} is needed: {reason}",
-                hint="mend the others first; or go on all the same with  --override REASON",
-            )
+        lack = self._gate.remains(self._host, self._run.resting())
+        if lack and not limits.overrule(self._run, self._host, str(lack)):
+            raise RefusedError(f"{self._host} is needed: {lack}", hint=lack.hint)
         scope = self._run.scope
         self._duty.withdraw(self._host, mark_of(self._host, MAINTENANCE, scope.who, scope.run_id, why), limits.drain)
 
@@ -46,10 +43,7 @@ class Maintenance:
         blind = self._duty.blind(self._host)
         reason = self._gate.await_ready(self._host, [group for group in groups if group.component not in blind])
         if reason and not limits.overrule(self._run, self._host, reason):
-            raise RefusedError(
-                f"{self._host} stays in maintenance: it {reason}",
-                hint="mend it with  hakit apply ; or take it back all the same with  --override REASON",
-            )
+            raise RefusedError(f"{self._host} stays in maintenance: it {reason}", hint="mend it with  hakit apply")
         self._duty.back(self._host)
         reason = "" if reason else self._gate.await_serving(self._host, groups)
         if reason:

@@ -50,9 +50,9 @@ class Retirement:
         duty = Duty(self._scope.site, self._scope.components, self._run.sessions, gate, self._note)
         if not self._dead:
             gate.standing([self._host])
-            reason = gate.remains(self._host, self._run.resting())
-            if reason and not limits.overrule(self._run, self._host, reason):
-                raise RefusedError(f"{self._host} is needed: {reason}", hint="or go on with  --override REASON")
+            lack = gate.remains(self._host, self._run.resting())
+            if lack and not limits.overrule(self._run, self._host, str(lack)):
+                raise RefusedError(f"{self._host} is needed: {lack}", hint=lack.hint)
             duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)
         peers = replace(found, hosts={name: one for name, one in found.hosts.items() if name != self._host})
         outcome = Apply(self._run, peers, limits).execute()

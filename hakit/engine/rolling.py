@@ -48,11 +48,13 @@ class Limits:
 class Rolling:
     """One carrying-out of steps: `execute` runs in the calling thread and hands steps to a pool of workers.
 
-    `idle` are hosts that an operator has taken out of service: they need no gate and are not taken back. `abandoned`
-    are those that a dead run has left out of service: they are.
+    `idle` are hosts that an operator has taken out of service, and the words for it: they need no gate and are not
+    taken back. `abandoned` are those that a dead run has left out of service: they are.
     """
 
-    def __init__(self, run: Run, limits: Limits, idle: Collection[str] = (), abandoned: Collection[str] = ()) -> None:
+    def __init__(
+        self, run: Run, limits: Limits, idle: Mapping[str, str] | None = None, abandoned: Collection[str] = ()
+    ) -> None:
         self.outcome = Outcome()
         self._halted = threading.Event()
         self._aborted = threading.Event()
@@ -61,7 +63,7 @@ class Rolling:
         self.duty = Duty(run.scope.site, run.scope.components, run.sessions, self.gate, self._note)
         self._run = run
         self._limits = limits
-        self._idle = frozenset(idle)
+        self._idle = dict(idle or {})
         self._abandoned = frozenset(abandoned)
         self._ended: queue.Queue[tuple[Step, HostResult]] = queue.Queue()
         self._waiting: dict[str, Step] = {}
@@ -194,10 +196,10 @@ class Rolling:
 
     def _closed(self, step: Step, gone: Iterable[str] = ()) -> str:
         """Why the gate does not let a step pass, or ""; the operator may overrule it."""
-        why = self.gate.remains(step.host, {*gone, *self._idle})
-        if why and not self._halted.is_set() and self._limits.overrule(self._run, step.host, why):
+        lack = self.gate.remains(step.host, dict.fromkeys(gone, "stopped for this change") | self._idle)
+        if lack and not self._halted.is_set() and self._limits.overrule(self._run, step.host, str(lack)):
             return ""
-        return "interrupted" if self._halted.is_set() else f"not touched: {why}" if why else ""
+        return "interrupted" if self._halted.is_set() else f"not touched: {lack}\n{lack.hint}" if lack else ""
 
     def _withdraw(self, host: str) -> bool:
         began = time.monotonic()

@@ -182,9 +182,9 @@ class Run:
         self.sink(Planned(name, len(plan.changes)))
         return plan
 
-    def resting(self) -> tuple[str, ...]:
-        """The hosts that an operator has taken out of service."""
-        return tuple(host for host, mark in self.marks().items() if mark.kind == MAINTENANCE)
+    def resting(self) -> dict[str, str]:
+        """The hosts that an operator has taken out of service, and since when, by whom and why, in words."""
+        return {host: describe(mark) for host, mark in self.marks().items() if mark.kind == MAINTENANCE}
 
     def marks(self) -> dict[str, Mark]:
         """Who is out of service, as far as the hosts of this run know; what an operator did counts more than a run."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from hakit.engine import events
+from hakit.present.commands import pasteable
 from hakit.present.plan import failure, rejection_lines
-from hakit.present.terminal import colourful, count, duration, paint, printable, width
+from hakit.present.terminal import colourful, count, duration, fold, paint, printable, width
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -57,7 +58,7 @@ class Live:
             return
         with self._lock:
             self._erase()
-            click.echo(text, err=True)
+            click.echo(fold(text, "      ", sys.stderr), err=True)
             self._draw()
 
     def _tick(self) -> None:
@@ -214,12 +215,16 @@ def _of_host(event: events.Event) -> tuple[str, str]:
         case events.Overridden():
             sign, text = paint("!", "yellow"), f"overridden ({printable(event.reason)}): {printable(event.why)}"
         case events.NotStarted():
-            sign, text = paint("-", "yellow"), f"not started: {printable(event.why)}"
+            sign, text = paint("-", "yellow"), _lines(f"not started: {pasteable(event.why)}")
         case events.Unreachable():
             text = failure(event.host, event.error)
         case events.Finished():
             text = f"{count(event.changed, 'change')}, {duration(event.seconds)}"
     return sign, text
+
+
+def _lines(text: str) -> str:
+    return printable(text).replace("\n", "\n      ")
 
 
 def bar(done: int, total: int, cells: int = 20) -> str:

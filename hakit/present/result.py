@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hakit.present.terminal import count, duration, paint, printable
+from hakit.present.terminal import count, duration, fold, paint, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,4 +54,6 @@ def _row(host: str, result: HostResult) -> str:
     state = paint(f"{result.state:<12}", COLOURS.get(result.state))
     changed = count(result.changed, "change") if result.changed else ""
     took = duration(result.seconds) if result.seconds else ""
-    return f"{host:<12} {state} {changed:<12} {took:<8} {printable(result.why)}".rstrip()
+    why, _, _ = printable(result.why).partition("\n")
+    row = f"{host:<12} {state} {changed:<12} {took:<8} {why}".rstrip()
+    return fold(row, " " * 13)

@@ -71,7 +71,7 @@ def test_the_probe_is_asked_from_where_it_looks_until_it_says_yes() -> None:
 
 
 def test_a_member_that_does_not_serve_is_told_with_the_reason() -> None:
-    assert "http http://web1/ from lb1: refused" in wait(Session("lb1", NO), Session("web1", YES))
+    assert "http://web1/ from lb1: refused" in wait(Session("lb1", NO), Session("web1", YES))
 
 
 @pytest.mark.parametrize("others", [(), (Session("lb1", YES, usable=False),)], ids=["not asked", "dead"])
@@ -106,7 +106,11 @@ def pool(keep: int = 1) -> RedundancyGroup:
         (MEMBERS, 2, ""),
         (("web1", "web2"), 1, ""),
         (("web1", "web2"), 2, "pool would be left with 1 of 3"),
-        (("web1",), 1, "pool would be left with 0 of 3 that serve (web2: tcp web2 from lb1: refused; web3:"),
+        (
+            ("web1",),
+            1,
+            "pool would be left with 0 of 3 that serve (web2 does not serve: tcp web2 from lb1: refused; web3",
+        ),
         (("web2", "web3"), 2, ""),
         ((), 1, ""),
     ],
@@ -115,8 +119,26 @@ def pool(keep: int = 1) -> RedundancyGroup:
 def test_what_remains_must_serve(serving: tuple[str, ...], keep: int, why: str) -> None:
     lb1 = Session("lb1", targets={name: name in serving for name in MEMBERS})
     found = Gate([pool(keep)], open_sessions(lb1)).remains("web1")
-    assert found.startswith(why)
+    assert str(found or "").startswith(why)
     assert bool(found) == bool(why)
+
+
+def test_who_is_in_maintenance_is_named_with_the_command_that_ends_it() -> None:
+    lb1 = Session("lb1", targets={"web1": YES, "web2": NO, "web3": YES}, told="web2: timed out")
+    found = Gate([pool()], open_sessions(lb1)).remains("web1", {"web3": "in maintenance since 20:28 by ana@desk"})
+    assert found is not None
+    assert str(found) == (
+        "pool would be left with 0 of 3 that serve (web2 does not serve: tcp web2 from lb1: timed out; "
+        "web3 in maintenance since 20:28 by ana@desk)"
+    )
+    assert found.hint == "take it back with  hakit maintenance off web3"
+
+
+def test_where_nobody_rests_the_status_helps() -> None:
+    lb1 = Session("lb1", targets={"web1": YES, "web2": NO, "web3": NO})
+    found = Gate([pool()], open_sessions(lb1)).remains("web1")
+    assert found is not None
+    assert found.hint.endswith("hakit status")
 
 
 def test_a_host_in_several_groups_obeys_all_of_them() -> None:
@@ -125,7 +147,7 @@ def test_a_host_in_several_groups_obeys_all_of_them() -> None:
     )
     lb1 = Session("lb1", targets=dict.fromkeys(MEMBERS, YES))
     sessions = open_sessions(lb1, Session("web1", YES), Session("db1", NO))
-    assert "pair would be left with 0 of 2" in Gate([pool(), pair], sessions).remains("web1")
+    assert "pair would be left with 0 of 2" in str(Gate([pool(), pair], sessions).remains("web1"))
 
 
 def test_a_wait_ends_when_the_operator_wants_no_more() -> None:
@@ -172,7 +194,7 @@ def test_a_host_that_no_balancer_sends_work_does_not_remain() -> None:
     group, lb1 = in_rotation()
     web2 = Probe(kind="tcp", target="tcp", seen_from="lb1")
     group = RedundancyGroup("pool", "haproxy", group.hosts, {**group.probes, "web2": (web2,)}, reached=group.reached)
-    assert "would be left with 0 of 2" in Gate([group], open_sessions(lb1)).remains("web2")
+    assert "would be left with 0 of 2" in str(Gate([group], open_sessions(lb1)).remains("web2"))
 
 
 def test_a_long_answer_is_told_by_its_beginning() -> None:

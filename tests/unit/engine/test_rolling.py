@@ -82,7 +82,8 @@ class Site:
             run_id="run",
         )
         run = SimpleNamespace(scope=scope, sessions=self.sessions, sink=self.events.append, hang_up=lambda: None)
-        return Rolling(cast("Run", run), limits or Limits(), idle, abandoned)
+        resting = dict.fromkeys(idle, "in maintenance")
+        return Rolling(cast("Run", run), limits or Limits(), resting, abandoned)
 
     def told(self, kind: type[events.Event]) -> list[str]:
         return [one.host for one in self.events if isinstance(one, kind)]
