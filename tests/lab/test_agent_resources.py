@@ -153,6 +153,58 @@ def test_a_restart_that_a_run_forgot_is_made_up_for(host: AgentHost) -> None:
     assert host.run("cat /run/loaded") == "two"
 
 
+DROP_IN = "/etc/systemd/system/sleeper.service.d/50-test.conf"
+# A systemctl that kills the agent once, where it is told to.
+DEADLY = """#!/bin/sh
+[ "$1" = WHERE ] && mkdir /run/deadly && { kill -9 $PPID; exit 1; }
+exec /usr/bin/systemctl "$@"
+"""
+
+
+@pytest.mark.parametrize("killed_at", ["", "daemon-reload", "restart"])
+def test_a_drop_in_that_leaves_restarts_its_unit(host: AgentHost, killed_at: str) -> None:
+    """Also where somebody has restarted the unit since, and where the run dies between the removal and the restart."""
+    environment = "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID sleeper)/environ | grep ^ROUND= || echo none"
+    unit, conf, service = sleeper()
+    more = service.replace(restart_on=(DAEMON, DROP_IN), after=(*service.after, f"files:{DROP_IN}"))
+    host.apply(unit, conf, file(DROP_IN, "[Service]\nEnvironment=ROUND=1\n"), more)
+    host.run("systemctl restart sleeper")
+    assert host.run(environment) == "ROUND=1"
+    gone, restart = host.plan(*sleeper())[0], host.plan(*sleeper())[-1]
+    assert (gone.key, gone.status) == (f"files:{DROP_IN}", "remove")
+    assert (restart.summary, restart.impact) == (("restart (50-test.conf removed)",), "disruptive")
+    if killed_at:
+        host.run(f"cat > /usr/local/bin/systemctl <<'EOF'\n{DEADLY.replace('WHERE', killed_at)}EOF\n")
+        host.run("chmod 755 /usr/local/bin/systemctl")
+        try:
+            with pytest.raises(AgentGone):
+                host.apply(*sleeper())
+            assert host.run("rmdir /run/deadly && echo it died") == "it died"
+        finally:
+            host.run("rm /usr/local/bin/systemctl")
+        assert host.run(f"test -e {DROP_IN} || echo gone; {environment}").split() == ["gone", "ROUND=1"]
+        assert host.plan(*sleeper())[-1].summary == ("restart (50-test.conf removed)",)
+    assert host.apply(*sleeper()).result.failed == 0
+    assert host.run(environment) == "none"
+    assert host.run("systemctl show -P NeedDaemonReload sleeper") == "no"
+    assert host.apply(*sleeper()).result.changed == 0
+
+
+def test_a_file_that_reloads_a_unit_reloads_it_when_it_leaves(host: AgentHost) -> None:
+    """Although the unit leaves with the file that named it: hakit did not start it, and does not stop it."""
+    host.run(f"cat > {DAEMON} <<'EOF'\n{UNIT}EOF\necho none > {CONF}; systemctl daemon-reload; systemctl start sleeper")
+    pid = host.run("systemctl show -P MainPID sleeper")
+    named = Unit(unit="sleeper.service", enabled=None, running=None, reload_on=(CONF,), component="test")
+    host.apply(file(CONF, "ours\n"), named.replace(after=(f"files:{CONF}",)))
+    assert host.run("cat /run/loaded") == "ours"
+    (item,) = (one for one in host.plan() if one.key.startswith("unit:"))
+    assert (item.status, item.summary, item.impact) == ("remove", ("reload (sleeper.conf restored)",), "reload")
+    assert host.apply().result.failed == 0
+    assert host.run("cat /run/loaded; systemctl show -P MainPID sleeper").split() == ["none", pid]
+    assert host.plan() == ()
+    host.run(f"systemctl stop sleeper; rm {DAEMON} {CONF}; systemctl daemon-reload")
+
+
 def test_a_unit_that_dies_fails_with_its_journal(host: AgentHost) -> None:
     dying = "[Service]\nExecStart=/bin/sh -c 'sleep 0.5; echo the reason; exit 1'\n"
     done = host.apply(*sleeper("one\n", dying))
@@ -168,6 +220,20 @@ def test_a_masked_unit_is_refused(host: AgentHost) -> None:
     assert item.status == "refused"
     assert item.error is not None
     assert "systemctl unmask nothing-here.service" in item.error.message
+
+
+def test_a_mask_that_is_older_than_the_package_is_shown_and_goes(host: AgentHost) -> None:
+    """As one that hides a unit which is there: what is declared to run is unmasked, and the plan says so."""
+    package = Package(package="keepalived", component="test")
+    both = (package, Unit(unit="keepalived.service", running=None, component="test", after=(package.key,)))
+    host.run("systemctl mask keepalived.service")
+    item = host.plan(*both)[-1]
+    assert (item.status, item.summary) == ("unknown", ("unmask", "enable"))
+    assert item.after == "known after package:keepalived"
+    done = host.apply(*both)
+    assert done.result.failed == 0
+    assert host.run("systemctl is-enabled keepalived") == "enabled"
+    assert host.apply(*both).result.changed == 0
 
 
 def test_an_unknown_unit_is_refused(host: AgentHost) -> None:

@@ -27,6 +27,7 @@ JOB_TIME = 90.0  # seconds: systemd's own DefaultTimeoutStartSec
 MARGIN = 10.0  # seconds for systemctl beyond the unit's own time
 SETTLE = {"notify": 0.3, "notify-reload": 0.3, "dbus": 0.3, "oneshot": 0.0}
 SETTLE_OTHER = 2.0  # seconds in which a daemon that told nobody of its readiness typically dies of a bad start
+BRINGERS = ("package", "command")  # types that may bring a unit of which no file is declared
 JOURNAL = 20  # lines of the journal in an error
 
 
@@ -74,15 +75,11 @@ class Units:
     def diff(self, resource: Unit, state: dict[str, str], work: Work) -> Change:
         """What is to be done, judged by what the running invocation has loaded. Raises Failure."""
         wanted = resource.enabled is True or resource.running is True
-        if wanted and state.get("LoadState") == "masked" and not _is_beneath(resource.unit, work):
-            raise Failure(
-                f"{resource.unit} is masked and has no unit file beneath the mask: run  systemctl unmask "
-                f"{resource.unit}  and see where it should come from"
-            )
-        unknown = after = ""
-        if state.get("LoadState") == "not-found" and wanted and not self._has_file(resource, work):
-            after = work.require(resource, f"there is no unit {resource.unit} on this host")
-            unknown = f"known after {after}"
+        unknown = ""
+        if wanted and state.get("LoadState") == "masked" and not self._is_beneath(resource, work):
+            unknown = f"known after {_bringer(resource, work)}"
+        elif wanted and state.get("LoadState") == "not-found" and not self._has_file(resource, work):
+            unknown = f"known after {work.require(resource, f'there is no unit {resource.unit} on this host')}"
         steps = decide(resource, state, self._due(resource, state, work))
         lines = tuple(action + (f" ({why})" if why else "") for action, why in steps)
         impacts = [IMPACT[action] for action, _ in steps if action in IMPACT]
@@ -94,6 +91,14 @@ class Units:
 
         paths = {folder + resource.unit for folder in loaded.SYSTEMD}
         return not paths.isdisjoint(declared_paths(work)) or any(os.path.exists(work.at(path)) for path in paths)
+
+    def _is_beneath(self, resource: Unit, work: Work) -> bool:
+        """Whether a masked unit has a file, or a template's, that the mask hides, or will have one."""
+        from hakit.agent.handlers.files import declared_paths
+
+        names = {resource.unit, _template(resource.unit)}
+        paths = {folder + name for folder in loaded.SYSTEMD for name in names}
+        return not paths.isdisjoint(declared_paths(work)) or any(os.path.isfile(work.at(path)) for path in paths)
 
     def _due(self, resource: Unit, state: dict[str, str], work: Work) -> dict[str, tuple[str, ...]]:
         record = work.state.loaded.get(resource.unit, {})
@@ -212,9 +217,21 @@ class Units:
             work.state.save_loaded()
 
 
-def _is_beneath(unit: str, work: Work) -> bool:
-    """Whether a masked unit has a file that the mask hides."""
-    return any(os.path.isfile(work.at(folder + unit)) for folder in loaded.SYSTEMD)
+def _bringer(resource: Unit, work: Work) -> str:
+    """What this run has yet to do that may bring the file of a masked unit. Raises Failure when there is nothing."""
+    key = work.pending(resource)
+    if key is not None and key.partition(":")[0] in BRINGERS:
+        return key
+    raise Failure(
+        f"{resource.unit} is masked and has no unit file beneath the mask, nor a package to come that may bring one: "
+        f"run  systemctl unmask {resource.unit}  and see where it should come from"
+    )
+
+
+def _template(unit: str) -> str:
+    """The template of an instance, `a@.service` of `a@1.service`; the name itself for other units."""
+    name, at, rest = unit.partition("@")
+    return f"{name}@.{rest.rpartition('.')[2]}" if at else unit
 
 
 def _differing(
