@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hakit.agent.answers import Hello
     from hakit.engine.examination import Clock, Disk, Machine, Packages, Units
@@ -54,7 +54,7 @@ class Exam:
     """What is known of a host. Where an answer is a string, that is why there is none; None: it was never asked.
 
     `error` says why it can't be worked with. `login` is how we are root there. `units` and `packages` are what hakit
-    will manage.
+    will manage, `stands_on` the packages that each of these units comes after.
     """
 
     host: Host
@@ -67,6 +67,7 @@ class Exam:
     units: Units | str | None = None
     packages: Packages | str | None = None
     managed: tuple[str, ...] = ()
+    stands_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     installs: tuple[str, ...] = ()
     seconds: float = 0.0
     troubles: list[Trouble] = field(default_factory=list)
@@ -285,12 +286,20 @@ def _trial(exam: Exam, found: Packages) -> Iterator[Trouble]:
         )
 
 
+def _is_coming(unit: str, exam: Exam) -> bool:
+    """Whether an apply installs a package that a unit stands on."""
+    found = exam.packages
+    if found is None or isinstance(found, str):
+        return False
+    return not set(exam.stands_on.get(unit, ())).isdisjoint(found.missing)
+
+
 def _units(exam: Exam) -> Iterator[Trouble]:
     found = exam.units
     if found is None or isinstance(found, str):
         return
     for unit in found.masked:
-        if unit in found.beneath:
+        if unit in found.beneath or _is_coming(unit, exam):
             yield _warning(
                 exam,
                 "masked",

@@ -21,6 +21,7 @@ from hakit.errors import AgentError, ConnectError, HakitError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hakit.agent.resources.base import Resource
     from hakit.components.base import Facts
     from hakit.engine.errands import Errand
     from hakit.engine.run import Scope
@@ -197,6 +198,9 @@ class _Doctor:
         declared = scope.narrowed(everything)
         exam.installs = tuple(one.package for one in declared if isinstance(one, Package))
         exam.managed = tuple(one.name for one in declared if isinstance(one, Unit) and (one.enabled or one.running))
+        exam.stands_on = {
+            one.name: _packages_before(one, everything.resources) for one in declared if isinstance(one, Unit)
+        }
 
     def _login(self, name: str) -> str:
         """How we are root on a host; sudo is asked whether it wants a password."""
@@ -227,3 +231,14 @@ class _Doctor:
             what = f"it can't look at its networks: {why}"
             exam.troubles.append(Trouble("blind", "warning", (name,), what, "who else is there is not known"))
         return Seen(errand, None if isinstance(wires, str) else wires, () if isinstance(reached, str) else reached)
+
+
+def _packages_before(resource: Resource, resources: Mapping[str, Resource]) -> tuple[str, ...]:
+    """The packages that a resource comes after, directly or by others."""
+    queue, seen = [resource.key], set[str]()
+    while queue:
+        key = queue.pop()
+        if key not in seen and key in resources:
+            seen.add(key)
+            queue.extend(resources[key].after)
+    return tuple(sorted(one.package for key in seen if isinstance(one := resources[key], Package)))

@@ -97,7 +97,7 @@ def short(one: dict[str, Any]) -> str:
 ROWS = [
     Row("hostname", "lb1", "hostname wrong", "hostname warning lb1", ("wrong",)),
     Row("no inodes", "lb1", "mount -t tmpfs -o nr_inodes=9 none /boot", "inodes error lb1", ("/boot", "of 9")),
-    Row("masked", "lb1", "systemctl mask -q keepalived.service", "masked error lb1", ("keepalived.service",)),
+    Row("masked", "lb1", "systemctl mask -q keepalived.service", "masked warning lb1", ("keepalived.service",)),
     Row("failed unit", "lb1", FAILED, "failed-unit warning lb1", ("sick.service",)),
     Row("peer", "lb1", "ip route add unreachable 10.77.0.12", "unreachable-peer error lb1", ("lb2 at 10.77.0.12",)),
     Row("half-configured", "lb2", BROKEN_PACKAGE, "dpkg error lb2", ("broken", "dpkg --configure -a")),

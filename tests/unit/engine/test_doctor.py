@@ -46,6 +46,7 @@ WELL = Packages(
 )
 DISK = Disk(mount="/", readonly=False, size=10_000 * MIB, free=5_000 * MIB, inodes=1_000_000, inodes_free=900_000)
 UNITS = Units(failed=(), masked=(), beneath=())
+MASKED = Units(failed=(), masked=("haproxy.service",), beneath=())
 TMP = "/tmp"  # noqa: S108 - a name, nothing is put there
 DEAD = Source(uri="http://a.test/InRelease", reason="timed out")
 
@@ -154,8 +155,10 @@ def test_a_host_that_is_well_has_no_trouble() -> None:
         (packages(trial=trial(removes=("nginx",))), "removes error"),
         (packages(held=("haproxy", "vim")), "held warning"),
         (packages(held=("vim",)), ""),
-        ({"units": UNITS.model_copy(update={"masked": ("haproxy.service",)})}, "masked error"),
+        ({"units": MASKED}, "masked error"),
         ({"units": Units(failed=(), masked=("a.service",), beneath=("a.service",))}, "masked warning"),
+        ({"units": MASKED, "stands_on": {"haproxy.service": ("haproxy",)}}, "masked warning"),
+        ({"units": MASKED, "stands_on": {"haproxy.service": ("other",)}}, "masked error"),
         ({"units": UNITS.model_copy(update={"failed": ("haproxy.service",)})}, "failed-unit error"),
         ({"units": UNITS.model_copy(update={"failed": ("other.service",)})}, "failed-unit warning"),
     ],
