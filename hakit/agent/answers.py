@@ -218,6 +218,11 @@ def upgraded(data: Any) -> tuple[tuple[str, ...], Error | None]:
     return _strings(data, "summary"), _error(data.get("error"))
 
 
+def task_error(data: Any) -> Error | None:
+    """Why a task was not carried out, or None when it was."""
+    return _error(data.get("error"))
+
+
 def event(kind: str, data: Any) -> AgentEvent:
     """What happened on the way to an answer."""
     key = typed(data, "key", str)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from hakit.agent import answers, frames, starting
-from hakit.agent.errors import FrameError
+from hakit.agent.errors import Failure, FrameError
 from hakit.agent.starting import AgentGone
 from hakit.agent.wire import wire
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.base import Resource
     from hakit.agent.resources.files import Validator
     from hakit.agent.starting import Channel
+    from hakit.agent.tasks import Task
 
 NOTES = 1 << 20  # characters of notes that one request may bring
 HANG = 30.0  # seconds without a byte while the agent works: it beats every 5 s, and a busy host may miss some
@@ -125,6 +126,18 @@ class Client:
     def examine(self, questions: Mapping[str, Any]) -> dict[str, Any]:
         """Raw answers to what `hakit doctor` asks (see `agent/examining.py`); the caller checks their types."""
         return answers.typed(self._ask({"op": "examine", "questions": dict(questions)}, "examine"), "answers", dict)
+
+    def task(self, task: Task, on_event: Callable[[AgentEvent], None] = lambda _: None) -> dict[str, Any]:
+        """Have a component's own code carry a verb out; the caller checks the types in its answer.
+
+        Raises Failure where the host refuses it or it did not succeed: the session goes on. Verbs that change
+        something need the host's lock.
+        """
+        data = self._ask({"op": "task", "task": wire(task)}, "task", on_event, patience=SILENCE + task.timeout)
+        error = answers.task_error(data)
+        if error is not None:
+            raise Failure(error.message, output=error.output, path=error.path, line=error.line)
+        return answers.typed(data, "result", dict)
 
     def close(self) -> None:
         """Say bye to who still listens; never raises for a channel that is gone."""

@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 # What is taken away first must not be needed by what follows.
-REMOVAL = ("unit", "files", "symlink", "sysctl", "package", "user", "group", "directory", "command")
+REMOVAL = (
+    "unit",
+    "files",
+    "symlink",
+    "sysctl",
+    "package",
+    "user",
+    "group",
+    "directory",
+    "command",
+    "grant",
+    "extension",
+    "database",
+    "role",
+    "cluster",
+)
 
 
 def plan(work: Work, owned: list[str] | None) -> list[dict[str, Any]]:

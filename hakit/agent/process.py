@@ -65,7 +65,8 @@ def run(
 ) -> Result:
     """Run a command to its end. `log` names a file that takes its output instead of pipes, so that it outlives us.
 
-    `tick` is called about once a second while it runs. A program that is not there gives code 127.
+    `tick` is called about once a second while it runs; when it raises, the command dies with its children first. A
+    program that is not there gives code 127.
     """
     path = find(argv[0])
     if path is None:
@@ -195,9 +196,18 @@ def _wait(pid: int, streams: _Streams, timeout: float, tick: Callable[[], None] 
                 streams.drain()
                 return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), late > 0
             if tick is not None and not ready:
-                tick()
+                _tick(pid, tick)
     finally:
         os.close(end)
+
+
+def _tick(pid: int, tick: Callable[[], None]) -> None:
+    try:
+        tick()
+    except BaseException:
+        _kill(pid, SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _kill(group: int, signal: int) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 BEAT = frames.encode({"ev": "beat"}, frames.TO_CONTROLLER)
-NEEDED = {"resources", "keys", "probes", "actions", "packages", "run", "who"}
+NEEDED = {"resources", "keys", "probes", "actions", "packages", "run", "who", "task"}
 """Fields that a request can't do without."""
 
 
@@ -124,6 +124,7 @@ class Session:
             "upkeep": self._upkeep,
             "upgrade": self._upgrade,
             "reboot": self._reboot,
+            "task": self._task,
         }
         while True:
             request = self._channel.receive()
@@ -278,6 +279,25 @@ class Session:
         summary, failure = upgrade(pairs, self._work)
         error = None if failure is None else failure.wire()
         self._channel.send({"ev": "upgraded", "summary": summary, "error": error})
+
+    def _task(self, request: dict[str, Any]) -> None:
+        from hakit.agent.wire import task_from_wire
+
+        task = task_from_wire(request["task"])
+        module = f"hakit.agent.{task.kind}.tasks"
+        verbs: Any = __import__(module, fromlist=["*"])
+        if task.do not in verbs.READING:
+            self._need_lock(request)
+        self._work.say = self._say
+        result: dict[str, Any] = {}
+        error: Failure | None = None
+        try:
+            result = verbs.carry_out(task.do, task.about, dict(task.arguments), self._work, task.timeout)
+        except Failure as failure:
+            error = self._work.told(failure)
+        except OSError as failure:
+            error = from_os(failure, task.do)
+        self._channel.send({"ev": "task", "result": result, "error": None if error is None else error.wire()})
 
     def _reboot(self, request: dict[str, Any]) -> None:
         lock = self._need_lock(request)

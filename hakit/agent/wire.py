@@ -12,18 +12,27 @@ if TYPE_CHECKING:
     from hakit.agent.actions import Action, Mark
     from hakit.agent.probes import Probe
     from hakit.agent.resources.base import Resource
+    from hakit.agent.tasks import Task
 
 MODULES = {
+    "cluster": "postgres",
     "command": "command",
+    "database": "postgres",
     "directory": "paths",
+    "extension": "postgres",
     "files": "files",
+    "grant": "postgres",
     "group": "account",
     "package": "package",
+    "role": "postgres",
     "symlink": "paths",
     "sysctl": "sysctl",
     "unit": "unit",
     "user": "account",
 }
+
+ABOUT = {"postgres": ("hakit.agent.postgres.place", "Place")}
+"""What a task of a kind is about: module and class."""
 
 
 class Text:
@@ -128,8 +137,20 @@ def mark_from_wire(data: dict[str, Any]) -> Mark:
     return made
 
 
-def _declare(cls: Any, fields: dict[str, Any]) -> Any:
-    nested = getattr(cls, "nested", {})
+def task_from_wire(data: dict[str, Any]) -> Task:
+    """The task that `wire()` was given. Raises FrameError."""
+    from hakit.agent.tasks import Task
+
+    kind = str(data.get("kind"))
+    if kind not in ABOUT:
+        raise FrameError(f"no such kind of task: {kind!r}")
+    module, name = ABOUT[kind]
+    made: Task = _declare(Task, data, {"about": getattr(_module(module), name)})
+    return made
+
+
+def _declare(cls: Any, fields: dict[str, Any], nested: dict[str, Any] | None = None) -> Any:
+    nested = nested or getattr(cls, "nested", {})
     try:
         return cls(**{name: _back(value, nested.get(name)) for name, value in fields.items()})
     except TypeError as error:

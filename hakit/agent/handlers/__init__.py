@@ -17,6 +17,7 @@ HANDLERS = {
     "user": ("account", "Users"),
     "group": ("account", "Groups"),
     "sysctl": ("sysctl", "Sysctls"),
+    "cluster": ("cluster", "Clusters"),
     "command": ("command", "Commands"),
 }
 """Module and class by type; a module is loaded when its type is met, for a host pays for each at every start."""
