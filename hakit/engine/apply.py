@@ -11,7 +11,7 @@ from hakit.engine.duty import MAINTENANCE, describe
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
-from hakit.engine.schedule import gated, schedule
+from hakit.engine.schedule import blocked, gated, schedule
 from hakit.engine.together import torn
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Apply:
         self._limits = limits or Limits()
         idle = {host: describe(mark) for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
         self._rolling = Rolling(run, self._limits, idle, plan.abandoned)
-        self._apart = torn(plan, self._rolling.groups)
+        self._apart = blocked(plan, torn(plan, self._rolling.groups))
 
     @property
     def outcome(self) -> Outcome:

@@ -43,14 +43,24 @@ class HostResources:
 
 
 def declare(
-    site: Site, components: Mapping[str, Component], host: Host, facts: Facts, templates: Templates
+    site: Site,
+    components: Mapping[str, Component],
+    host: Host,
+    facts: Facts,
+    templates: Templates,
+    *,
+    decided: Mapping[str, object] | None = None,
 ) -> HostResources:
-    """All resources of a host in an order that works. Raises InventoryError, TemplateError, SecretError."""
+    """All resources of a host in an order that works. Raises InventoryError, TemplateError, SecretError.
+
+    `decided` is, by component, the value that was decided for this host; offline there is none.
+    """
+    decided = decided or {}
     found: dict[str, Resource] = {}
     for name, component in components.items():
         if name not in host.settings:
             continue
-        ctx = HostContext(site, host, facts, name, templates, components)
+        ctx = HostContext(site, host, facts, name, templates, components, decided.get(name))
         for resource in component.resources(ctx):
             _add(found, resource if resource.component else resource.replace(component=name), host)
     _one_owner_per_path(found.values(), host)

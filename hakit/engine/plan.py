@@ -64,13 +64,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """What differs on one host, in the order in which it will be done; `same` counts what is as declared."""
+    """What differs on one host, in the order in which it will be done; `same` counts what is as declared.
+
+    `after` are the hosts that must be as declared before this one is changed, and with `first` it is changed before the
+    other members of its groups: so components decided.
+    """
 
     host: str
     facts: Facts
     changes: tuple[Change, ...]
     same: int
     seconds: float = 0.0
+    after: tuple[str, ...] = ()
+    first: bool = False
 
     @property
     def refused(self) -> tuple[Change, ...]:

@@ -9,10 +9,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hakit.components.templates import Templates
 from hakit.engine import facts as facts_of
+from hakit.engine.deciding import Deciding, Decisions
 from hakit.engine.duty import MAINTENANCE, RETIRED, ROLLING, describe
 from hakit.engine.events import Noted, Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hakit.agent.actions import Mark
     from hakit.agent.resources.base import Resource
+    from hakit.agent.tasks import Task
     from hakit.components.base import Component, Facts, RedundancyGroup
     from hakit.engine.compile import HostResources
     from hakit.engine.events import Event
@@ -110,8 +112,12 @@ class Run:
             session.close()
 
     def plan(self) -> SitePlan:
-        """Ask every host what differs. A host that fails is among `failed`; an error of the inventory is raised."""
-        plans, failed = self._each(self._plan_host)
+        """Ask every host what differs. A host that fails is among `failed`; an error of the inventory is raised.
+
+        Hosts wait for each other only where a component decides from what is observed on all of its hosts.
+        """
+        deciding = Deciding.of(self.scope)
+        plans, failed = self._plan_decided(deciding) if deciding.components else self._each(self._plan_host)
         facts_of.remember(self.scope.site, [(name, plan.facts) for name, plan in plans.items()])
         hosts, watched = self.scope.hosts, self.scope.watched
         return SitePlan(
@@ -168,8 +174,25 @@ class Run:
         while session.notes:
             self.sink(Noted(session.host.name, session.notes.pop(0)))
 
+    def _plan_decided(self, deciding: Deciding) -> _Answers[HostPlan]:
+        """Open all sessions, observe, decide once, then plan; who can't be asked is missing in what is observed."""
+        facts, failed = self._each(self._open_host)
+        asked = [name for name in facts if deciding.concern(name)]
+        observed, lost = self._each(lambda name: self._observe(name, deciding.tasks(name, facts[name])), asked)
+        left = {name: own for name, own in facts.items() if name not in lost}
+        decisions = deciding.decide(left, observed)
+        plans, refused = self._each(lambda name: self._plan_open(name, left[name], decisions), list(left))
+        return plans, {**failed, **lost, **refused}
+
+    def _observe(self, name: str, tasks: Mapping[str, Task]) -> dict[str, dict[str, Any]]:
+        answers = {component: self.sessions[name].task(task) for component, task in tasks.items()}
+        self._pass_on(self.sessions[name])
+        return answers
+
     def _plan_host(self, name: str) -> HostPlan:
-        facts = self._open_host(name)
+        return self._plan_open(name, self._open_host(name), None)
+
+    def _plan_open(self, name: str, facts: Facts, decisions: Decisions | None) -> HostPlan:
         session = self.sessions[name]
         for mark in session.marks:
             if mark.host == name and mark.kind == RETIRED:
@@ -177,7 +200,8 @@ class Run:
                     f"{name}: {describe(mark)}",
                     hint=f"take {name} out of the inventory, or take it back with  hakit retire --undo {name}",
                 )
-        plan = session.plan(facts)
+        decided = decisions.of(name, session.host.settings) if decisions else {}
+        plan = session.plan(facts, decided)
         self._pass_on(session)
         self.sink(Planned(name, len(plan.changes)))
         return plan

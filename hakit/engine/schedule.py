@@ -2,23 +2,26 @@
 
 Hosts that stand in for each other and whose service would notice are changed one at a time: those that do not serve
 first, those that hold a role now (a VIP, say) last. One ranking of all hosts serves all groups, so that a host in
-several groups can't wait in a circle.
+several groups can't wait in a circle. What components decided (who comes after whom, who is first) goes before that.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hakit.engine.steps import Standing, Step, ranking
 from hakit.engine.together import Together
+from hakit.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from hakit.components.base import RedundancyGroup
-    from hakit.engine.plan import HostPlan
+    from hakit.engine.plan import HostPlan, SitePlan
 
 
 def gated(plan: HostPlan) -> bool:
@@ -32,17 +35,93 @@ def schedule(
     standing: Standing | None = None,
     restore: Collection[str] = (),
 ) -> tuple[Step, ...]:
-    """Steps in an order that works. `restore` are hosts that a dead run left out of service."""
+    """Steps in an order that works. `restore` are hosts that a dead run left out of service.
+
+    Raises RefusedError when hosts would wait for each other.
+    """
     standing = standing or Standing()
     changing = {plan.host: plan for plan in plans if plan.changes and not plan.refused}
     groups = tuple(groups)
-    rank = ranking(dict.fromkeys([*changing, *restore]), groups, standing)
+    after = {host: frozenset(plan.after) & changing.keys() - {host} for host, plan in changing.items()}
+    first = frozenset(host for host, plan in changing.items() if plan.first)
+    rank = _in_turn(ranking(dict.fromkeys([*changing, *restore]), groups, standing, first), after)
     together = Together.of(changing, groups, rank, standing)
     alone = {host: changes for host, plan in changing.items() if (changes := together.without(plan))}
     steps = [Step.of(host, changes) for host, changes in alone.items()]
     steps += [Step(host, "restore", gated=True) for host in restore if host not in alone]
     ordered = one_at_a_time(steps, groups, rank, standing)
-    return (*ordered, *together.steps(ordered))
+    return _after((*ordered, *together.steps(ordered)), after)
+
+
+def blocked(plan: SitePlan, apart: Mapping[str, str]) -> dict[str, str]:
+    """The hosts that can't be changed, and why: `apart`, and those whose turn comes after one that can't.
+
+    Whom a run can't ask, refuses, or leaves out by its limits is not as declared when it ends.
+    """
+    found = dict(apart)
+    waiting = {one.host: set(one.after) - {one.host} for one in plan.changing if one.after and not one.refused}
+    before = -1
+    while len(found) != before:
+        before = len(found)
+        for host, others in waiting.items():
+            for other in sorted(others):
+                if host not in found and (why := _undone(plan, other, found)):
+                    found[host] = f"must be changed after {other}, which {why}"
+    return found
+
+
+def _undone(plan: SitePlan, host: str, apart: Mapping[str, str]) -> str:
+    if host in apart:
+        return "is not changed either"
+    if host in plan.hosts:
+        return "refuses" if plan.hosts[host].refused else ""
+    if host in plan.watched:
+        return "this run leaves out" if plan.watched[host].changes else ""
+    return "can't be asked"
+
+
+def _in_turn(rank: Mapping[str, tuple[int, ...]], after: Mapping[str, Collection[str]]) -> dict[str, tuple[int, ...]]:
+    """The ranking again, with each host behind those whose turn comes before its own; else as it was."""
+    followers: dict[str, list[str]] = {host: [] for host in rank}
+    missing = {host: len(after.get(host, ())) for host in rank}
+    for host, others in after.items():
+        for other in others:
+            followers[other].append(host)
+    ready = [(place, host) for host, place in rank.items() if not missing[host]]
+    heapify(ready)
+    found: dict[str, tuple[int, ...]] = {}
+    while ready:
+        _, host = heappop(ready)
+        found[host] = (len(found),)
+        for follower in followers[host]:
+            missing[follower] -= 1
+            if not missing[follower]:
+                heappush(ready, (rank[follower], follower))
+    _refuse_circle(after)
+    return found
+
+
+def _after(steps: tuple[Step, ...], after: Mapping[str, Collection[str]]) -> tuple[Step, ...]:
+    """The steps, each also after all steps of the hosts whose turn comes before its own."""
+    if not any(after.values()):
+        return steps
+    names = {host: frozenset(step.name for step in steps if step.host == host) for host in after}
+    done = tuple(
+        replace(step, after=step.after.union(*(names[other] for other in after.get(step.host, ())))) for step in steps
+    )
+    _refuse_circle({step.name: step.after for step in done})
+    return done
+
+
+def _refuse_circle(after: Mapping[str, Collection[str]]) -> None:
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        raise RefusedError(
+            f"the changes wait for each other: {' before '.join(error.args[1])}",
+            why="Each of these hosts would have to be changed before the next one; nothing was changed.",
+            hint="make the changes in two runs: take one of them back in the inventory, apply, then make it again",
+        ) from error
 
 
 def one_at_a_time(

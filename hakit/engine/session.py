@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hakit.agent.client import Client
-from hakit.agent.errors import FrameError
+from hakit.agent.errors import Failure, FrameError
 from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
 from hakit.engine.become import sudo_password
@@ -19,11 +19,14 @@ from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from hakit.agent.actions import Action, Mark
     from hakit.agent.answers import ActResult, AgentEvent, BatchResult, Error, Hello, ProbeResult, Upkeep
     from hakit.agent.probes import Probe
+    from hakit.agent.tasks import Task
+    from hakit.components.base import Decision
     from hakit.engine.run import Scope
     from hakit.inventory.model import Host
     from hakit.ssh import Connection
@@ -78,16 +81,27 @@ class HostSession:
         self.marks, self.boot = hello.marks, hello.boot
         return hello
 
-    def plan(self, facts: Facts) -> HostPlan:
-        """What differs on this host. Raises what rendering and the agent raise."""
+    def plan(self, facts: Facts, decided: Mapping[str, Decision] | None = None) -> HostPlan:
+        """What differs on this host, for which its components `decided`. Raises what rendering and the agent raise."""
         started = time.monotonic()
-        with self.scope.rendering:
-            self.declared = declare(self.scope.site, self.scope.components, self.host, facts, self.scope.templates)
+        decided = decided or {}
+        values = {name: one.value for name, one in decided.items()}
+        scope = self.scope
+        with scope.rendering:
+            self.declared = declare(scope.site, scope.components, self.host, facts, scope.templates, decided=values)
         with self._talking():
-            resources = self.scope.narrowed(self.declared)
-            items = self.client.plan(resources, self.scope.owned, lambda event: self.notes.append(event.text))
+            resources = scope.narrowed(self.declared)
+            items = self.client.plan(resources, scope.owned, self._keep)
         changes = changes_of(items, self.declared)
-        return HostPlan(self.host.name, facts, changes, len(items) - len(changes), time.monotonic() - started)
+        return HostPlan(
+            self.host.name,
+            facts,
+            changes,
+            len(items) - len(changes),
+            time.monotonic() - started,
+            tuple(dict.fromkeys(host for one in decided.values() for host in one.after)),
+            any(one.first for one in decided.values()),
+        )
 
     def leftovers(self, facts: Facts) -> HostPlan:
         """What would go if nothing were declared for this host any more. Raises what the agent raises."""
@@ -111,6 +125,21 @@ class HostSession:
         """Do things once; needs the lock. Raises AgentError, ConnectError."""
         with self._talking():
             return self.client.act(actions, mark)
+
+    def task(self, task: Task, on_event: Callable[[AgentEvent], None] | None = None) -> dict[str, Any]:
+        """Have a component's own code on the host carry a verb out; what it notes goes to `on_event`, or is kept.
+
+        The caller checks the types in the answer, and takes the lock for a verb that changes something. Raises
+        RefusedError where the host refuses or does not succeed, AgentError, ConnectError.
+        """
+        with self._talking():
+            try:
+                return self.client.task(task, on_event or self._keep)
+            except Failure as error:
+                raise RefusedError(f"{self.host.name}: {error.message}", why=error.output.strip() or None) from error
+
+    def _keep(self, event: AgentEvent) -> None:
+        self.notes.append(event.text)
 
     def upkeep(self, on_event: Callable[[AgentEvent], None], *, refresh: bool, packages: Sequence[str] = ()) -> Upkeep:
         """What the host waits for. Raises AgentError, ConnectError."""

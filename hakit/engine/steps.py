@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from hakit.agent.resources.base import DISRUPTIVE, GROUP_ATOMIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from hakit.components.base import RedundancyGroup
     from hakit.engine.plan import Change
@@ -75,15 +75,28 @@ def mates(host: str, groups: Iterable[RedundancyGroup]) -> frozenset[str]:
 
 
 def ranking(
-    hosts: Iterable[str], groups: tuple[RedundancyGroup, ...], standing: Standing
+    hosts: Iterable[str],
+    groups: tuple[RedundancyGroup, ...],
+    standing: Standing,
+    first: Collection[str] = (),
 ) -> dict[str, tuple[int, ...]]:
-    """Who goes first: those that do not serve; those that help no other; then by roles held; then backups first."""
+    """Who goes first: those that do not serve; those that help no other; then by roles held; then backups first.
+
+    Those of `first` go before all others.
+    """
     helping = {helper for host, helpers in standing.helpers.items() for helper in helpers if helper != host}
     order: dict[str, int] = {}
     for group in groups:
         for place, host in enumerate(group.hosts):
             order[host] = order.get(host, 0) + place
     return {
-        host: (host not in standing.idle, host in helping, len(standing.roles.get(host, ())), order.get(host, 0), index)
+        host: (
+            host not in first,
+            host not in standing.idle,
+            host in helping,
+            len(standing.roles.get(host, ())),
+            order.get(host, 0),
+            index,
+        )
         for index, host in enumerate(hosts)
     }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
-from hypothesis import strategies as st
 
 from hakit.components.base import RedundancyGroup
 from hakit.engine.order import Together, Turns, Waits, order
 from hakit.engine.schedule import schedule
 from hakit.engine.steps import Standing, Step
-from tests.unit.engine.test_schedule import GROUPS, HOSTS, agreeing, holds, pair, plan
+from tests.unit.engine.test_schedule import GROUPS, HELPERS, HOSTS, agreeing, holds, pair, plan, turns
 
 
 def pool(*hosts: str) -> RedundancyGroup:
@@ -53,9 +54,12 @@ def test_who_waits_for_nobody_is_not_told() -> None:
     assert order(schedule([plan("web1"), plan("web2", "none"), plan("web3", "none")], [pool(*HOSTS)])) == ()
 
 
-@given(groups=GROUPS, helpers=st.dictionaries(st.sampled_from(HOSTS), st.frozensets(st.sampled_from(HOSTS))))
-def test_every_wait_is_told_and_nothing_else(groups: list[RedundancyGroup], helpers: dict[str, frozenset[str]]) -> None:
-    steps = schedule([plan(name, "disruptive") for name in HOSTS], groups, Standing(helpers=helpers))
+@given(groups=GROUPS, helpers=HELPERS, after=turns())
+def test_every_wait_is_told_and_nothing_else(
+    groups: list[RedundancyGroup], helpers: dict[str, frozenset[str]], after: dict[str, tuple[str, ...]]
+) -> None:
+    plans = [replace(plan(name, "disruptive"), after=after.get(name, ())) for name in HOSTS]
+    steps = schedule(plans, groups, Standing(helpers=helpers))
     told: set[tuple[str, str]] = set()
     for part in order(steps):
         if isinstance(part, Turns):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hakit.components.base import Facts, RedundancyGroup
 from hakit.engine.plan import Change, HostPlan, SitePlan
-from hakit.engine.schedule import schedule
+from hakit.engine.schedule import blocked, schedule
 from hakit.engine.steps import Standing, Step, mates
 from hakit.engine.together import torn
-from hakit.errors import ConnectError
+from hakit.errors import ConnectError, RefusedError
 
 
 def change(host: str, impact: str, kind: str = "change", component: str = "") -> Change:
@@ -70,24 +73,135 @@ HOSTS = [f"h{number}" for number in range(6)]
 GROUPS = st.lists(st.lists(st.sampled_from(HOSTS), min_size=1, unique=True).map(lambda hosts: pair(*hosts)), max_size=5)
 
 
+HELPERS = st.dictionaries(st.sampled_from(HOSTS), st.frozensets(st.sampled_from(HOSTS), max_size=2))
+
+
+@st.composite
+def turns(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
+    """Who comes after whom, without a circle: a host after some of those that stand before it in a row."""
+    row = draw(st.permutations(HOSTS))
+    return {
+        host: tuple(draw(st.lists(st.sampled_from(row[:place]), max_size=2))) for place, host in enumerate(row) if place
+    }
+
+
 @given(
     groups=GROUPS,
     impacts=st.lists(st.sampled_from(["none", "reload", "disruptive"]), min_size=6, max_size=6),
     holding=st.dictionaries(st.sampled_from(HOSTS), st.integers(0, 3)),
+    helpers=HELPERS,
+    after=turns(),
+    first=st.frozensets(st.sampled_from(HOSTS), max_size=2),
 )
 def test_no_two_gated_mates_ever_run_together_and_nobody_waits_in_a_circle(
-    groups: list[RedundancyGroup], impacts: list[str], holding: dict[str, int]
+    *,
+    groups: list[RedundancyGroup],
+    impacts: list[str],
+    holding: dict[str, int],
+    helpers: dict[str, frozenset[str]],
+    after: dict[str, tuple[str, ...]],
+    first: frozenset[str],
 ) -> None:
-    plans = [plan(host, impact) for host, impact in zip(HOSTS, impacts, strict=True)]
-    waiting = order(schedule(plans, groups, holds(**holding)))
+    plans = [
+        replace(plan(host, impact), after=after.get(host, ()), first=host in first)
+        for host, impact in zip(HOSTS, impacts, strict=True)
+    ]
+    waiting = order(schedule(plans, groups, replace(holds(**holding), helpers=helpers)))
     finished: set[str] = set()
     while len(finished) < len(HOSTS):
-        ready = {host for host, after in waiting.items() if host not in finished and after <= finished}
+        ready = {host for host, before in waiting.items() if host not in finished and before <= finished}
         assert ready, "a circle"
+        assert all(finished.issuperset(after.get(host, ())) for host in ready)
         for group in groups:
             noticed = {host for host in ready & set(group.hosts) if impacts[HOSTS.index(host)] != "none"}
             assert len(noticed) <= 1
         finished |= ready
+
+
+@given(
+    groups=GROUPS,
+    atomic=st.frozensets(st.sampled_from(HOSTS)),
+    after=st.dictionaries(st.sampled_from(HOSTS), st.lists(st.sampled_from(HOSTS), max_size=2).map(tuple), max_size=4),
+)
+def test_whatever_is_decided_the_steps_can_be_carried_out_or_are_refused(
+    groups: list[RedundancyGroup], atomic: frozenset[str], after: dict[str, tuple[str, ...]]
+) -> None:
+    plans = [
+        replace(agreeing(host) if host in atomic else plan(host, "disruptive"), after=after.get(host, ()))
+        for host in HOSTS
+    ]
+    try:
+        waiting = order(schedule(plans, groups))
+    except RefusedError:
+        waiting = None
+    if waiting is None:
+        assert any(other != host for host, others in after.items() for other in others)
+        return
+    finished: set[str] = set()
+    while finished != waiting.keys():
+        ready = {name for name, before in waiting.items() if name not in finished and before <= finished}
+        assert ready, "a circle"
+        for name in ready:
+            host = name.split()[0]
+            earlier = {step for step in waiting for other in after.get(host, ()) if step.split()[0] == other != host}
+            assert earlier <= finished
+        finished |= ready
+
+
+def after(host: str, *others: str, impact: str = "disruptive") -> HostPlan:
+    return replace(plan(host, impact), after=others)
+
+
+def test_who_is_decided_to_come_later_does_whatever_its_place_and_role() -> None:
+    """The backup of the group that does not even serve, after the one that holds the role."""
+    standing = Standing({"lb1": frozenset({"pair"})}, frozenset({"lb2"}))
+    steps = schedule([plan("lb1"), after("lb2", "lb1")], [pair("lb2", "lb1")], standing)
+    assert order(steps) == {"lb1": frozenset(), "lb2": {"lb1"}}
+
+
+def test_who_is_decided_to_be_first_is_whatever_role_it_holds() -> None:
+    plans = [plan("db1"), replace(plan("db2"), first=True), plan("db3")]
+    assert order(schedule(plans, [pair("db1", "db3", "db2")], holds(db2=1)))["db2"] == frozenset()
+
+
+def test_nobody_waits_for_a_host_that_is_as_declared() -> None:
+    unchanged = HostPlan("db1", Facts(), (), same=3)
+    assert order(schedule([unchanged, after("db2", "db1", "db2")], [])) == {"db2": frozenset()}
+
+
+def test_those_that_come_after_others_wait_for_all_their_steps() -> None:
+    waits = order(schedule([agreeing("lb1"), agreeing("lb2"), after("db1", "lb1")], [pair("lb2", "lb1")]))
+    assert waits["db1"] == {"lb1 atomic"} | ({"lb1 stop"} & waits.keys())
+
+
+@pytest.mark.parametrize(
+    ("plans", "circle"),
+    [
+        ([after("db1", "db2"), after("db2", "db1")], "db2 before db1 before db2|db1 before db2 before db1"),
+        ([after("a", "c"), after("b", "a"), after("c", "b")], "before"),
+    ],
+    ids=["two", "three"],
+)
+def test_hosts_that_would_wait_for_each_other_are_refused(plans: list[HostPlan], circle: str) -> None:
+    with pytest.raises(RefusedError, match=f"the changes wait for each other: .*({circle})"):
+        schedule(plans, [])
+
+
+def test_who_comes_after_one_that_is_not_changed_is_not_changed_either() -> None:
+    plans = {"db1": plan("db1"), "db2": after("db2", "db1"), "db3": after("db3", "db2"), "db4": plan("db4")}
+    whole = SitePlan(plans)
+    assert blocked(whole, {}) == {}
+    because = "must be changed after db2, which is not changed either"
+    for refused in (plan("db1", kind="refused"), None):
+        some = {**plans, "db1": refused} if refused else {name: one for name, one in plans.items() if name != "db1"}
+        why = "refuses" if refused else "can't be asked"
+        assert blocked(SitePlan(some), {}) == {"db2": f"must be changed after db1, which {why}", "db3": because}
+    assert set(blocked(whole, {"db1": "torn"})) == {"db1", "db2", "db3"}
+    limited = {name: one for name, one in plans.items() if name != "db1"}
+    assert blocked(SitePlan(limited, watched={"db1": HostPlan("db1", Facts(), (), same=1)}), {}) == {}
+    assert "this run leaves out" in blocked(SitePlan(limited, watched={"db1": plans["db1"]}), {})["db2"]
+    same = {**plans, "db2": HostPlan("db2", Facts(), (), same=1, after=("db1",))}
+    assert blocked(SitePlan({**same, "db1": plan("db1", kind="refused")}), {}) == {}
 
 
 def agreeing(host: str, *others: Change) -> HostPlan:
