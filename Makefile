@@ -4,8 +4,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := .venv/bin
 LAB := inventories/lab
 WORKERS := 2
-# haproxy and keepalived judge rendered configurations, sshd is what the SSH tests talk to on loopback.
-JUDGES := haproxy keepalived openssh-client openssh-server
+# haproxy and keepalived judge rendered configurations, PostgreSQL what hakit does with a server, sshd is what the SSH
+# tests talk to on loopback.
+JUDGES := haproxy keepalived openssh-client openssh-server postgresql
 
 .DEFAULT_GOAL := help
 .PHONY: help venv packages judges demo lab-up lab-down lint matrix unit lab-tests test test-long

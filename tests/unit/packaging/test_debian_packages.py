@@ -87,3 +87,19 @@ def test_a_machine_without_sudo_is_told_what_root_should_do(programs: Path) -> N
     done = install(programs, "missing", sudo="no-such-sudo")
     assert (done.returncode, asked(programs)) == (1, "")
     assert "As root:  apt-get install missing" in done.stderr
+
+
+@pytest.mark.parametrize(("package", "expected"), [("postgresql", 2), ("postgresql-15", 2), ("haproxy", 0)])
+def test_postgresql_comes_without_a_cluster_and_the_word_for_that_goes_again(
+    programs: Path, package: str, expected: int
+) -> None:
+    for failing in ("nothing of the kind", " install -y"):
+        (programs / "asked").unlink(missing_ok=True)
+        install(programs, package, failing=failing)
+        lines = asked(programs).splitlines()
+        word = "/etc/postgresql-common/createcluster.d/hakit-packages.conf"
+        assert sum(word in line for line in lines) == expected
+        if expected:
+            made, removed = f"install -D -m 644 /dev/stdin {word}", f"rm -f {word}"
+            apt = next(n for n, line in enumerate(lines) if " install -y" in line)
+            assert lines.index(made) < apt < lines.index(removed)

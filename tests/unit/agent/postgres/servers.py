@@ -29,8 +29,8 @@ from hakit.agent.postgres.place import SOCKETS, USER, Member, Place, slot_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-VERSION = 15
-PROGRAMS = Path(f"/usr/lib/postgresql/{VERSION}/bin")
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+VERSION = int(PROGRAMS.parent.name)
 REPLICATOR = "replicator"
 PASSWORD = "a secret's test value"  # noqa: S105 - of servers that live for a test, on loopback
 PATIENCE = 60.0  # seconds until a server must have done what it was asked; the machine may be busy
