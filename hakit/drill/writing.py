@@ -4,13 +4,13 @@
 
 Its first line of stdin is a JSON object: `conninfo` as libpq takes it, and `table`, which it makes where it is
 missing. Each worker keeps a connection, opens a new one when that breaks, and inserts one row per INTERVAL seconds,
-with an id of its own making. Prints `ready` after the first acknowledged row. Ends when its stdin is closed and every insert
-has ended; then prints one JSON value, in monotonic seconds:
+with an id of its own making. Prints `ready` after the first acknowledged row. Ends when its stdin is closed and every
+insert has ended; then prints one JSON value, in monotonic seconds:
 
     {"rows": [[id, begun, ended, outcome, text], …], "until": time}
 
-The outcome is `acknowledged` (the server said so; `text` is its cluster_name), `failed` (it was refused, or nothing was
-sent) or `unknown` (no answer came within TIMEOUT seconds, or the connection broke: it may have been committed).
+The outcome is `acknowledged` (the server said so; `text` is its cluster_name), `failed` (it was refused, or nothing
+was sent) or `unknown` (no answer came within TIMEOUT seconds, or the connection broke: it may have been committed).
 """
 
 from __future__ import annotations
