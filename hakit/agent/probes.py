@@ -10,7 +10,8 @@ class Probe(Declaration):
 
     `kind` is
     - `tcp`: the target `address:port` accepts;
-    - `http`: the target URL answers 2xx or 3xx;
+    - `http`: the target URL answers 2xx or 3xx; with `match` the detail is the answer's body, at most 256 KiB, and the
+      regex has to be found in it as well;
     - `unit`: the target is active;
     - `address`, `absent`: the target is, or is not, an address of this host;
     - `says`: the file `target` has a text that the regex `match` is found in; the detail is the file's text;

@@ -96,22 +96,31 @@ def _http(probe: Probe, work: Work) -> tuple[bool, str]:
         data = request.encode("ascii")
         while data:
             data = data[connection.send(data) :]
-        answer = b""
-        while b"\r\n" not in answer and len(answer) < HEAD:
-            left = deadline - monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out")
-            connection.settimeout(left)
-            more = connection.recv(HEAD)
-            if not more:
-                break
-            answer += more
+        answer = _read(connection, deadline, whole=bool(probe.match))
     finally:
         connection.close()
     line = answer.partition(b"\r\n")[0].decode("latin-1")
     code = line.split()[1:2]
     ok = line.startswith("HTTP/") and bool(code) and code[0].isdigit() and int(code[0]) in SERVES
+    if probe.match and line:
+        body = answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+        return ok and matches(probe.match, body, deadline, multiline=True), body
     return ok, f"{probe.target} answers {' '.join(line.split()[1:]) or 'nothing'}"
+
+
+def _read(connection: Socket, deadline: float, *, whole: bool) -> bytes:
+    """The answer to a request as far as it matters: all of it, or its first line. Raises OSError."""
+    answer, most = bytearray(), LARGEST if whole else HEAD
+    while len(answer) < most and (whole or b"\r\n" not in answer):
+        left = deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        connection.settimeout(left)
+        more = connection.recv(most - len(answer))
+        if not more:
+            break
+        answer += more
+    return bytes(answer)
 
 
 def _unit(probe: Probe, work: Work) -> tuple[bool, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,8 @@ from hakit.agent.probes import Probe
 from tests.unit.agent.test_acting import Daemon
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hakit.agent.answers import ProbeResult
     from tests.unit.agent.agent_support import Agents
 
@@ -92,3 +96,43 @@ def test_a_search_that_explodes_is_cut_short(agents: Agents) -> None:
 def test_what_is_no_regex_is_told(agents: Agents) -> None:
     agents.write("/run/state", "x")
     assert "is no regex" in ask(agents, kind="says", target="/run/state", match="(").detail
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers `/state` with a mapping, and everything else with a reason why not."""
+
+    def do_GET(self) -> None:
+        good = self.path == "/state"
+        body = b'{"role": "standby"}' if good else b"held: it is being changed\n"
+        self.send_response(200 if good else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "match", "expected"),
+    [
+        ("state", "standby", (True, '{"role": "standby"}')),
+        ("state", "primary", (False, '{"role": "standby"}')),
+        ("primary", "held", (False, "held: it is being changed\n")),
+    ],
+)
+def test_an_answer_has_to_match(agents: Agents, web: str, path: str, match: str, expected: tuple[bool, str]) -> None:
+    result = ask(agents, kind="http", target=f"{web}/{path}", match=match)
+    assert (result.ok, result.detail) == expected
+
+
+def test_without_a_match_only_the_status_counts(agents: Agents, web: str) -> None:
+    assert ask(agents, kind="http", target=f"{web}/primary").detail == f"{web}/primary answers 503 Service Unavailable"
