@@ -131,10 +131,10 @@ class GrantSettings(Settings):
 
     role: Identifier = Field(description="Who gets them.")
     privileges: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(description="SELECT, INSERT, USAGE, ALL …")
-    on: Literal["database", "schema", "tables", "sequences", "functions"] = Field(
+    objects: Literal["database", "schema", "tables", "sequences", "functions"] = Field(
         default="database", description="On the database, a schema, or everything of a kind in a schema."
     )
-    name: Identifier = Field(default="public", description="The schema's name, where it is not the database.")
+    in_schema: Identifier = Field(default="public", description="The schema, where it is not the database.")
     future: bool = Field(default=True, description="For `tables`, `sequences`, `functions`: also those made later.")
 
 
