@@ -164,7 +164,9 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
     if isinstance(resource, Files | Directory | Symlink):
         folders = (folder for path in _paths(resource) for folder in _folders(path))
         needs |= {index.holders[folder] for folder in folders if folder in index.holders}
-        needs |= index.of_types(own, Package) | index.present(_owners(resource))
+        packages = index.of_types(own, Package) | index.present(_owners(resource))
+        # What a package is to find when it comes is there before it.
+        needs |= {key for key in packages if resource.key not in index.found[key].after}
     elif isinstance(resource, User):
         groups = (f"group:{name}" for name in (resource.group, *resource.groups) if name)
         needs |= index.of_types(own, Package) | index.present(groups)

@@ -85,6 +85,12 @@ def test_a_drop_in_of_another_component_restarts_the_unit() -> None:
     assert before(found, f"files:{drop_in}", "unit:a.service")
 
 
+def test_a_file_that_a_package_is_to_find_comes_before_it() -> None:
+    early, late = file("/etc/early"), file("/etc/late")
+    found = compiled(Fake("a", late, Package(package="p", after=("files:/etc/early",)), early))
+    assert list(found.resources) == ["files:/etc/early", "package:p", "files:/etc/late"]
+
+
 def test_a_drop_in_that_another_unit_claims_restarts_nothing() -> None:
     drop_in = "/etc/systemd/system/a.service.d/50-b.conf"
     watcher = Unit(unit="b.service", reload_on=(drop_in,))
