@@ -70,8 +70,8 @@ class Parameter:
     def fault(self, value: Value) -> str | None:
         """What is expected instead of a value; None where the server takes it."""
         if self.kind in ("integer", "real"):
-            return None if self._in_range(value) else f"expects {self._range()}, got {_shown(value)}"
-        text = _shown(value)
+            return None if self._in_range(value) else f"expects {self._range()}, got {shown(value)}"
+        text = shown(value)
         if self.kind == "bool":
             return None if _TRUTH.fullmatch(text) else f"expects on or off, got {text}"
         if self.kind == "enum":
@@ -119,7 +119,8 @@ class Parameter:
         return f"{what} from {self.least} to {self.most}"
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
+    """A value as the server writes it itself."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
@@ -196,4 +197,4 @@ def quoted(text: str) -> str:
 
 def written(value: Value) -> str:
     """A value of the inventory as postgresql.conf holds it."""
-    return quoted(_shown(value))
+    return quoted(shown(value))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.place import SOCKETS
 from hakit.components.postgresql import parameters
-from hakit.components.postgresql.members import cluster_of, settings_of
+from hakit.components.postgresql.members import COMPONENT, cluster_of, settings_of
 from hakit.inventory.origin import Text, origin_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hakit.components.postgresql.members import Cluster
     from hakit.components.postgresql.settings import PostgresqlSettings, Value
     from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
 
 NEEDED = {
     "max_connections": 100,
@@ -54,13 +55,20 @@ def extra(settings: PostgresqlSettings) -> Iterator[tuple[int, str, str]]:
             yield place, *found
 
 
+def where(settings: PostgresqlSettings, name: str) -> list[tuple[Path, Value]]:
+    """Where the inventory sets a parameter, as a path below `hakit`, and to what; the last one counts."""
+    found: list[tuple[Path, Value]] = [
+        ((COMPONENT, "parameters", str(key)), value)
+        for key, value in settings.parameters.items()
+        if key.lower() == name
+    ]
+    return found + [((COMPONENT, "extra", at), text) for at, key, text in extra(settings) if key.lower() == name]
+
+
 def declared(settings: PostgresqlSettings, name: str) -> Value | None:
-    """What the inventory sets a parameter to: the last extra line of that name, else the one of `parameters`."""
-    value = next((one for key, one in settings.parameters.items() if key.lower() == name), None)
-    for _, key, text in extra(settings):
-        if key.lower() == name:
-            value = text
-    return value
+    """What the inventory sets a parameter to; None where it says nothing."""
+    found = where(settings, name)
+    return found[-1][1] if found else None
 
 
 def needed(site: Site, host: Host) -> dict[str, int]:

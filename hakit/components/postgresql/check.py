@@ -1,0 +1,225 @@
+"""What is wrong with the settings of a cluster so that nothing can be rendered from them."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from hakit.agent.postgres.place import USER, slot_name
+from hakit.components.postgresql import hba, parameters
+from hakit.components.postgresql.members import COMPONENT, VERSIONS, clusters, may_lead, settings_of
+from hakit.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hakit.components.postgresql.members import Cluster
+    from hakit.components.postgresql.settings import DatabaseSettings, PostgresqlSettings, Value
+    from hakit.inventory.model import Host, Site
+    from hakit.inventory.origin import Path
+
+    Wrong = tuple[Host, Path, str]
+    Problems = Iterator[tuple[Path, str]]
+
+ALIKE: tuple[Path, ...] = (
+    ("primary",),
+    ("port",),
+    ("endpoint", "port"),
+    ("replication",),
+    ("synchronous",),
+    ("roles",),
+    ("databases",),
+    ("data", "checksums"),
+    ("data", "locale"),
+    ("data", "encoding"),
+    ("data", "wal_segment"),
+)
+"""Settings of the cluster as a whole: two members can't disagree on them."""
+PUBLIC = "PUBLIC"
+PREDEFINED = "pg_"
+"""How the server's own roles begin (PostgreSQL documentation, 22.5)."""
+SESSION = frozenset({"user", "superuser", "backend", "superuser-backend"})
+"""The contexts of parameters that a session, and so a role, may have values of its own for."""
+
+
+def problems(site: Site) -> Iterator[Wrong]:
+    """Host, path below `hakit`, message."""
+    for cluster in clusters(site).values():
+        yield from _cluster(cluster)
+        for host in cluster.hosts:
+            for path, message in _member(site, cluster, host):
+                yield host, (COMPONENT, *path), message
+
+
+def passfile_word(text: str) -> str:
+    """A field of a password file (PostgreSQL documentation, 34.16). Raises ValueError, without showing the text."""
+    if not text.isprintable():
+        raise ValueError("holds more than one line of printable text")
+    return text.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _cluster(cluster: Cluster) -> Iterator[Wrong]:
+    first = cluster.hosts[0]
+    for host in cluster.hosts[1:]:
+        for path in ALIKE:
+            if _at(settings_of(host), path) != _at(cluster.first, path):
+                message = f"{host.name} and {first.name} are members of {cluster.name} and must say the same here"
+                yield host, (COMPONENT, *path), f"{message}: write it once, for a group that holds all members"
+    slots: dict[str, str] = {}
+    for host in cluster.hosts:
+        other = slots.setdefault(slot_name(host.name), host.name)
+        if other != host.name:
+            message = f"{host.name} and {other} would have the same replication slot, {slot_name(host.name)}"
+            yield host, (COMPONENT, "cluster"), f"{message}: give one of the hosts another name"
+
+
+def _at(settings: object, path: Path) -> object:
+    for key in path:
+        settings = getattr(settings, str(key))
+    return settings
+
+
+def _member(site: Site, cluster: Cluster, host: Host) -> Problems:
+    settings = settings_of(host)
+    try:
+        ipaddress.ip_address(host.address)
+    except ValueError:
+        message = f"peers and balancers are let in by address, but {host.name} is known as {host.address!r}"
+        yield ("cluster",), f"{message}: write hakit.address for the host"
+    yield from _roles_in_the_cluster(cluster, host, settings)
+    yield from _upstream(cluster, host, settings)
+    yield from _data(host, settings)
+    yield from _parameters(host, settings)
+    yield from _access(site, settings)
+    yield from _objects(settings)
+    if why := settings.replication.password.unfit(passfile_word):
+        yield ("replication", "password"), f"the secret {settings.replication.password.name} {why}"
+
+
+def _roles_in_the_cluster(cluster: Cluster, host: Host, settings: PostgresqlSettings) -> Problems:
+    maker = cluster.host(str(settings.primary))
+    if maker is None:
+        near = did_you_mean(settings.primary, cluster.names)
+        yield ("primary",), f"{settings.primary} is no member of {cluster.name} ({', '.join(cluster.names)}){near}"
+    elif maker is host and not may_lead(settings):
+        key = "delay" if settings.delay else "promotable"
+        yield (key,), f"the cluster is first made on {host.name}, so it must be one that may be primary"
+    synchronous = settings.synchronous
+    if synchronous is not None and (synchronous.any is None) == (synchronous.first is None):
+        has = "neither" if synchronous.any is None else "both"
+        yield ("synchronous",), f"write any: N or first: N, for how many standbys a commit waits; it has {has}"
+
+
+def _upstream(cluster: Cluster, host: Host, settings: PostgresqlSettings) -> Problems:
+    if settings.upstream is None:
+        return
+    seen = [host.name]
+    name: str | None = str(settings.upstream)
+    while name is not None and name not in seen:
+        seen.append(name)
+        above = cluster.host(name)
+        if above is None:
+            near = did_you_mean(name, cluster.names)
+            yield ("upstream",), f"{name} is no member of {cluster.name} ({', '.join(cluster.names)}){near}"
+            return
+        upstream = settings_of(above).upstream
+        name = None if upstream is None else str(upstream)
+    if name is not None:
+        circle = " → ".join([*seen, name])
+        yield ("upstream",), f"standbys follow each other in a circle ({circle}): one of them must follow the primary"
+
+
+def _data(host: Host, settings: PostgresqlSettings) -> Problems:
+    data = settings.data
+    version = VERSIONS.get(host.release or 12, VERSIONS[12])
+    directory = data.directory or f"/var/lib/postgresql/{version}/{settings.cluster}"
+    if data.mount is not None and not directory.startswith(f"{data.mount.rstrip('/')}/"):
+        what = "is the mount point itself" if directory == data.mount else f"is not below {data.mount}"
+        yield ("data", "directory" if data.directory else "mount"), f"{directory} {what}: use a folder below it"
+    if data.directory is not None and data.directory.count("/") < 2:  # noqa: PLR2004 - /a/b
+        yield ("data", "directory"), f"{directory} stands at the top of the file system: use a folder of its own"
+
+
+def _parameters(host: Host, settings: PostgresqlSettings) -> Problems:
+    versions = [VERSIONS[host.release]] if host.release in VERSIONS else sorted(set(VERSIONS.values()))
+    for name, value in settings.parameters.items():
+        if wrong := _wrong(versions, name, value):
+            yield ("parameters", name), wrong
+    for place, line in enumerate(settings.extra):
+        try:
+            found = parameters.parse(line)
+        except ValueError:
+            yield ("extra", place), "a line of postgresql.conf reads  name = value,  with quotes around odd values"
+            continue
+        if found and (wrong := _wrong(versions, *found)):
+            yield ("extra", place), wrong
+
+
+def _wrong(versions: list[int], name: str, value: Value) -> str | None:
+    """What every release that the host may have finds wrong: which one it is may not be known here."""
+    faults = [parameters.fault(version, name, value) for version in versions]
+    return None if None in faults else faults[0]
+
+
+def _access(site: Site, settings: PostgresqlSettings) -> Problems:
+    for place, access in enumerate(settings.access):
+        path: Path = ("access", place)
+        if (access.group is None) == (access.network is None):
+            has = "neither" if access.group is None else "both"
+            yield path, f"write group or network, for where they come from; it has {has}"
+        elif access.group is not None and not site.members(access.group):
+            known = [*site.groups, *site.hosts]
+            yield (*path, "group"), f"no such group or host: {access.group}{did_you_mean(access.group, known)}"
+        if access.method == "cert" and not access.tls:
+            yield (*path, "method"), "a certificate is only shown over TLS: write tls: true"
+        for at, name in enumerate(access.roles):
+            if name != hba.ALL and not _is_role(settings, name):
+                yield (*path, "roles", at), _no_role(settings, name)
+    for place, line in enumerate(settings.hba_extra):
+        found = hba.parse(line)
+        if isinstance(found, str):
+            yield ("hba_extra", place), found
+
+
+def _objects(settings: PostgresqlSettings) -> Problems:
+    for name, role in settings.roles.items():
+        path: Path = ("roles", name)
+        if name in (USER, settings.replication.user) or name.startswith(PREDEFINED) or name.lower() == "public":
+            yield path, f"hakit or the server itself makes the role {name}: choose another name"
+        for at, group in enumerate(role.member_of):
+            if not _is_role(settings, group):
+                yield (*path, "member_of", at), _no_role(settings, group)
+        for key, value in role.settings.items():
+            yield from _session(path, key, value)
+    for name, database in settings.databases.items():
+        yield from _database(settings, ("databases", name), database)
+
+
+def _session(path: Path, key: str, value: Value) -> Problems:
+    """A parameter of a role's sessions, judged by the older release: what it does not know, the newer may."""
+    row = next((known[key.lower()] for known in map(parameters.known, (15, 17)) if key.lower() in known), None)
+    if row is None:
+        if "." not in key:
+            near = did_you_mean(key.lower(), parameters.known(15))
+            yield (*path, "settings", key), f"PostgreSQL knows no parameter {key}{near}"
+    elif row.context not in SESSION:
+        yield (*path, "settings", key), f"{key} is the server's own, not a session's: write it under parameters"
+    elif wrong := row.fault(value):
+        yield (*path, "settings", key), f"{key} {wrong}"
+
+
+def _database(settings: PostgresqlSettings, path: Path, database: DatabaseSettings) -> Problems:
+    if database.owner is not None and not _is_role(settings, database.owner):
+        yield (*path, "owner"), _no_role(settings, database.owner)
+    for place, grant in enumerate(database.grants):
+        if grant.role.upper() != PUBLIC and not _is_role(settings, grant.role):
+            yield (*path, "grants", place, "role"), _no_role(settings, grant.role)
+
+
+def _is_role(settings: PostgresqlSettings, name: str) -> bool:
+    return name in (USER, settings.replication.user, *settings.roles) or name.startswith(PREDEFINED)
+
+
+def _no_role(settings: PostgresqlSettings, name: str) -> str:
+    known: Iterable[str] = (*settings.roles, USER)
+    return f"no such role: {name}{did_you_mean(name, known)} — write it under roles"
