@@ -19,6 +19,7 @@ RULES = rules(COMPONENTS)
 @pytest.fixture(autouse=True)
 def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAKIT_SECRET_VRRP", "eight888")
+    monkeypatch.setenv("HAKIT_SECRET_REPLICATION", "of standbys")
 
 
 def broken(path: Path) -> list[str]:
