@@ -110,6 +110,11 @@ class Place(Declaration):
         """The sibling of the data directory in which one is made or copied, before it is renamed."""
         return f"{self.data}.hakit-new"
 
+    @property
+    def torn(self) -> str:
+        """While this file exists the data directory must not be started: a rewind in it did not end; it says so."""
+        return f"{self.data}.hakit-torn"
+
     def address(self, host: str) -> str:
         """The address of a member; empty when there is none of that name."""
         return next((one.address for one in self.members if one.name == host), "")

@@ -1,0 +1,246 @@
+"""What an operator's command does to one member, one verb at a time.
+
+Each verb is safe to repeat and to be killed anywhere: what it leaves durably is what a repetition begins with. A verb
+whose outcome is there already answers at once. All raise Failure.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic, sleep
+
+from hakit.agent import disk
+from hakit.agent.errors import Failure
+from hakit.agent.postgres import control, power, programs, record, upstream
+from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.power import POLL, connect, wait_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hakit.agent.postgres.client import Connection
+    from hakit.agent.postgres.place import Place
+    from hakit.agent.work import Work
+
+# Seconds for which a standby must be seen without a receiver, its end of WAL unchanged, before it counts as halted: its
+# startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
+SETTLED = 0.6
+BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
+
+RECEIVER = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walreceiver'"
+ENDS = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()"
+# A control file tells the timeline of the last checkpoint; WAL that came later has it in the names of its files.
+TIMELINE = """
+SELECT greatest(
+    (SELECT timeline_id FROM pg_control_checkpoint()),
+    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+    (SELECT received_tli FROM pg_stat_wal_receiver),
+    (SELECT max(('x' || left(name, 8))::bit(32)::int)
+     FROM pg_ls_waldir(), (SELECT setting::bigint AS size FROM pg_settings WHERE name = 'wal_segment_size') segment
+     WHERE name ~ '^[0-9A-F]{24}$'
+       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / size) + ('x' || right(name, 8))::bit(32)::bigint
+           = trunc(greatest('%LSN%'::pg_lsn - '0/0'::pg_lsn - 1, 0) / size))
+)"""
+PROMOTED = """
+SELECT CASE WHEN pg_is_in_recovery() THEN NULL
+       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
+
+
+def hold(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Have the endpoint not call this server a primary; `why` is told to who asks."""
+    del timeout
+    path = work.at(place.held)
+    disk.make_folder(os.path.dirname(path), disk.OPEN)
+    why = arguments["why"].replace("\n", " ").strip()
+    disk.write(path, f"{why}\n".encode(), 0o644)
+    return {"held": why}
+
+
+def release(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """The reverse of `hold`."""
+    del arguments, timeout
+    if os.path.lexists(work.at(place.held)):
+        disk.delete(work.at(place.held))
+    return {"held": ""}
+
+
+def halt(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Stop a standby from receiving, and keep it so over a restart; where its WAL ends (`lsn`: flushed)."""
+    del arguments
+    upstream.write(place, upstream.NOBODY, work)
+    with connect(place, work) as connection:
+        if _value(connection, "SELECT pg_is_in_recovery()") != "t":
+            raise Failure(f"{place.host} is no standby: its server runs as a primary")
+        before = _timeline(connection)
+        connection.query("SELECT pg_reload_conf()")
+        _wait_settled(connection, place, timeout)
+        received, replayed = connection.query(ENDS)[0]
+        flushed = max(received or "0/0", replayed or "0/0", key=number)
+        return {"timeline": max(before, _timeline(connection)), "lsn": flushed, "replayed": replayed or "0/0"}
+
+
+def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
+    """Wait until nothing is received and, where nothing was since its start, all that there is has been replayed."""
+    deadline, since, seen = monotonic() + timeout, monotonic(), ""
+    while True:
+        ends = connection.query(ENDS)[0]
+        now = f"{ends[0]} {'' if ends[0] else ends[1]}"
+        if _value(connection, RECEIVER) != "0" or now != seen:
+            since, seen = monotonic(), now
+        elif monotonic() - since > SETTLED:
+            return
+        if monotonic() > deadline:
+            raise Failure(f"the server of {place.host} still receives after {timeout:g} s")
+        sleep(POLL)
+
+
+def _timeline(connection: Connection) -> int:
+    received, replayed = connection.query(ENDS)[0]
+    end = max(received or "0/0", replayed or "0/0", key=number)
+    return int(_value(connection, TIMELINE.replace("%LSN%", end)) or 0)
+
+
+def number(lsn: str) -> int:
+    """An LSN as the number of bytes that it is: `1/2` is 4294967298."""
+    high, _, low = lsn.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _value(connection: Connection, sql: str) -> str | None:
+    return connection.query(sql)[0][0]
+
+
+def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Have a standby follow the member `upstream`, now and after a restart; with `wait`, until it streams from there.
+
+    `wait` is in seconds; 0 or none: a server that does not run is no failure.
+    """
+    del timeout
+    wait = float(arguments.get("wait") or 0)
+    host = arguments["upstream"]
+    if host == place.host:
+        raise Failure(f"{host} can't follow itself")
+    words = upstream.connection(place, host, upstream.replicator(place, work), work)
+    upstream.write(place, upstream.text(words, place.host), work)
+    if power.postmaster(place, work) == 0 and not wait:
+        return {"upstream": host, "streams": False}
+    with connect(place, work) as connection:
+        connection.query("SELECT pg_reload_conf()")
+        address = words["host"]
+
+        def streams() -> bool:
+            return (address, "streaming") in connection.query("SELECT sender_host, status FROM pg_stat_wal_receiver")
+
+        if wait:
+            wait_for(streams, wait, f"{place.host} did not begin to stream from {host} ({address})")
+        return {"upstream": host, "streams": streams()}
+
+
+def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Have slots for the members `hosts` (with commas between) and for no other member; what was made, dropped, kept.
+
+    Slots that are no member's are left alone. One in use is waited for, and then kept.
+    """
+    wanted = [one for one in arguments["hosts"].split(",") if one]
+    strangers = sorted(set(wanted) - {one.name for one in place.members})
+    if strangers:
+        raise Failure(f"{', '.join(strangers)}: no member of the cluster {place.cluster} that this host knows")
+    names = {slot_name(one) for one in wanted if one != place.host}
+    ours = {slot_name(one.name) for one in place.members}
+    with connect(place, work) as connection:
+        there = {str(row[0]) for row in connection.query("SELECT slot_name FROM pg_replication_slots")}
+        made = sorted(names - there)
+        for name in made:
+            connection.query(f"SELECT pg_create_physical_replication_slot('{name}', true)")
+        kept = _drop(connection, (there & ours) - names, min(BUSY, timeout))
+        return {"made": made, "dropped": sorted((there & ours) - names - kept), "kept": sorted(kept)}
+
+
+def _drop(connection: Connection, names: set[str], patience: float) -> set[str]:
+    """Drop slots as soon as nobody uses them; those that are still in use at the end."""
+    left, deadline = set(names), monotonic() + patience
+    while left:
+        free = connection.query(
+            "SELECT slot_name FROM pg_replication_slots WHERE NOT active AND slot_type = 'physical'"
+        )
+        for name in sorted(left & {str(row[0]) for row in free}):
+            connection.query(f"SELECT pg_drop_replication_slot('{name}')")
+            left.discard(name)
+        if not left or monotonic() > deadline:
+            break
+        sleep(POLL)
+    return left
+
+
+def checkpoint(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Have the server write a checkpoint (on a standby: a restartpoint) and wait for it."""
+    del arguments
+    began = monotonic()
+    with connect(place, work, timeout=timeout) as connection:
+        connection.query("CHECKPOINT")
+    return {"seconds": round(monotonic() - began, 3)}
+
+
+def demote(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Have the stopped server be a standby when it starts next."""
+    del arguments, timeout
+    if power.is_standby_on_disk(place, work):
+        return {"standby": True}
+    power.must_be_down(place, "make it a standby", work)
+    if control.contents(work.at(place.data)) != control.CLUSTER:
+        raise Failure(f"{place.data} holds no cluster: there is nothing to make a standby of")
+    disk.write(work.at(place.signal), b"", 0o600, programs.owner(work))
+    return {"standby": True}
+
+
+def resume(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Undo `demote`, before anything was promoted: the stopped server is a primary when it starts next.
+
+    Refused when another member was decided to be the primary, and for data that were replayed as a standby since:
+    two servers would write the same timeline.
+    """
+    del arguments, timeout
+    if not power.is_standby_on_disk(place, work):
+        return {"standby": False}
+    power.must_be_down(place, "make it a primary again", work)
+    _must_be_named(place, "be made a primary again", work)
+    state = control.read(work.at(place.data), place.programs, work).state
+    if "recovery" in state:
+        raise Failure(f"{place.host} can't be made a primary again: it has run as a standby since ({state})")
+    disk.delete(work.at(place.signal))
+    return {"standby": False}
+
+
+def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Make a running standby the primary that it was decided to be; its new timeline."""
+    del arguments
+    _must_be_named(place, "be promoted", work)
+    with connect(place, work) as connection:
+        if _value(connection, "SELECT pg_is_in_recovery()") == "t":
+            # Not to wait in there: the server would give up a query that takes longer than our patience with it.
+            connection.query("SELECT pg_promote(false)")
+        wait_for(lambda: _value(connection, PROMOTED) is not None, timeout, f"{place.host} was not promoted")
+        timeline = int(_value(connection, PROMOTED) or 0)
+        if upstream.write(place, upstream.NOBODY, work):
+            connection.query("SELECT pg_reload_conf()")
+    return {"timeline": timeline}
+
+
+def _must_be_named(place: Place, what: str, work: Work) -> None:
+    known = record.read(work.at(place.decision))
+    if known.primary != place.host:
+        named = f"names {known.primary}" if known.primary else "names nobody"
+        raise Failure(f"{place.host} must not {what}: the last decision that it knows (epoch {known.epoch}) {named}")
+
+
+def decide(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Keep a decision (`record`, JSON) that is newer than the one known here; the one that is known now."""
+    del timeout
+    return record.decide(place, arguments["record"], work)
+
+
+def sql(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """The rows of some SQL (`text`) in a `database`, as the superuser; values as text, NULL as null."""
+    with connect(place, work, arguments.get("database") or "postgres", timeout) as connection:
+        return {"rows": [list(row) for row in connection.query(arguments["text"])]}

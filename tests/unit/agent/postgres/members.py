@@ -1,0 +1,95 @@
+"""The agent's code on members with real servers; the unit is a stand-in for systemd that starts and stops them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING, Any
+
+from hakit.agent.postgres.tasks import carry_out
+from hakit.agent.resources.postgres import Cluster
+from hakit.agent.work import Work
+from tests.unit.agent.agent_support import Agents
+from tests.unit.agent.postgres.servers import PROGRAMS, REPLICATOR, account, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.agent.postgres.servers import Server
+
+# One unit: the server below this root.
+SYSTEMCTL = """#!/bin/sh
+root=$(realpath "${0%/*}/..")
+data=$root/var/lib/postgresql/15/main
+alive() { read -r pid < "$data/postmaster.pid" && kill -0 "$pid"; } 2> /dev/null
+for word; do case $word in
+show)
+    echo LoadState=loaded; echo Type=forking; echo UnitFileState=enabled
+    if alive; then echo ActiveState=active; else echo ActiveState=inactive; fi ;;
+start)
+    echo start >> "$root/asked"
+    alive || setsid DROP PROGRAMS/postgres -D "$data" -c config_file="$root/etc/postgresql/15/main/postgresql.conf" \\
+        < /dev/null >> "$root/log" 2>&1 & ;;
+stop)
+    echo stop >> "$root/asked"
+    alive && kill -INT "$pid" ;;
+esac; done
+exit 0
+"""
+
+
+class Host:
+    """One member's host: tasks, plans and applies below its root."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.place = server.place
+        self.agents = Agents(server.root)
+        self.notes: list[str] = []
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        root = self.server.root
+        uid, gid, _ = account()
+        rows = {"passwd": f"postgres:x:{uid}:{gid}::/:/bin/sh\n", "group": f"postgres:x:{gid}:\n"}
+        for name, row in rows.items():
+            with (root / "etc" / name).open("a") as file:
+                file.write(row)
+        program = root / "bin/systemctl"
+        drop = f"setpriv --reuid={uid} --regid={gid} --clear-groups" if os.geteuid() == 0 else ""
+        program.write_text(SYSTEMCTL.replace("DROP", drop).replace("PROGRAMS", str(PROGRAMS)))
+        program.chmod(0o755)
+
+    @property
+    def work(self) -> Work:
+        """A session's view of this host."""
+        return Work(str(self.server.root), self.notes.append)
+
+    def do(self, verb: str, timeout: float = 30.0, **arguments: str) -> dict[str, Any]:
+        """Carry a task out."""
+        return carry_out(verb, self.place, arguments, self.work, timeout)
+
+    def cluster(self, **fields: Any) -> Cluster:
+        """The declaration of its data directory."""
+        return Cluster(place=self.place, component="postgresql", user=REPLICATOR, **fields)
+
+    def asked(self) -> list[str]:
+        """What was asked of the unit."""
+        file = self.server.root / "asked"
+        return file.read_text().split() if file.exists() else []
+
+    def beside(self) -> set[str]:
+        """The names in the folder of the data directory."""
+        return {path.name for path in self.server.data.parent.iterdir()}
+
+    def stop_server(self) -> None:
+        """End what the stand-in for systemd started."""
+        self.do("stop")
+
+
+def owner_of(path: Path) -> str:
+    """Who owns a file."""
+    return pwd.getpwuid(path.stat().st_uid).pw_name
+
+
+__all__ = ["Host", "owner_of", "until"]
