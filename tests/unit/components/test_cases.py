@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 COMPONENTS = discover()
-PROGRAMS = ("haproxy-reload", "haproxy-drained", "keepalived-http", "keepalived-notify")
+PROGRAMS = ("haproxy-reload", "haproxy-drained", "keepalived-http", "keepalived-notify", "postgresql-reload")
 """Files that are the same for every inventory, with tests that run them."""
-HIDDEN = ("component", "after", "label", "files", "validate")
+LIBRARIES = ("/usr/local/lib/hakit-postgresql/",)
+"""Folders of programs that are hakit's own modules, with tests of their own."""
+HIDDEN = ("component", "after", "label", "files", "validate", "place")
 
 
 def rendered(case: Path) -> dict[str, str]:
@@ -39,7 +41,7 @@ def rendered(case: Path) -> dict[str, str]:
         found |= {
             f"{name}{path}": content.masked()
             for path, content in declared.contents().items()
-            if not path.endswith(PROGRAMS)
+            if not path.endswith(PROGRAMS) and not path.startswith(LIBRARIES)
         }
         found[f"{name}/resources.txt"] = "".join(f"{line}\n" for line in map(shown, declared.resources.values()))
     return found
@@ -47,7 +49,7 @@ def rendered(case: Path) -> dict[str, str]:
 
 def shown(resource: Resource) -> str:
     if isinstance(resource, Files):
-        owners = ", ".join(f"{file.owner}:{file.group} {file.mode:04o}" for file in resource.files)
+        owners = ", ".join(dict.fromkeys(f"{file.owner}:{file.group} {file.mode:04o}" for file in resource.files))
         judges = "".join(f" validated by {' '.join(one.argv)}" for one in resource.validate)
         return f"{resource.key} {owners}{judges}{'' if resource.impact == 'none' else f' → {resource.impact}'}"
     kind = type(resource)
@@ -59,6 +61,8 @@ def shown(resource: Resource) -> str:
 def plain(name: str, value: object) -> str:
     if isinstance(value, Content):
         return value.masked()
+    if isinstance(value, tuple):
+        value = tuple(one for one in value if not str(one).startswith(LIBRARIES))
     return f"{value:04o}" if name == "mode" else repr(value)
 
 
@@ -77,7 +81,7 @@ def write(case: Path, files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
 def test_case(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STATS", "APP_KEY", "DEPLOY_HASH", "VRRP"):
+    for name in ("STATS", "APP_KEY", "DEPLOY_HASH", "VRRP", "PGREPL", "PGAPP"):
         monkeypatch.setenv(f"HAKIT_SECRET_{name}", "revealed")
     found = rendered(case)
     if os.environ.get("HAKIT_UPDATE_CASES"):
