@@ -156,7 +156,8 @@ class Work:
     def _secrets(self) -> list[tuple[str, str]]:
         """Each declared content that holds a secret: as it lands, and masked."""
         contents = [file.content for one in self.declared.values() for file in getattr(one, "files", ())]
-        contents += [getattr(one, "password_hash", None) for one in self.declared.values()]
+        names = ("password_hash", "password")
+        contents += [getattr(one, name, None) for one in self.declared.values() for name in names]
         return [(one.reveal(), one.masked()) for one in contents if one is not None and one.secret]
 
     def rows(self, path: str) -> list[list[str]]:

@@ -18,6 +18,10 @@ HANDLERS = {
     "group": ("account", "Groups"),
     "sysctl": ("sysctl", "Sysctls"),
     "cluster": ("cluster", "Clusters"),
+    "role": ("role", "Roles"),
+    "database": ("database", "Databases"),
+    "extension": ("database", "Extensions"),
+    "grant": ("grant", "Grants"),
     "command": ("command", "Commands"),
 }
 """Module and class by type; a module is loaded when its type is met, for a host pays for each at every start."""
