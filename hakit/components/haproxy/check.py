@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakit.components.haproxy import view
+from hakit.components.haproxy import clusters, roles, view
 from hakit.components.haproxy.values import quoted
 from hakit.suggest import did_you_mean
 
@@ -57,6 +57,8 @@ def _problems(site: Site, settings: HaproxySettings) -> Problems:
         yield from _frontend(settings, name, frontend)
     for kind, name, pool in view.pools(settings):
         yield from _pool(site, (kind, name), pool)
+        for where, message in roles.problems(site, pool):
+            yield (kind, name, *where), message
         if pool.balance == "uri" and view.pool_mode(settings, name, pool) == "tcp":
             yield (kind, name, "balance"), "a TCP proxy sees no URI: balance by source, or set mode http"
         for place, line in enumerate(pool.extra if pool.sticky == "source" else ()):
@@ -97,7 +99,7 @@ def _names(settings: HaproxySettings) -> Problems:
         ("listens", settings.listens),
     ):
         for name in names:
-            if name in OWN:
+            if name in OWN or name.startswith(clusters.CLAIMS):
                 yield (kind, name), "the name is one of hakit's own sections; choose another"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hakit.components.haproxy import view
+from hakit.components.haproxy import clusters, view
 from hakit.components.haproxy.settings import HaproxySettings
 from hakit.components.haproxy.view import every_pool
 from hakit.lint.rule import Finding, configured, rule
@@ -28,7 +28,9 @@ _ROLE = re.compile(r"^(?:http-check|tcp-check\s+expect|option\s+external-check)\
 
 
 def is_database(pool: view.PoolView) -> bool:
-    """Whether a pool stands in front of PostgreSQL: by its port or its check."""
+    """Whether a pool stands in front of PostgreSQL: it says so, or by its port or its check."""
+    if pool.settings.postgresql is not None:
+        return True
     asked = any(re.match(r"option\s+pgsql-check\b", line) for line in pool.settings.extra)
     return pool.mode == "tcp" and (asked or any(server.port in DATABASE_PORTS for server in pool.servers))
 
@@ -48,13 +50,14 @@ def unproven_role(site: Site, components: Components) -> Iterator[Finding]:
     del components
     for host, path, pool in _databases(site):
         active = [server for server in pool.servers if not server.own.backup and server.own.weight != 0]
-        proven = pool.settings.check.http or any(_ROLE.match(line) for line in pool.settings.extra)
+        proven = pool.check.http or any(_ROLE.match(line) for line in pool.settings.extra)
         if len(active) > 1 and not proven:
             yield Finding(
                 host,
                 (*path, "check"),
                 f"the check of {pool.name} does not tell a primary from a standby: writes would go to either",
-                write="check: {http: /primary, port: 8008} (Patroni); a pool for reads alone may waive this",
+                write="postgresql: CLUSTER  and  role: primary; or check: {http: /primary, port: 8008} (Patroni); "
+                "a pool for reads alone may waive this",
             )
 
 
@@ -102,6 +105,39 @@ def impatient_proxy(site: Site, components: Components) -> Iterator[Finding]:
                     path = ("defaults", "timeouts", "idle") if own is None else (kind, name, "timeouts", key)
                     message = f"{name} cuts connections that are idle for {view.clock(value)}; client pools keep theirs"
                     yield Finding(host, ("haproxy", *path), f"{message} up to 30m", write=f"{path[-1]}: 1h")
+
+
+def crowded(site: Site) -> Iterator[Finding]:
+    """Pools of one balancer that together send a server more connections than it has for clients."""
+    for host in site.running("haproxy"):
+        found: dict[tuple[tuple[Path, ...], int, int], list[str]] = {}
+        for name, limits in _limits(site, host):
+            total, there = sum(limits.values()), clusters.connections(site.hosts[name])
+            if total > there:
+                found.setdefault((tuple(limits), total, there), []).append(name)
+        for (paths, total, there), names in found.items():
+            servers = ", ".join(dict.fromkeys(names))
+            message = (
+                f"{' and '.join(str(path[-1]) for path in paths)} can send {total} connections to {servers}, where "
+            )
+            message += f"clients have {there}: the rest is refused there, and would have been queued here"
+            write = f"maxconn: {there // len(paths)}, or max_connections: {total + 10} for the cluster"
+            yield Finding(host, (*paths[0], "maxconn"), message, write=write, severity="warning")
+
+
+def _limits(site: Site, host: Host) -> Iterator[tuple[str, dict[Path, int]]]:
+    """The members of clusters behind a balancer, each with the most that each pool sends to it.
+
+    Twice where it matters: the primary gets what the pools for writes send, a standby what those for reads do.
+    """
+    for roles in (("primary", "any", None), ("replica", "any", None)):
+        sent: dict[str, dict[Path, int]] = {}
+        for path, pool in view.host_pools(site, host):
+            for server in pool.servers if is_database(pool) and pool.settings.role in roles else ():
+                limit = server.own.maxconn or pool.settings.maxconn
+                if limit and server.name in site.hosts and "postgresql" in site.hosts[server.name].settings:
+                    sent.setdefault(server.name, {})[path] = limit
+        yield from sent.items()
 
 
 DATABASE_RULES = (unproven_role, immortal_worker, impatient_proxy)

@@ -83,11 +83,15 @@ def withdrawals(site: Site, host: Host) -> Iterator[Withdrawal]:
 
 @once_per_site
 def _places(site: Site) -> Mapping[str, list[Place]]:
-    """Every host of the inventory that is a server, by its name or by its address."""
+    """Every host of the inventory that is a server, by its name or by its address.
+
+    Not in a pool for writes: who gets them is the primary, nobody else could help it out, and whoever becomes it must
+    not be found drained.
+    """
     by_address = {host.address: host.name for host in site.hosts.values()}
     found: dict[str, list[Place]] = defaultdict(list)
     for balancer, _, pool in view.every_pool(site):
-        for server in pool.servers:
+        for server in pool.servers if pool.settings.role != "primary" else ():
             name = server.name if server.name in site.hosts else by_address.get(server.address)
             if name is not None:
                 found[name].append(Place(balancer.name, pool.name, server.name, way_out(pool)))

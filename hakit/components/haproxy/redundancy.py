@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hakit.agent.probes import Probe
 from hakit.components.base import RedundancyGroup, Tier
-from hakit.components.haproxy import clients, view
+from hakit.components.haproxy import clients, clusters, view
 from hakit.components.haproxy.paths import ADMIN_SOCKET, ALL_SERVERS, HEALTH_PATH
 from hakit.components.haproxy.values import bind_address, is_ip
 from hakit.components.once import once_per_site
@@ -16,7 +16,6 @@ from hakit.components.once import once_per_site
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hakit.components.haproxy.settings import Pool
     from hakit.inventory.model import Host, Site
 
 
@@ -87,56 +86,78 @@ def tiers(site: Site) -> Iterator[Tier]:
 
 
 def _pools(site: Site) -> Iterator[RedundancyGroup]:
-    """One group for equal pools of several balancers; each balancer asks the servers as its checks do."""
-    found: dict[tuple[str, tuple[str, ...]], list[tuple[Host, view.PoolView]]] = {}
+    """One group for equal pools of several balancers; each balancer asks the servers as its checks do.
+
+    A pool for writes is none: its one server at work can't be replaced by another one of it, only by a promotion.
+    """
+    found: dict[tuple[str, str, tuple[str, ...]], list[tuple[Host, view.PoolView]]] = {}
     for host, _, pool in view.every_pool(site):
         members = tuple(server.name for server in pool.servers if server.name in site.hosts)
-        if len(members) > 1:
-            found.setdefault((pool.name, members), []).append((host, pool))
-    for (name, members), pools in found.items():
+        if len(members) > 1 and not pool.claims:
+            found.setdefault((pool.name, pool.settings.role or "", members), []).append((host, pool))
+    for (name, role, members), pools in found.items():
         probes: dict[str, tuple[Probe, ...]] = dict.fromkeys(members, ())
         reached: dict[str, tuple[Probe, ...]] = dict.fromkeys(members, ())
         for host, pool in pools:
             for server in pool.servers:
                 if server.name in probes:
-                    probes[server.name] += (_probe(host, pool.settings, server),)
-                    reached[server.name] += (_in_rotation(host, pool.name, server.name),)
+                    probes[server.name] += (_probe(host, pool, server),)
+                    reached[server.name] += _in_rotation(site, host, pool, server.name)
         yield RedundancyGroup(
             name=f"haproxy pool {name}",
             component="haproxy",
             hosts=members,
             probes=probes,
             reached=reached,
-            keep=max(pool.settings.keep for _, pool in pools),
+            # The primary serves as well, but not in a pool of standbys.
+            keep=max(pool.settings.keep for _, pool in pools) + (role == "replica"),
             service=clients.of_pool(site, name, [host for host, _ in pools], members),
         )
 
 
-def _probe(host: Host, pool: Pool, server: view.ServerView) -> Probe:
-    port = pool.check.port or server.port
-    if pool.check.http:
-        url = f"http://{view.endpoint(server.address, port)}{pool.check.http}"
+def _probe(host: Host, pool: view.PoolView, server: view.ServerView) -> Probe:
+    """As the balancer checks it. Of a pool of standbys the primary serves too: as the primary that it is."""
+    port = server.check_port or pool.check.port or server.port
+    path = pool.check.http
+    if pool.settings.role == "replica":
+        path = clusters.path_of("any", pool.settings.max_lag)
+    if path:
+        url = f"http://{view.endpoint(server.address, port)}{path}"
         return Probe(kind="http", target=url, seen_from=host.name)
     return Probe(kind="tcp", target=view.endpoint(server.address, port), seen_from=host.name)
 
 
-def _in_rotation(balancer: Host, pool: str, server: str) -> Probe:
+def _in_rotation(site: Site, balancer: Host, pool: view.PoolView, server: str) -> tuple[Probe, ...]:
     """Whether a balancer sends a server requests: its checks may need seconds to see that it is well again.
 
-    A balancer that does not run, or does not know the server yet, has nothing against it. The 18th field is the status
-    (HAProxy's management guide, 9.1).
+    A balancer that does not run, or does not know the server yet, has nothing against it. The primary gets nothing from
+    a pool of standbys: it has to be in the balancer's pool for writes; where there is none nothing is asked.
     """
-    row = rf"^{re.escape(pool)},{re.escape(server)},(?:[^,\n]*,){{15}}"
-    return Probe(
+    match = rf"(?![\s\S]*{_row(pool.name, server)}(?!UP,|no check,))"
+    if pool.settings.role == "replica":
+        cluster = pool.settings.postgresql
+        writes = [
+            one for _, one in view.host_pools(site, balancer) if one.claims and one.settings.postgresql == cluster
+        ]
+        if not writes:
+            return ()
+        match = "|".join([match, *(rf"(?=[\s\S]*{_row(one.name, server)}UP,)" for one in writes)])
+    probe = Probe(
         kind="socket",
         target=ADMIN_SOCKET,
         text=ALL_SERVERS,
-        match=rf"\A(?![\s\S]*{row}(?!UP,|no check,))",
+        match=rf"\A(?:{match})",
         seen_from=balancer.name,
         timeout=3.0,
         missing=True,
         no=f"haproxy on {balancer.name} sends it nothing",
     )
+    return (probe,)
+
+
+def _row(pool: str, server: str) -> str:
+    """The beginning of a server's row up to its 18th field, the status (HAProxy's management guide, 9.1)."""
+    return rf"^{re.escape(pool)},{re.escape(server)},(?:[^,\n]*,){{15}}"
 
 
 def _balancers(site: Site) -> Iterator[RedundancyGroup]:

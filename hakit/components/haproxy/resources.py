@@ -60,7 +60,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         yield Directory(path=folder, component=ctx.component)
     yield Directory(path=DRAINED, after=(f"directory:{LASTING}",), component=ctx.component)
     databases = [pool for _, pool in view.host_pools(ctx.site, ctx.host) if is_database(pool)]
-    checked = [pool for pool in databases if pool.settings.check.enabled]
+    checked = [pool for pool in databases if pool.check.enabled]
     yield ctx.file(SEED, ctx.template("haproxy-seed", databases=checked))
     yield ctx.file(RELOAD_SCRIPT, ctx.template("haproxy-reload", config=CONFIG, **paths), mode=0o755)
     yield ctx.file(DRAIN_SCRIPT, ctx.template("haproxy-drained", **paths), mode=0o755)
@@ -108,6 +108,7 @@ def _values(ctx: HostContext, settings: HaproxySettings) -> dict[str, object]:
         "frontends": fronts,
         "backends": pools,
         "listens": listens,
+        "contestable": [pool for pool in (*pools, *(listen.pool for listen in listens)) if pool.claims],
         "partners": partners,
         "maxconn": view.total_maxconn(settings),
         "hard_stop_after": None if stop is None else view.clock(stop),

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hakit.components.haproxy import view
-from hakit.components.haproxy.databases import DATABASE_RULES, is_database
+from hakit.components.haproxy.databases import DATABASE_RULES, crowded, is_database
 from hakit.components.haproxy.paths import ADMIN_SOCKET
 from hakit.components.haproxy.settings import HaproxySettings
 from hakit.components.haproxy.values import bind_address, is_ip
@@ -37,10 +37,12 @@ def unchecked_server(site: Site, components: Components) -> Iterator[Finding]:
     """Pools, and single servers, whose check is off; databases that a failed check does not cut off."""
     del components
     for host, path, pool in every_pool(site):
-        if not pool.settings.check.enabled:
+        if not pool.check.enabled:
             message = f"no server of {pool.name} is checked: a dead one goes on getting its share of requests"
             yield Finding(host, (*path, "check", "enabled"), message, write="check: {http: /healthz}  or leave it out")
-        if is_database(pool) and not pool.shutdown_sessions:
+        # In front of a cluster the role decides: pools for writes can't say otherwise, those for reads may.
+        by_hand = is_database(pool) and pool.settings.postgresql is None
+        if by_hand and not pool.shutdown_sessions:
             message = f"sessions of {pool.name} stay on a server that went down or was demoted"
             write = "shutdown_sessions: true, or leave it out; a pool for reads alone may waive this"
             yield Finding(host, (*path, "shutdown_sessions"), message, write=write)
@@ -77,12 +79,13 @@ def endless_timeout(site: Site, components: Components) -> Iterator[Finding]:
 @rule(
     "HP007",
     "warning",
-    reason="HAProxy computes the file descriptors it needs from maxconn; a number by hand is soon too small.",
-    source=f"{MANUAL}, 3.2 ulimit-n",
+    reason="A limit that does not fit what it limits refuses clients under load, when nobody expects it.",
+    source=f"{MANUAL}, 3.2 ulimit-n (computed from maxconn); PostgreSQL's manual, 20.3 max_connections",
 )
-def hand_made_limit(site: Site, components: Components) -> Iterator[Finding]:
-    """`ulimit-n` slipped in by extra lines."""
+def wrong_limit(site: Site, components: Components) -> Iterator[Finding]:
+    """`ulimit-n` slipped in by extra lines; more connections than PostgreSQL has."""
     del components
+    yield from crowded(site)
     for host, settings in configured(site, "haproxy", HaproxySettings):
         for place, line in enumerate(settings.extra):
             if line.split()[:1] == ["ulimit-n"]:
@@ -258,7 +261,7 @@ def clash_or_void(site: Site, components: Components) -> Iterator[Finding]:
                 what = "has no hosts" if pool.group in site.groups else "does not exist"
                 message = f"the group {pool.group} {what}: {name} would have no server and answer 503"
                 yield Finding(host, (*path, "group"), message, write="a group with hosts, or a host")
-            elif not pool.group and not pool.servers:
+            elif not pool.group and not pool.servers and not pool.postgresql:
                 message = f"{name} has no servers and would answer 503"
                 yield Finding(host, path, message, write="group: NAME, or servers")
 
@@ -290,11 +293,10 @@ def keeps_all(site: Site, components: Components) -> Iterator[Finding]:
     """Pools that are to keep as many servers as they have among the hosts of the inventory."""
     del components
     for host, path, pool in every_pool(site):
-        count = sum(server.name in site.hosts for server in pool.servers)
+        count = sum(server.name in site.hosts for server in pool.servers) - (pool.settings.role == "replica")
         if "keep" in pool.settings.model_fields_set and pool.settings.keep >= count:
-            message = (
-                f"{pool.name} has {count} servers that hakit changes and is to keep {pool.settings.keep} of them: "
-            )
+            what = "standbys" if pool.settings.role == "replica" else "servers"
+            message = f"{pool.name} has {count} {what} that hakit changes and is to keep {pool.settings.keep} of them: "
             message += "none could ever be changed"
             write = f"keep: {count - 1}" if count > 1 else "leave it out, or a second server"
             yield Finding(host, (*path, "keep"), message, write=write)
@@ -304,7 +306,7 @@ RULES = (
     *DATABASE_RULES,
     unchecked_server,
     endless_timeout,
-    hand_made_limit,
+    wrong_limit,
     open_door,
     bind_forbidden,
     forgetful_pair,
@@ -326,7 +328,8 @@ UPHELD = (
         "HP005",
         reason="A balancer that takes every server for healthy at its start sends writes to a standby.",
         source=f"{MANUAL}, 3.1 server-state-file; https://github.com/haproxy/haproxy/issues/918",
-        how="a reload hands on what is known of the servers; those of databases start as down until a check passes",
+        how="a reload hands on what is known of the servers; those of databases start as down until a check "
+        "passes, those that only the primary may serve in until each member has said whether it is",
     ),
     Upheld(
         "HP010",

@@ -14,6 +14,7 @@ from hakit.components.haproxy.values import (
     AuthUser,
     Bind,
     Connections,
+    Lag,
     Listening,
     LogTarget,
     Nameserver,
@@ -111,6 +112,16 @@ class Pool(Settings):
     )
     group: Name | None = Field(
         default=None, description="A group of the inventory (or a host): each of its hosts is a server."
+    )
+    postgresql: Name | None = Field(
+        default=None, description="A PostgreSQL cluster of the inventory: its members are the servers, by their role."
+    )
+    role: Literal["primary", "replica", "any"] | None = Field(
+        default=None,
+        description="Which members of the cluster get the sessions: the primary (writes), standbys, or any (reads).",
+    )
+    max_lag: Lag | None = Field(
+        default=None, description="How far a standby may be behind to get reads; left out: however far."
     )
     port: Port | None = Field(default=None, description="The servers' port.")
     servers: dict[Name, Server] = Field(

@@ -31,6 +31,7 @@ _LOG = re.compile(
     r" +(?P<facility>\w+)(?: +(?P<level>\w+))?(?: +(?P<minimum>\w+))?"
 )
 _SOCKET = re.compile(r"/[\w/.@+-]{1,100}", re.ASCII)
+_SIZE = re.compile(r"[0-9]{1,9}(?:kB|MB|GB|TB)")
 _WITH_PORT = re.compile(r".*\]:[0-9]+|[^:]*:[0-9]+")
 
 
@@ -135,6 +136,12 @@ def quoted(text: str) -> str:
     return re.sub(r"""([\\"'# ])""", r"\\\1", text)
 
 
+def _lag(value: str) -> str:
+    if _SIZE.fullmatch(value) is None:
+        raise expected("an amount of WAL with PostgreSQL's unit such as 512kB, 16MB or 1GB", value)
+    return value
+
+
 Listening = Annotated[Endpoint, AfterValidator(_listening)]
 """An endpoint with an IP address, or with none."""
 Nameserver = Annotated[Endpoint, AfterValidator(_nameserver)]
@@ -157,5 +164,7 @@ LogTarget = Annotated[Line, AfterValidator(_log)]
 """Where to log and as what."""
 AuthUser = Annotated[Word, AfterValidator(_user)]
 """A name of HTTP's basic authentication (RFC 7617, 2)."""
+Lag = Annotated[str, AfterValidator(_lag), WithJsonSchema({"type": "string", "x-expects": "an amount of WAL"})]
+"""How far a standby may be behind, in PostgreSQL's units (19.1.1 of its manual)."""
 Connections = Annotated[int, Field(ge=1, le=MOST)]
 """A number of connections."""

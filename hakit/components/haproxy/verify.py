@@ -81,14 +81,22 @@ def test_health_check_answers(host: Remote, settings: HaproxySettings) -> None:
 def test_every_pool_has_a_server_up(host: Remote, settings: HaproxySettings) -> None:
     """No pool is without a server that passes its check."""
     rows = csv.DictReader(_python(host, STATISTICS).lstrip("# ").splitlines())
-    up = {row["pxname"] for row in rows if row["svname"] not in ("FRONTEND", "BACKEND") and _is_up(row["status"])}
+    up = {row["pxname"] for row in rows if _is_server_up(row)}
     down = [name for _, name, _ in view.pools(settings) if name not in up]
     assert not down, f"no server is up in {', '.join(down)}"
 
 
-def _is_up(status: str) -> bool:
-    """UP, also on the way down; and no check, which HAProxy uses as if it were up."""
-    return status.startswith(("UP", "no check"))
+def test_only_one_server_gets_writes(host: Remote, settings: HaproxySettings) -> None:
+    """In front of a PostgreSQL cluster, sessions that write all go to the same server."""
+    rows = csv.DictReader(_python(host, STATISTICS).lstrip("# ").splitlines())
+    writes = {name for _, name, pool in view.pools(settings) if pool.role == "primary"}
+    up = [f"{row['pxname']}/{row['svname']}" for row in rows if row["pxname"] in writes and _is_server_up(row)]
+    assert len(up) == len(writes), f"up for writes: {', '.join(up) or 'none'}"
+
+
+def _is_server_up(row: Mapping[str, str]) -> bool:
+    """A server's row that says UP, also on the way down; or no check, which HAProxy uses as if it were up."""
+    return row["svname"] not in ("FRONTEND", "BACKEND") and row["status"].startswith(("UP", "no check"))
 
 
 def test_every_frontend_answers(

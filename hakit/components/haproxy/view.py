@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from hakit.components.haproxy import values
+from hakit.components.haproxy import clusters, values
 from hakit.components.haproxy.settings import HaproxySettings, Listen, Server
 from hakit.components.haproxy.values import bind_address, is_ip
 from hakit.components.once import once_per_site
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hakit.components.base import Component
-    from hakit.components.haproxy.settings import Frontend, Mode, OwnTimeouts, Pool
+    from hakit.components.haproxy.settings import Check, Frontend, Mode, OwnTimeouts, Pool
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Path
 
@@ -69,12 +69,13 @@ def endpoint(address: str, port: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """A server line. `port` is None where the settings name none."""
+    """A server line. `port` is None where the settings name none; `check_port` where it is asked at its own port."""
 
     name: str
     address: str
     port: int | None
     own: Server = field(default_factory=Server)
+    check_port: int | None = None
 
     @property
     def bracketed(self) -> bool:
@@ -89,10 +90,15 @@ class ServerView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A backend, or the back of a listen, with everything derived."""
+    """A backend, or the back of a listen, with everything derived.
+
+    `claims` is, where only the primary of a cluster may serve, the section that counts who claims to be it.
+    """
 
     name: str
     settings: Pool
+    check: Check
+    claims: str
     mode: Mode
     balance: str
     cookie: str | None
@@ -148,7 +154,9 @@ def pools(settings: HaproxySettings) -> Iterator[tuple[str, str, Pool]]:
 
 
 def pool_mode(settings: HaproxySettings, name: str, pool: Pool) -> Mode:
-    """What the pool says, or the mode of the first frontend that leads to it, or http."""
+    """What the pool says, or the mode of the first frontend that leads to it, or http; in front of a cluster tcp."""
+    if pool.postgresql is not None:
+        return "tcp"
     if pool.mode is not None:
         return pool.mode
     for frontend in settings.frontends.values():
@@ -159,7 +167,8 @@ def pool_mode(settings: HaproxySettings, name: str, pool: Pool) -> Mode:
 
 def front_mode(front: Frontend | Listen) -> Mode:
     """The mode of what binds."""
-    return front.mode or "http"
+    clustered = isinstance(front, Listen) and front.postgresql is not None
+    return "tcp" if clustered else front.mode or "http"
 
 
 def has_tcp(settings: HaproxySettings) -> bool:
@@ -177,7 +186,9 @@ def stop_after(settings: HaproxySettings) -> float | None:
 
 
 def servers(site: Site, pool: Pool) -> tuple[ServerView, ...]:
-    """The group's hosts in the order of the inventory, then the servers that only the pool names."""
+    """The group's hosts in the order of the inventory, then the servers that only the pool names; or the cluster's."""
+    if pool.postgresql is not None:
+        return _members(site, pool)
     hosts = {host.name: host for host in site.members(pool.group)} if pool.group else {}
     names = dict.fromkeys([*hosts, *pool.servers])
     found = []
@@ -187,6 +198,14 @@ def servers(site: Site, pool: Pool) -> tuple[ServerView, ...]:
         address = own.address or (host.address if host else name)
         found.append(ServerView(name, address, own.port or pool.port, own))
     return tuple(found)
+
+
+def _members(site: Site, pool: Pool) -> tuple[ServerView, ...]:
+    hosts = ((host, clusters.member(host)) for host in clusters.serving(site, pool))
+    return tuple(
+        ServerView(host.name, host.address, one.port, pool.servers.get(host.name, Server()), one.endpoint.port)
+        for host, one in hosts
+    )
 
 
 def frontend_view(settings: HaproxySettings, name: str, frontend: Frontend | Listen) -> FrontendView:
@@ -211,6 +230,8 @@ def pool_view(site: Site, settings: HaproxySettings, name: str, pool: Pool, *, p
     return PoolView(
         name=name,
         settings=pool,
+        check=clusters.check_of(pool),
+        claims=f"{clusters.CLAIMS}{name}" if pool.role == "primary" else "",
         mode=mode,
         balance=pool.balance or ("leastconn" if mode == "tcp" else "roundrobin"),
         cookie=(pool.cookie or f"SRV_{name}") if pool.sticky == "cookie" else None,
