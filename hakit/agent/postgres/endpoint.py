@@ -43,7 +43,8 @@ class View(Declaration):
 
     `mine` is our own state, `answered` when our server last answered SQL. `end` is where the primary's WAL was known to
     end (bytes; 0: never known), kept while nobody hears a primary. `word` is when anybody was last heard, `streamed`
-    when this standby last received. `held` is why this server must not be called a primary, or empty.
+    when this standby last received. `held` is why this server must not be called a primary, or empty; `aside` why it
+    must not be called a replica.
     """
 
     now: float
@@ -54,6 +55,7 @@ class View(Declaration):
     word: float = NEVER
     streamed: float = NEVER
     held: str = ""
+    aside: str = ""
 
 
 class Answer(Declaration):
@@ -145,6 +147,8 @@ def _reasons_not_to_read(view: View, lag: int | None) -> Iterator[str]:
         yield "it is the primary"
     if view.held:
         yield f"held: {view.held}"
+    if view.aside:
+        yield f"put aside: {view.aside}"
     if view.now - view.word > ALONE:
         yield f"it hears nobody for {ALONE:g} s"
     parted = [name for name, told in sorted(claimants(view).items()) if told.timeline != view.mine.timeline]

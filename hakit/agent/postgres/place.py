@@ -101,6 +101,14 @@ class Place(Declaration):
         return f"{RUNNING}/{self.label}.held"
 
     @property
+    def aside(self) -> str:
+        """While this file exists the endpoint does not call this server a replica; its text says why.
+
+        The name holds no version: whoever writes it may not know the host's release.
+        """
+        return aside(self.cluster)
+
+    @property
     def signal(self) -> str:
         """The file that makes a server start as a standby."""
         return f"{self.data}/standby.signal"
@@ -118,6 +126,11 @@ class Place(Declaration):
     def address(self, host: str) -> str:
         """The address of a member; empty when there is none of that name."""
         return next((one.address for one in self.members if one.name == host), "")
+
+
+def aside(cluster: str) -> str:
+    """`Place.aside` of a cluster's member."""
+    return f"{RUNNING}/{cluster}.aside"
 
 
 def slot_name(host: str) -> str:

@@ -35,6 +35,7 @@ class Watch:
     def __init__(self, place: Place, root: str, say: Callable[[str], None]) -> None:
         self._place = place
         self._held = f"{root}{place.held}"
+        self._aside = f"{root}{place.aside}"
         self._decision = f"{root}{place.decision}"
         self._say = say
         self._own = Own(place, root)
@@ -56,11 +57,11 @@ class Watch:
 
     def view(self) -> View:
         """What is known now."""
-        held = held_because(self._held)
+        held, aside = held_because(self._held), held_because(self._aside)
         with self._lock:
-            return self._view(held)
+            return self._view(held, aside)
 
-    def _view(self, held: str = "") -> View:
+    def _view(self, held: str = "", aside: str = "") -> View:
         return endpoint.View(
             now=monotonic(),
             mine=self._mine,
@@ -70,6 +71,7 @@ class Watch:
             word=self._word,
             streamed=self._streamed,
             held=held,
+            aside=aside,
         )
 
     def _go(self, act: Callable[[], None], pause: float) -> None:
