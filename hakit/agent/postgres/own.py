@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from time import gmtime, monotonic, strftime
 
+from hakit.agent import disk
 from hakit.agent.errors import Failure
 from hakit.agent.postgres import control, record, states
 from hakit.agent.postgres.client import Connection, SqlError
@@ -136,3 +137,13 @@ class Own:
             self._control = None
         self._control_at = monotonic()
         return self._control
+
+
+def held_because(path: str) -> str:
+    """Why a server must not be called a primary; empty when it may be."""
+    try:
+        return disk.read(path).decode("utf-8", "replace").strip() or "no reason was given"
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{path}: {error.strerror}"

@@ -11,10 +11,9 @@ import sys
 import threading
 from time import monotonic, sleep
 
-from hakit.agent import disk
 from hakit.agent.errors import Failure
 from hakit.agent.postgres import asking, endpoint, record, states
-from hakit.agent.postgres.own import Own
+from hakit.agent.postgres.own import Own, held_because
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,13 +139,3 @@ class Watch:
         if line not in self._said:
             self._said.add(line)
             self._say(line)
-
-
-def held_because(path: str) -> str:
-    """Why a server must not be called a primary; empty when it may be."""
-    try:
-        return disk.read(path).decode("utf-8", "replace").strip() or "no reason was given"
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"{path}: {error.strerror}"

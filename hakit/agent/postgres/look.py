@@ -1,0 +1,205 @@
+"""The state of this member, as one mapping: what the controller decides from."""
+
+from __future__ import annotations
+
+import os
+
+from hakit.agent import disk
+from hakit.agent.postgres import control, power, record, torn
+from hakit.agent.postgres.client import Connection, SqlError
+from hakit.agent.postgres.own import held_because
+from hakit.agent.postgres.place import SOCKETS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hakit.agent.postgres.client import Row
+    from hakit.agent.postgres.place import Place
+    from hakit.agent.work import Work
+
+    Found = dict[str, Any]
+
+PATIENCE = 3.0  # seconds for the server's answer
+LOG = 64 << 10  # bytes at the end of the server's log in which its last words are looked for
+# One round trip; each of the queries is one result.
+QUERIES = """
+SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
+       CASE WHEN pg_is_in_recovery() THEN
+           greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+                    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+                    (SELECT received_tli FROM pg_stat_wal_receiver))
+       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
+       CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+       ELSE pg_current_wal_flush_lsn() END,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
+       to_char(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
+               WHEN current_setting('track_commit_timestamp')::bool THEN (pg_last_committed_xact()).timestamp END
+               AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+SELECT status, sender_host, extract(epoch FROM clock_timestamp() - last_msg_receipt_time) FROM pg_stat_wal_receiver;
+SELECT application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn FROM pg_stat_replication ORDER BY 1;
+SELECT slot_name, active, coalesce(wal_status, ''),
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - restart_lsn)::bigint
+FROM pg_replication_slots ORDER BY 1;
+SELECT name FROM pg_settings WHERE pending_restart ORDER BY 1;
+SELECT name, setting FROM pg_settings WHERE name IN (
+    'max_connections', 'max_wal_senders', 'max_worker_processes', 'max_prepared_transactions',
+    'max_locks_per_transaction', 'synchronous_standby_names', 'synchronous_commit');
+"""
+
+
+def look(place: Place, work: Work) -> Found:
+    """What is here; bounded in time whatever hangs. Raises Failure for a decision or data that can't be read.
+
+    `installed`: whether the server's programs are there. `data` is a word of `control`. `state` (pg_controldata's),
+    `checkpoint` and `redo` are empty without a cluster. `running`: whether a process serves the data. `role` is
+    `primary`, `standby`, or empty while the server does not answer; then `why` says why, as it does while it does not
+    run. `lsn` is the end of the WAL on disk, `replayed` how far a standby has come, `replayed_at` (UTC) when the last
+    transaction that it replayed was committed; on a primary the last commit, where it keeps track of that. `upstream`
+    is the host it is told to follow, `receiving` what it receives: `status`, `from` (host), `heard` (seconds ago).
+    `slots` have the bytes of WAL that they keep. `settings` are those that a standby must not have lower than the
+    primary, and those of synchronous replication. `free`: bytes left for WAL.
+    """
+    found: Found = {
+        "installed": os.path.exists(f"{place.programs}/postgres"),
+        "system": "",
+        "timeline": 0,
+        "state": "",
+        "checkpoint": "",
+        "redo": "",
+        "standby": os.path.lexists(work.at(place.signal)),
+        "upstream": _upstream(place, work),
+        "held": held_because(work.at(place.held)),
+        "decision": record.read(work.at(place.decision)).wire(),
+        "why": "",
+        **_files(place, work),
+        "running": power.postmaster(place, work) != 0,
+        **_UNANSWERED,
+    }
+    if found["running"]:
+        try:
+            found.update(_answers(place, work))
+        except SqlError as error:
+            found["why"] = error.message
+    elif found["data"] == control.CLUSTER:
+        found["why"] = why_not(place, work)
+    return found
+
+
+_UNANSWERED: Found = {
+    "role": "",
+    "lsn": "",
+    "replayed": "",
+    "replayed_at": "",
+    "receiving": None,
+    "replicas": [],
+    "slots": [],
+    "pending": [],
+    "settings": {},
+}
+
+
+def _files(place: Place, work: Work) -> Found:
+    """What the data directory says by itself."""
+    data = work.at(place.data)
+    kind = control.contents(data)
+    if kind != control.CLUSTER:
+        return {"data": kind, "free": _free(data)}
+    answer: Found = {"data": kind, "free": _free(f"{data}/pg_wal")}
+    if not os.path.exists(f"{place.programs}/pg_controldata"):
+        return answer
+    cluster = control.read(data, place.programs, work)
+    return {
+        **answer,
+        "system": cluster.system,
+        "timeline": cluster.timeline,
+        "state": cluster.state,
+        "checkpoint": cluster.checkpoint,
+        "redo": cluster.redo,
+    }
+
+
+def _free(path: str) -> int:
+    """The bytes that are free where a path is or would be."""
+    while path != "/" and not os.path.exists(path):
+        path = os.path.dirname(path)
+    room = os.statvfs(path)
+    return room.f_bavail * room.f_frsize
+
+
+def _answers(place: Place, work: Work) -> Found:
+    """What the server says. Raises SqlError."""
+    with Connection(work.at(SOCKETS), place.port, timeout=PATIENCE) as connection:
+        (own,), receiver, replicas, slots, pending, settings = connection.results(QUERIES)
+    role, timeline, lsn, replayed, replayed_at = own
+    return {
+        "role": role or "",
+        "timeline": int(timeline or 0),
+        "lsn": lsn or "",
+        "replayed": replayed or "",
+        "replayed_at": replayed_at or "",
+        "receiving": _receiving(place, receiver[0]) if receiver else None,
+        "replicas": [_named(("name", "state", "sync", "sent", "flushed", "replayed"), row) for row in replicas],
+        "slots": [
+            {"name": name, "active": active == "t", "status": status, "kept": int(kept or 0)}
+            for name, active, status, kept in slots
+        ],
+        "pending": [row[0] for row in pending],
+        "settings": {row[0]: row[1] for row in settings},
+    }
+
+
+def _receiving(place: Place, row: Row) -> Found:
+    status, address, heard = row
+    return {
+        "status": status or "",
+        "from": _member(place, address or ""),
+        "heard": round(float(heard), 3) if heard else None,
+    }
+
+
+def _named(names: tuple[str, ...], row: Row) -> Found:
+    return {name: value or "" for name, value in zip(names, row)}  # noqa: B905 - newer than Python 3.9
+
+
+def _member(place: Place, address: str) -> str:
+    """The member at an address; the address where it is none's."""
+    return next((one.name for one in place.members if one.address == address), address)
+
+
+def _upstream(place: Place, work: Work) -> str:
+    """The host that the server is told to follow when it is a standby."""
+    import re
+
+    try:
+        text = disk.read(work.at(place.upstream)).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    found = re.search(r"^primary_conninfo\b.*?\bhost=([^\s']+)", text, re.MULTILINE)
+    return _member(place, found.group(1)) if found else ""
+
+
+def why_not(place: Place, work: Work) -> str:
+    """Why the server does not run, as far as anything tells; empty when nothing does."""
+    found = torn.read(place, work) or power.guard_says(place, work)
+    return found or _last_words(work.at(log(place)))
+
+
+def log(place: Place) -> str:
+    """The server's log, where Debian puts it."""
+    return f"/var/log/postgresql/postgresql-{place.label}.log"
+
+
+def _last_words(path: str) -> str:
+    """The last FATAL or PANIC at the end of a log, since the last start of the server."""
+    import re
+
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG))
+            text = file.read(LOG).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    text = text.rpartition("starting PostgreSQL")[2]
+    found = re.findall(r"\b(?:FATAL|PANIC):\s+(.*)", text)
+    return found[-1] if found else ""
