@@ -17,8 +17,3 @@ SYSTEMD = "/etc/systemd/system"
 def endpoint_unit(label: str, kind: str) -> str:
     """The unit of the role endpoint: `kind` is `socket` or `service`."""
     return f"hakit-postgresql@{label}.{kind}"
-
-
-def aside(cluster: str) -> str:
-    """While this file exists the endpoint calls this server no replica: before it is restarted nobody reads there."""
-    return f"/run/hakit-postgresql/{cluster}.aside"

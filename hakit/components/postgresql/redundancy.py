@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hakit.agent.actions import Action
+from hakit.agent.postgres.place import aside
 from hakit.agent.probes import Probe
 from hakit.components.base import Order, RedundancyGroup, Report, Withdrawal
 from hakit.components.postgresql.members import COMPONENT, cluster_of, clusters, settings_of
-from hakit.components.postgresql.paths import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 REFUSED = r'^.*? (?:LOG|FATAL):  (?P<message>(?!skipping).*?)(?: in file "(?P<path>[^"]+)" line (?P<line>\d+).*)?$'
 """How the server says what is wrong with its configuration, and where."""
+PROGRAM = " ".join(library.COMMAND)
 
 
 def resources(ctx: HostContext) -> Iterator[Resource]:
@@ -140,7 +141,7 @@ def _endpoint(ctx: HostContext, place: Place) -> Iterator[Resource]:
     address = f"[{ctx.host.address}]" if ":" in ctx.host.address else ctx.host.address
     listen = tuple(f"{one}:{place.endpoint}" for one in (address, "127.0.0.1"))
     yield ctx.file(f"{SYSTEMD}/{socket}", ctx.template("endpoint.socket", label=place.label, listen=listen))
-    values = {"label": place.label, "socket": socket, "user": USER, "library": LIBRARY, "file": place.file}
+    values = {"label": place.label, "socket": socket, "user": USER, "program": PROGRAM, "file": place.file}
     yield ctx.file(f"{SYSTEMD}/{service}", ctx.template("endpoint.service", **values))
     yield Unit(unit=socket, component=ctx.component)
     restart_on = (*sources, place.file)
@@ -154,7 +155,7 @@ def _server(ctx: HostContext, settings: PostgresqlSettings, place: Place, part: 
         "socket": endpoint_unit(place.label, "socket"),
         "data": place.data,
         "mount": str(data.mount or ""),
-        "library": LIBRARY,
+        "program": PROGRAM,
         "file": place.file,
         "reload": RELOAD,
     }
