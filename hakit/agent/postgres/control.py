@@ -22,8 +22,9 @@ class Control(Declaration):
     """What a cluster's control file says.
 
     `state` is in pg_controldata's words (`in production`, `shut down in recovery` …). `timeline` is the newest one that
-    the data are known to be on: a server that was promoted and then killed has it in no checkpoint yet, only as that of
-    the end of its recovery. `checkpoint`, `redo` and `minimum` (where recovery must come to at least) are LSNs.
+    the file knows of: a server that was promoted and then killed has it in no checkpoint yet, only as that of the end
+    of its recovery; a standby that was killed may be on a newer one since its last restartpoint. `checkpoint`, `redo`
+    and `minimum` (where recovery must come to at least) are LSNs.
     """
 
     system: str

@@ -92,11 +92,15 @@ class Own:
         self._connection = None
 
     def _state(self, row: Row) -> State:
-        role, system, timeline, lsn, replayed, streams = row
+        role, system, found, lsn, replayed, streams = row
+        timeline = int(found or 0)
+        if role == self._last.role == states.STANDBY and system == self._last.system:
+            # A standby that does not receive tells that of its last restartpoint; it never goes back to an older one.
+            timeline = max(timeline, self._last.timeline)
         return states.State(
             host=self._place.host,
             system=system or "",
-            timeline=int(timeline or 0),
+            timeline=timeline,
             role=role or states.STARTING,
             lsn=lsn or "",
             replayed=replayed or "",
