@@ -1,0 +1,217 @@
+"""The members of a cluster as a command works with them: what it asks them, in which order, and what it notes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from hakit.errors import HakitError, RefusedError
+from hakit.postgres.member import Decision, MemberState
+from hakit.postgres.picture import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from hakit.postgres.choosing import Refusal
+    from hakit.postgres.layout import Layout
+
+POLL = 0.05
+"""Seconds between two looks at what a command waits for."""
+ATTACHING = 30.0
+"""Seconds that a standby has to attach to a new primary: it tries every 0.2 s (wal_retrieve_retry_interval)."""
+STOPPING = 120.0
+"""Seconds for a server to stop: it writes its shutdown checkpoint, and waits until its standbys have all WAL."""
+PROMOTING = 60.0
+STARTING = 300.0
+"""Seconds for a server to start: after a crash it has to replay its WAL first."""
+HALTING = 30.0
+CHECKPOINT = 900.0
+
+
+class Hands(Protocol):
+    """The open sessions with the members, each under its host's lock where something is to be changed."""
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """The members with whom a session is open and was not lost."""
+
+    @property
+    def errors(self) -> Mapping[str, HakitError]:
+        """Why there is no session with the others."""
+
+    def do(self, host: str, verb: str, arguments: Mapping[str, str], timeout: float) -> dict[str, Any]:
+        """Have a member carry a verb out. Raises RefusedError where it does not succeed, AgentError, ConnectError."""
+
+    def each(
+        self, hosts: Iterable[str], verb: str, arguments: Callable[[str], Mapping[str, str]], timeout: float
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, HakitError]]:
+        """The same on several members at once: the answers, and what went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command came to.
+
+    `pause` is in seconds: from when the old primary got no more writes until the new one got them. `left` are members
+    that are not in their place, and why; `next` are commands that put them there.
+    """
+
+    kind: str
+    primary: str
+    before: str = ""
+    timeline: int = 0
+    epoch: int = 0
+    pause: float | None = None
+    loss: str = ""
+    left: Mapping[str, str] = field(default_factory=dict)
+    next: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Conductor:
+    """One command's work with the members of a cluster. `note` is told, by host, what happens."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        hands: Hands,
+        note: Callable[[str, str], None] = lambda _host, _text: None,
+        *,
+        run: str = "",
+        who: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.layout = layout
+        self.hands = hands
+        self.note = note
+        self.clock = clock
+        self._sleep = sleep
+        self._run = run
+        self._who = who
+
+    def do(self, host: str, verb: str, timeout: float = 60.0, **arguments: str) -> dict[str, Any]:
+        """Have a member carry a verb out. Raises RefusedError, AgentError, ConnectError."""
+        return self.hands.do(host, verb, arguments, timeout)
+
+    def each(
+        self,
+        hosts: Iterable[str],
+        verb: str,
+        arguments: Callable[[str], Mapping[str, str]] = lambda _: {},
+        timeout: float = 60.0,
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, HakitError]]:
+        """The same on those of several members that can be reached."""
+        return self.hands.each([host for host in hosts if host in self.hands.reachable], verb, arguments, timeout)
+
+    def look(self) -> Picture:
+        """The cluster now."""
+        answers, failed = self.each(self.layout.members, "look")
+        errors = {host: error.message for host, error in {**self.hands.errors, **failed}.items()}
+        states = {host: MemberState.of(host, answers[host]) for host in self.layout.members if host in answers}
+        return Picture(self.layout, states, errors)
+
+    def state(self, host: str) -> MemberState:
+        """One member now. Raises RefusedError, AgentError, ConnectError."""
+        return MemberState.of(host, self.do(host, "look"))
+
+    def whole(self) -> Picture:
+        """The cluster now. Raises RefusedError in a split brain, with both histories."""
+        picture = self.look()
+        refuse_torn(picture)
+        return picture
+
+    def until(self, condition: Callable[[], bool], patience: float) -> bool:
+        """Poll until something is so; whether it came to be within `patience` seconds."""
+        deadline = self.clock() + patience
+        while not condition():
+            if self.clock() >= deadline:
+                return False
+            self._sleep(POLL)
+        return True
+
+    def decide(
+        self, kind: str, primary: str, picture: Picture, *, excused: Collection[str] = (), unseen: int = 0
+    ) -> Decision:
+        """A decision newer than every known one, and than so many `unseen`; nobody knows it yet."""
+        before = picture.primary or picture.decision.primary
+        return Decision(
+            picture.decision.epoch + 1 + unseen,
+            primary,
+            before if before != primary else picture.decision.before,
+            kind,
+            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            self._run,
+            self._who,
+            tuple(host for host in self.layout.members if host in excused),
+        )
+
+    def record(self, decision: Decision, first: Iterable[str] = ()) -> frozenset[str]:
+        """Have all members that answer keep a decision, some of them before the others; who keeps it.
+
+        Raises RefusedError when one of them knows a newer one.
+        """
+        text = decision.text()
+        for host in first:
+            self.do(host, "decide", record=text)
+        kept, failed = self.each(self.layout.members, "decide", lambda _: {"record": text})
+        for host, error in failed.items():
+            self.note(host, f"did not take the decision (epoch {decision.epoch}): {error.message}")
+            if isinstance(error, RefusedError) and host in self.hands.reachable:
+                raise error
+        return frozenset(kept)
+
+    def slots(self, primary: str, absent: Collection[str] = ()) -> None:
+        """Have the primary keep WAL for the members that follow it. Raises RefusedError, AgentError, ConnectError."""
+        self.do(primary, "slots", hosts=",".join(self.layout.followers(primary, primary, absent)))
+
+    def lead(self, primary: str, picture: Picture, patience: float = ATTACHING) -> dict[str, str]:
+        """Have the members that are standbys follow the primary, directly or as declared; who does not, and why."""
+        absent = picture.absent
+        running = [host for host, state in picture.states.items() if host != primary and state.follows]
+        for host in running:
+            below = self.layout.followers(host, primary, absent)
+            if below:
+                self.each([host], "slots", lambda _, below=below: {"hosts": ",".join(below)})  # type: ignore[misc]
+        _, failed = self.each(
+            running,
+            "follow",
+            lambda host: {"upstream": self.layout.upstream_of(host, primary, absent), "wait": str(patience)},
+            patience + 30.0,
+        )
+        return {host: error.message for host, error in failed.items()}
+
+    def serve(self, primary: str, *, patience: float = ATTACHING, hold: bool = False) -> bool:
+        """Let the primary serve once its commits can be acknowledged; whether they can be.
+
+        With `hold` it is not let serve while they can't.
+        """
+        attached = self.until(lambda: self._attached(primary), patience)
+        if hold and not attached:
+            return False
+        self.do(primary, "release")
+        if not attached:
+            self.note(primary, f"serves, but its commits wait: no synchronous standby came within {patience:g} s")
+        return attached
+
+    def _attached(self, primary: str) -> bool:
+        state = self.state(primary)
+        return state.leads and Picture(self.layout, {primary: state}).attached()
+
+
+def refuse(found: Refusal) -> NoReturn:
+    """Raise what was found as an error."""
+    raise RefusedError(found.text, why=found.why or None, hint=found.hint or None)
+
+
+def refuse_torn(picture: Picture) -> None:
+    """Raises RefusedError in a split brain, with what each member has."""
+    if picture.torn:
+        raise RefusedError(
+            f"split brain: {picture.torn}; nothing was changed",
+            why="\n  ".join(picture.histories()),
+            hint="decide whose data are right, stop the server of the other one on its host "
+            f"(systemctl stop postgresql@…), then  hakit postgres status {picture.layout.name}",
+        )

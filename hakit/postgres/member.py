@@ -1,0 +1,193 @@
+"""What one member says of itself, as typed values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PRIMARY, STANDBY = "primary", "standby"
+CLUSTER = "cluster"
+"""What `look` calls a data directory with a cluster in it."""
+MADE, SWITCHOVER, FAILOVER, STARTED = "made", "switchover", "failover", "started"
+LOST = ("lost", "unreserved")
+"""What pg_replication_slots says of a slot whose WAL is gone, or goes at the next checkpoint."""
+
+
+def lsn(text: object) -> int:
+    """An LSN as the number of bytes before it; 0 where there is none (PostgreSQL manual, 8.20: `16/B374D848`)."""
+    high, slash, low = str(text or "").partition("/")
+    try:
+        return (int(high, 16) << 32) + int(low, 16) if slash else 0
+    except ValueError:
+        return 0
+
+
+def written(number: int) -> str:
+    """The reverse of `lsn`."""
+    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who was decided to be the primary: the record that each member keeps. Epoch 0: nobody was."""
+
+    epoch: int = 0
+    primary: str = ""
+    before: str = ""
+    kind: str = ""
+    since: str = ""
+    run: str = ""
+    who: str = ""
+    excused: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, answer: object) -> Decision:
+        """From the record as a host tells it."""
+        found = answer if isinstance(answer, dict) else {}
+        words = {key: str(found.get(key) or "") for key in ("primary", "before", "kind", "since", "run", "who")}
+        return cls(_number(found.get("epoch")), **words, excused=tuple(map(str, found.get("excused") or ())))
+
+    def text(self) -> str:
+        """The record as a host takes it."""
+        return json.dumps({**asdict(self), "excused": list(self.excused)})
+
+    def same(self, other: Decision) -> bool:
+        """Whether both name the same primary at the same epoch; whom they excuse changes as members come back."""
+        return (self.epoch, self.primary) == (other.epoch, other.primary)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A standby as its upstream sees it; `sync` is `sync`, `quorum`, `potential` or `async`."""
+
+    name: str
+    state: str
+    sync: str
+    flushed: int = 0
+    replayed: int = 0
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether commits count on it now."""
+        return self.state == "streaming" and self.sync in ("sync", "quorum")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A replication slot; `kept` is the WAL that it holds back, in bytes."""
+
+    name: str
+    active: bool
+    kept: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """What `look` found on a member. LSNs are numbers; `lsn` is what it wrote, or what a standby has flushed."""
+
+    host: str
+    installed: bool = True
+    data: str = CLUSTER
+    system: str = ""
+    timeline: int = 0
+    state: str = ""
+    checkpoint: int = 0
+    signal: bool = False
+    running: bool = False
+    role: str = ""
+    lsn: int = 0
+    replayed: int = 0
+    upstream: str = ""
+    receiving: str = ""
+    source: str = ""
+    replicas: tuple[Replica, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    pending: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    replayed_at: str = ""
+    held: str = ""
+    decision: Decision = Decision()
+    why: str = ""
+    free: int = 0
+
+    @classmethod
+    def of(cls, host: str, answer: Mapping[str, Any]) -> MemberState:
+        """From what the task `look` answered; what it leaves out is empty."""
+        text = {key: _text(answer.get(key)) for key in ("data", "system", "state", "role", "upstream", "held", "why")}
+        receiving = answer.get("receiving") or {}
+        return cls(
+            host,
+            bool(answer.get("installed")),
+            timeline=_number(answer.get("timeline")),
+            checkpoint=lsn(answer.get("checkpoint")),
+            signal=bool(answer.get("standby")),
+            running=bool(answer.get("running")),
+            lsn=lsn(answer.get("lsn")),
+            replayed=lsn(answer.get("replayed")),
+            receiving=_text(receiving.get("status")),
+            source=_text(receiving.get("from")),
+            replicas=tuple(_replica(one) for one in answer.get("replicas") or ()),
+            slots=tuple(_slot(one) for one in answer.get("slots") or ()),
+            pending=tuple(map(str, answer.get("pending") or ())),
+            settings={str(key): _text(value) for key, value in (answer.get("settings") or {}).items()},
+            replayed_at=_text(answer.get("replayed_at")),
+            decision=Decision.of(answer.get("decision")),
+            free=_number(answer.get("free")),
+            **text,
+        )
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is a running primary."""
+        return self.running and self.role == PRIMARY
+
+    @property
+    def follows(self) -> bool:
+        """Whether it is a running standby."""
+        return self.running and self.role == STANDBY
+
+    @property
+    def streams(self) -> bool:
+        """Whether it receives what its upstream writes."""
+        return self.follows and self.receiving == "streaming"
+
+    @property
+    def former(self) -> bool:
+        """Whether it has the data of a primary, and is none: it would open for writes if its guard let it."""
+        return self.data == CLUSTER and not self.signal and not self.leads
+
+    @property
+    def demoted(self) -> bool:
+        """Whether a former primary was told to be a standby, and has not run as one yet."""
+        return self.data == CLUSTER and self.signal and not self.running and self.state != "shut down in recovery"
+
+    @property
+    def clean(self) -> bool:
+        """Whether a stopped primary was shut down in order."""
+        return not self.running and self.state == "shut down"
+
+
+def _replica(one: Mapping[str, Any]) -> Replica:
+    text = {key: _text(one.get(key)) for key in ("name", "state", "sync")}
+    return Replica(**text, flushed=lsn(one.get("flushed")), replayed=lsn(one.get("replayed")))
+
+
+def _slot(one: Mapping[str, Any]) -> Slot:
+    name, status = _text(one.get("name")), _text(one.get("status"))
+    return Slot(name, bool(one.get("active")), _number(one.get("kept")), status)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _number(value: object) -> int:
+    try:
+        return int(str(value or 0))
+    except ValueError:
+        return 0

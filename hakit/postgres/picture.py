@@ -1,0 +1,234 @@
+"""A cluster as all of its members together show it, and what that means. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from hakit.agent.postgres.place import slot_name
+from hakit.postgres.layout import Synchrony
+from hakit.postgres.member import CLUSTER, FAILOVER, LOST, SWITCHOVER, Decision, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hakit.postgres.layout import Layout
+    from hakit.postgres.member import MemberState, Replica
+
+Level = Literal["alarm", "bad", "risk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be; `command` is what mends it, without the inventory."""
+
+    level: Level
+    text: str
+    command: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the members said, and why some said nothing (`errors`)."""
+
+    layout: Layout
+    states: Mapping[str, MemberState]
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The members that did not answer."""
+        return tuple(host for host in self.layout.members if host not in self.states)
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """The members that run as a primary."""
+        return tuple(host for host in self.layout.members if host in self.states and self.states[host].leads)
+
+    @property
+    def primary(self) -> str:
+        """The one that runs as a primary; empty when there is none, or more than one."""
+        return self.leaders[0] if len(self.leaders) == 1 else ""
+
+    @property
+    def decision(self) -> Decision:
+        """The last decision that a member knows. Whom any of its records still excuses, it excuses."""
+        known = [state.decision for state in self.states.values()]
+        last = max((one.epoch for one in known), default=0)
+        named = [one for one in known if one.epoch == last]
+        if not last:
+            return Decision()
+        excused = tuple(host for host in self.layout.members if any(host in one.excused for one in named))
+        first = named[0]
+        words = (first.primary, first.before, first.kind, first.since, first.run, first.who)
+        return Decision(last, *words, excused)
+
+    @property
+    def torn(self) -> str:
+        """Why nothing may be changed here: two primaries, two histories; empty when all is of one piece."""
+        if len(self.leaders) > 1:
+            return f"{' and '.join(self.leaders)} both run as primaries of {self.layout.name}"
+        systems = {self.states[host].system for host in self.layout.members if self._settled(host)}
+        if len(systems) > 1:
+            return f"the members of {self.layout.name} have the data of different clusters"
+        last = self.decision
+        named = {
+            one.decision.primary for one in self.states.values() if one.decision.epoch == last.epoch and last.epoch
+        }
+        if len(named) > 1:
+            return f"epoch {last.epoch} of {self.layout.name} names {' and '.join(sorted(named))}: it was decided twice"
+        if self.primary:
+            lead = self.states[self.primary].timeline
+            for host, state in self.states.items():
+                if host != self.primary and state.data == CLUSTER and state.timeline > lead:
+                    return (
+                        f"{self.primary} is the primary on timeline {lead}, and {host} is on timeline {state.timeline}"
+                    )
+        return ""
+
+    def _settled(self, host: str) -> bool:
+        return host in self.states and self.states[host].data == CLUSTER and bool(self.states[host].system)
+
+    def histories(self) -> tuple[str, ...]:
+        """Each member's timeline, end of WAL, and last commit, in words."""
+        found = []
+        for host in self.layout.members:
+            state = self.states.get(host)
+            if state is not None and state.data == CLUSTER:
+                end = state.lsn or state.checkpoint
+                last = f", last commit {state.replayed_at}" if state.replayed_at else ""
+                role = state.role if state.running else "stopped"
+                found.append(
+                    f"{host}: {role or 'does not answer SQL'}, timeline {state.timeline}, {written(end)}{last}"
+                )
+        return tuple(found)
+
+    def behind(self, host: str) -> int | None:
+        """The bytes that a standby has not replayed yet; None where nobody can tell."""
+        state = self.states.get(host)
+        lead = self.states.get(self.primary)
+        if state is None or lead is None or not state.follows or not state.replayed:
+            return None
+        return max(0, lead.lsn - state.replayed)
+
+    def late(self, host: str, now: datetime) -> float | None:
+        """The seconds since the last commit that a standby has replayed; 0 when it has everything."""
+        behind = self.behind(host)
+        if behind is None or not behind:
+            return 0.0 if behind == 0 else None
+        try:
+            last = datetime.fromisoformat(self.states[host].replayed_at)
+            return max(0.0, (now - last).total_seconds())
+        except (ValueError, TypeError):
+            return None
+
+    def replica(self, host: str) -> Replica | None:
+        """A standby as the one that it follows sees it."""
+        for state in self.states.values():
+            for one in state.replicas:
+                if state.running and one.name == host:
+                    return one
+        return None
+
+    def synchrony(self) -> tuple[Synchrony, ...]:
+        """For whom commits wait, as each member that runs is configured: they differ while a change is on its way."""
+        found: list[Synchrony] = []
+        for state in self.states.values():
+            if state.running and "synchronous_standby_names" in state.settings:
+                commit = state.settings.get("synchronous_commit", "on")
+                one = Synchrony.parse(state.settings["synchronous_standby_names"], commit)
+                if one not in found:
+                    found.append(one)
+        return tuple(found) or (self.layout.synchrony,)
+
+    def attached(self) -> bool:
+        """Whether as many synchronous standbys are attached to the primary as its commits wait for."""
+        lead = self.states.get(self.primary)
+        if lead is None:
+            return False
+        names, commit = lead.settings.get("synchronous_standby_names"), lead.settings.get("synchronous_commit", "on")
+        needed = self.layout.synchrony if names is None else Synchrony.parse(names, commit)
+        return sum(one.acknowledges for one in lead.replicas) >= needed.count
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is not as it should be, the worst first."""
+        found = [*self._cluster(), *(one for host in self.layout.members for one in self._member(host))]
+        return tuple(sorted(found, key=lambda one: ("alarm", "bad", "risk").index(one.level)))
+
+    def _cluster(self) -> Iterator[Finding]:
+        name, last = self.layout.name, self.decision
+        if self.torn:
+            yield Finding("alarm", f"split brain: {self.torn}; {'; '.join(self.histories())}")
+            return
+        if not self.primary:
+            yield self._leaderless()
+        elif last.epoch and last.primary != self.primary:
+            text = f"a {last.kind} to {last.primary} was begun and not ended; {self.primary} is still the primary"
+            yield Finding("bad", text, f"hakit postgres {self._verb()} {name}")
+        elif self.states[self.primary].held:
+            text = f"{self.primary} gets no writes: {self.states[self.primary].held}"
+            yield Finding("bad", text, f"hakit postgres {self._verb()} {name}", self.primary)
+        elif not self.attached():
+            text = f"commits wait for standbys, and too few are attached to {self.primary}: writes hang"
+            yield Finding("bad", text)
+
+    def _verb(self) -> str:
+        return SWITCHOVER if self.decision.kind == SWITCHOVER else FAILOVER
+
+    def _leaderless(self) -> Finding:
+        name, last = self.layout.name, self.decision
+        if not any(state.data == CLUSTER for state in self.states.values()) and not self.absent:
+            return Finding("bad", f"{name} is not made yet", "hakit apply")
+        if last.kind == SWITCHOVER and {last.primary, last.before} <= set(self.states):
+            text = f"the switchover from {last.before} to {last.primary} stopped half-way: nobody is the primary"
+            return Finding("bad", text, f"hakit postgres switchover {name}")
+        if last.kind == FAILOVER and last.primary in self.states and self.states[last.primary].follows:
+            text = f"the failover to {last.primary} stopped half-way: nobody is the primary"
+            return Finding("bad", text, f"hakit postgres failover {name}")
+        if last.primary in self.states:
+            why = self.states[last.primary].why
+            text = f"nobody is the primary; {last.primary} should be, and does not run{f': {why}' if why else ''}"
+        else:
+            lost = f"; {last.primary} was, and does not answer" if last.primary else ""
+            text = f"no member that answers is the primary{lost}"
+        return Finding("bad", text, f"hakit postgres failover {name}", last.primary)
+
+    def _member(self, host: str) -> Iterator[Finding]:
+        state, name = self.states.get(host), self.layout.name
+        if state is None:
+            yield Finding("risk", f"{host} does not answer: {self.errors.get(host, 'no session')}", "", host)
+            return
+        if not state.installed or state.data in ("absent", "empty", ""):
+            yield Finding("risk", f"{host} has no data yet", "hakit apply", host)
+        elif state.data != CLUSTER:
+            why = f": {state.why}" if state.why else ""
+            yield Finding("bad", f"the data directory of {host} can't be used ({state.data}){why}", "", host)
+        elif host != self.primary and self.primary:
+            yield from self._follower(state)
+        if state.pending:
+            text = f"{host} needs a restart for {', '.join(state.pending)}"
+            yield Finding("risk", text, "hakit apply", host)
+        if state.held and host != self.primary:
+            yield Finding("risk", f"{host} is held: {state.held}", f"hakit postgres {self._verb()} {name}", host)
+
+    def _follower(self, state: MemberState) -> Iterator[Finding]:
+        host, name = state.host, self.layout.name
+        rejoin = f"hakit postgres rejoin {name} {host}"
+        lost = self._slot_lost(host)
+        if state.former:
+            yield Finding("risk", f"{host} has the data of a former primary, and is stopped", rejoin, host)
+        elif not state.running:
+            why = f": {state.why}" if state.why else ""
+            yield Finding("risk", f"{host} does not run{why}", rejoin, host)
+        elif lost and not state.streams:
+            text = f"{host} was away for too long: the WAL that it needs is gone"
+            yield Finding("risk", text, f"hakit postgres reinit {name} {host}", host)
+        elif not state.streams:
+            whom = f" from {state.upstream}" if state.upstream else ": it follows nobody"
+            yield Finding("risk", f"{host} receives nothing{whom}", rejoin, host)
+
+    def _slot_lost(self, host: str) -> bool:
+        slots = (slot for state in self.states.values() for slot in state.slots)
+        return any(slot.name == slot_name(host) and slot.status in LOST for slot in slots)

@@ -1,0 +1,159 @@
+"""A member taken back: as it is where its history allows, rewound where it parted, copied anew where that can't be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hakit.errors import HakitError, RefusedError
+from hakit.postgres.conductor import ATTACHING, CHECKPOINT, STARTING, STOPPING, Conductor, Outcome
+from hakit.postgres.member import CLUSTER
+
+if TYPE_CHECKING:
+    from hakit.postgres.member import MemberState
+    from hakit.postgres.picture import Picture
+
+REJOIN, REINIT = "rejoin", "reinit"
+REWINDING = 4 * 3600.0
+COPYING = 7 * 86400.0
+"""Seconds for a copy; the host ends one that does not advance long before."""
+
+
+class Return:
+    """What brings one member of a cluster back to its place."""
+
+    def __init__(self, conductor: Conductor, host: str) -> None:
+        self._at = conductor
+        self._layout = conductor.layout
+        self._host = host
+
+    def rejoin(self) -> Outcome:
+        """Have the member follow the primary with the data that it has. Raises RefusedError."""
+        picture, state = self._check()
+        primary, upstream = picture.primary, self._upstream(picture)
+        self._prepare(picture, upstream)
+        if state.follows and self._follows(upstream):
+            return self._done(REJOIN, picture, "it followed again")
+        if state.signal and not state.demoted and not state.running and self._starts(upstream):
+            return self._done(REJOIN, picture, "it was started and follows")
+        self._at.note(self._host, f"is compared with {primary}, and rewound where it parted from it")
+        self._at.do(self._host, "stop", STOPPING, mode="fast")
+        self._at.do(primary, "checkpoint", CHECKPOINT)
+        try:
+            found = self._at.do(self._host, "rewind", REWINDING, upstream=primary)
+        except RefusedError as error:
+            error.hint = error.hint or self._anew()
+            raise
+        self._at.do(self._host, "follow", upstream=upstream)
+        self._at.do(self._host, "start", STARTING)
+        if not self._follows(upstream):
+            raise RefusedError(
+                f"{self._host} was started as a standby, and does not stream from {upstream}",
+                why=self._at.state(self._host).why or None,
+                hint=self._anew(),
+            )
+        return self._done(REJOIN, picture, "it was rewound" if found.get("rewound") else "nothing had to be rewound")
+
+    def reinit(self) -> Outcome:
+        """Copy the member anew; its old data are moved aside. Raises RefusedError."""
+        picture, _ = self._check(anew=True)
+        upstream = self._upstream(picture)
+        self._prepare(picture, upstream)
+        words = {"upstream": upstream, "rate": str(self._layout.rate), "system": picture.states[upstream].system}
+        found = self._at.do(self._host, "reinit", COPYING, **words)
+        self._at.do(self._host, "start", STARTING)
+        if not self._follows(upstream, self._layout.catch_up):
+            raise RefusedError(
+                f"{self._host} was copied, and does not stream from {upstream} after {self._layout.catch_up:g} s",
+                why=self._at.state(self._host).why or None,
+                hint=f"hakit postgres rejoin {self._layout.name} {self._host}",
+            )
+        aside = str(found.get("aside") or "")
+        return self._done(REINIT, picture, f"its old data are in {aside}: delete them yourself" if aside else "")
+
+    def _check(self, *, anew: bool = False) -> tuple[Picture, MemberState]:
+        """What both need. Raises RefusedError."""
+        picture, host, name = self._at.whole(), self._host, self._layout.name
+        if host not in picture.states:
+            raise RefusedError(f"{host} does not answer: {picture.errors.get(host, '')}")
+        if not picture.primary:
+            findings = picture.findings()
+            raise RefusedError(
+                f"{name} has no primary that {host} could follow",
+                why=findings[0].text if findings else None,
+                hint=findings[0].command if findings else None,
+            )
+        if host == picture.primary:
+            raise RefusedError(f"{host} is the primary of {name}: there is nothing to take back")
+        state, lead = picture.states[host], picture.states[picture.primary]
+        if not state.installed or (state.data in ("absent", "empty", "") and not anew):
+            raise RefusedError(f"{host} has no data", hint="hakit apply  copies them")
+        if anew:
+            return picture, state
+        if state.data != CLUSTER or (state.system and lead.system and state.system != lead.system):
+            why = "of another cluster" if state.data == CLUSTER else state.data
+            raise RefusedError(
+                f"the data directory of {host} can't be used: {why}{f' ({state.why})' if state.why else ''}",
+                hint=self._anew(),
+            )
+        if (state.former or state.demoted) and state.timeline >= lead.timeline:
+            # Each was promoted to that timeline by itself: to pg_rewind both look like one history.
+            raise RefusedError(
+                f"{host} and {picture.primary} have both been primaries on timeline {lead.timeline}",
+                why="\n  ".join(picture.histories()),
+                hint=self._anew(),
+            )
+        return picture, state
+
+    def _anew(self) -> str:
+        return f"copy it anew, with its data moved aside:  hakit postgres reinit {self._layout.name} {self._host}"
+
+    def _upstream(self, picture: Picture) -> str:
+        """Whom it is to follow: its declared upstream where that serves, else the primary."""
+        away = {*picture.absent, *(host for host, state in picture.states.items() if not state.streams)}
+        return self._layout.upstream_of(self._host, picture.primary, away - {picture.primary, self._host})
+
+    def _prepare(self, picture: Picture, upstream: str) -> None:
+        """The member knows the decision, which keeps it from opening for writes, and its upstream keeps WAL for it."""
+        last = picture.decision
+        if last.epoch:
+            self._at.do(self._host, "decide", record=last.text())
+        hosts = {self._host, *self._layout.followers(upstream, picture.primary, picture.absent)}
+        self._at.do(upstream, "slots", hosts=",".join(sorted(hosts)))
+
+    def _follows(self, upstream: str, patience: float = ATTACHING) -> bool:
+        try:
+            self._at.do(self._host, "follow", patience + 30.0, upstream=upstream, wait=str(patience))
+        except RefusedError as error:
+            self._at.note(self._host, error.message)
+            return False
+        return True
+
+    def _starts(self, upstream: str) -> bool:
+        """Whether a stopped standby starts and streams."""
+        try:
+            self._at.do(self._host, "follow", upstream=upstream)
+            self._at.do(self._host, "start", STARTING)
+        except RefusedError as error:
+            self._at.note(self._host, error.message)
+            return False
+        return self._follows(upstream)
+
+    def _done(self, kind: str, picture: Picture, note: str) -> Outcome:
+        """The end: what hung on it from an earlier command is undone, and what follows it finds its slots."""
+        left: dict[str, str] = {}
+        try:
+            below = self._layout.followers(self._host, picture.primary, picture.absent)
+            self._at.do(self._host, "slots", hosts=",".join(below))
+            self._at.do(self._host, "release")
+        except HakitError as error:
+            left[self._host] = error.message
+        lead = picture.states[picture.primary]
+        return Outcome(
+            kind,
+            picture.primary,
+            self._host,
+            lead.timeline,
+            picture.decision.epoch,
+            left=left,
+            notes=(note,) if note else (),
+        )

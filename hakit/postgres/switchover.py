@@ -1,0 +1,265 @@
+"""A switchover: the primary stops writing, a standby that has everything takes over, the old primary follows it.
+
+What a killed one leaves is told by the members themselves, and each of these is gone on from:
+
+    the decision names T, O still leads     nothing has happened: begin again
+    O is stopped, T is a standby            T has all that O wrote: promote it; else O goes on as it was
+    T leads                                 only the others have to follow
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hakit.errors import HakitError, RefusedError
+from hakit.postgres import choosing
+from hakit.postgres.conductor import (
+    ATTACHING,
+    CHECKPOINT,
+    PROMOTING,
+    STARTING,
+    STOPPING,
+    Conductor,
+    Outcome,
+    refuse,
+)
+from hakit.postgres.member import STARTED, SWITCHOVER, MemberState, written
+
+if TYPE_CHECKING:
+    from hakit.postgres.picture import Picture
+
+CATCHING_UP = 60.0
+"""Seconds that the target has to come near the primary before anybody's writes are stopped."""
+NEAR = 1 << 20
+"""Bytes behind with which the target is near enough: less than a tenth of a second of a fast network."""
+ARRIVING = 10.0
+"""Seconds for the last WAL of the stopped primary to be on the target's disk; it waited for that as it stopped."""
+
+AT_ONCE = 2.0
+"""Seconds in which a standby that followed the target before its promotion is attached to it."""
+
+
+class Switchover:
+    """One switchover of a cluster, begun or gone on with."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._at = conductor
+        self._layout = conductor.layout
+        self._old = ""
+        self._target = ""
+        self._began = 0.0
+        self._picture: Picture | None = None
+
+    def run(self, to: str = "") -> Outcome:
+        """Make `to`, or the best standby, the primary. Raises RefusedError where things are as before then."""
+        picture = self._at.whole()
+        last = picture.decision
+        if last.kind == SWITCHOVER and not picture.primary:
+            return self._go_on(picture)
+        if not picture.primary:
+            raise RefusedError(
+                f"{self._layout.name} has no primary that runs: there is nothing to switch over from",
+                why="; ".join(one.text for one in picture.findings()[:1]),
+                hint=f"hakit postgres failover {self._layout.name}",
+            )
+        unsettled = picture.states[picture.primary].held or self._apart(picture)
+        if last.primary == picture.primary and unsettled and (not to or to == picture.primary):
+            return self._finish(picture, picture.primary, last.before)
+        return self._fresh(picture, to)
+
+    def _apart(self, picture: Picture) -> bool:
+        """Whether the last switchover's old primary waits to be taken along."""
+        before = picture.states.get(picture.decision.before)
+        return picture.decision.kind == SWITCHOVER and before is not None and before.demoted
+
+    def _fresh(self, picture: Picture, to: str) -> Outcome:
+        found = choosing.choose_switchover(picture, to)
+        if isinstance(found, choosing.Refusal):
+            refuse(found)
+        self._check_votes(picture)
+        self._picture, self._old, self._target = picture, picture.primary, found
+        self._at.note(found, f"takes over from {self._old}, after a checkpoint there")
+        self._at.do(self._old, "checkpoint", CHECKPOINT)
+        if not self._at.until(self._near, CATCHING_UP):
+            raise RefusedError(
+                f"{found} does not come near {self._old} within {CATCHING_UP:g} s; nothing was changed",
+                hint=f"see  hakit postgres status {self._layout.name}",
+            )
+        try:
+            self._prepare(picture)
+            self._stop()
+            self._compare()
+        except HakitError as error:
+            self._go_back(error)
+            raise
+        return self._take_over()
+
+    def _check_votes(self, picture: Picture) -> None:
+        there = [host for host in self._layout.voters if host in picture.states]
+        if len(there) < choosing.majority(self._layout):
+            raise RefusedError(
+                f"only {len(there)} of {len(self._layout.voters)} members of {self._layout.name} answer",
+                why="The decision has to be on as many of them as keep an old primary from opening again: "
+                f"{choosing.majority(self._layout)}.",
+                hint="bring the others back first",
+            )
+
+    def _near(self) -> bool:
+        answers, _ = self._at.each([self._old, self._target], "look")
+        ends = {host: MemberState.of(host, answer).lsn for host, answer in answers.items()}
+        return len(ends) > 1 and ends[self._old] - ends[self._target] <= NEAR
+
+    def _prepare(self, picture: Picture) -> None:
+        """Everything that can be done while the old primary still takes writes."""
+        decision = self._at.decide(SWITCHOVER, self._target, picture)
+        self._at.record(decision)
+        self._at.do(self._target, "hold", why=f"a switchover from {self._old} is on its way")
+        if picture.states[self._target].upstream != self._old:
+            direct = {self._target, *self._layout.followers(self._old, self._old, picture.absent)}
+            self._at.do(self._old, "slots", hosts=",".join(sorted(direct)))
+            self._at.do(self._target, "follow", ATTACHING + 30.0, upstream=self._old, wait=str(ATTACHING))
+        self._at.slots(self._target, picture.absent)
+        # Those that will follow the target do so already: they are attached when it is promoted.
+        others = {host: one for host, one in picture.states.items() if host not in (self._old, self._target)}
+        below = [
+            host for host in others if self._layout.upstream_of(host, self._target, picture.absent) == self._target
+        ]
+        streaming = [host for host in below if others[host].streams]
+        self._at.each(streaming, "follow", lambda _: {"upstream": self._target, "wait": "10"}, 40.0)
+
+    def _stop(self) -> None:
+        self._began = self._at.clock()
+        self._at.do(self._old, "hold", why=f"a switchover to {self._target} is on its way")
+        self._at.do(self._old, "stop", STOPPING, mode="fast")
+
+    def _compare(self) -> None:
+        """Whether the target has the very last that the old primary wrote. Raises RefusedError when it has not."""
+        old = self._at.state(self._old)
+        if old.running or not (old.clean or old.demoted):
+            raise RefusedError(f"{self._old} was not shut down cleanly ({old.state or 'it runs'})")
+        # The record of the shutdown checkpoint begins at that LSN; what was flushed has to reach beyond it.
+        if not self._at.until(lambda: self._at.state(self._target).lsn > old.checkpoint, ARRIVING):
+            reached = self._at.state(self._target).lsn
+            raise RefusedError(
+                f"{self._target} has not got all that {self._old} wrote: {written(reached)}, and {self._old} ended at "
+                f"{written(old.checkpoint)}"
+            )
+        self._at.do(self._old, "demote")
+
+    def _take_over(self) -> Outcome:
+        """From here on there is only forward: whether a promotion happened can't be told from its failure."""
+        try:
+            self._at.do(self._target, "promote", PROMOTING)
+        except HakitError as error:
+            raise RefusedError(
+                f"whether {self._target} was promoted is not known: {error.message}",
+                why=f"{self._old} is stopped and stays a standby until that is known.",
+                hint=f"hakit postgres switchover {self._layout.name}  finds out and goes on",
+            ) from error
+        return self._finish(self._at.look(), self._target, self._old)
+
+    def _finish(self, picture: Picture, primary: str, before: str) -> Outcome:
+        """Have the others follow, the old primary first, and the primary serve. Safe to repeat."""
+        self._at.slots(primary, picture.absent)
+        others = any(one not in (primary, before) and state.follows for one, state in picture.states.items())
+        # Clients wait: where another standby is attached at once, the old primary may start later.
+        attached = self._at.serve(primary, patience=AT_ONCE, hold=True) if others else False
+        pause = self._paused() if attached else None
+        left = {} if before in ("", primary) else self._take_along(picture, before, primary)
+        if not attached:
+            attached, pause = self._at.serve(primary), self._paused()
+        left |= self._at.lead(primary, picture)
+        if before in self._at.hands.reachable and before not in left:
+            why = self._attach(before, primary, picture)
+            left |= {before: why} if why else {}
+        held = [host for host, state in picture.states.items() if host != primary and (state.held or host == before)]
+        self._at.each(held, "release")
+        if not attached:
+            left.setdefault(primary, "its commits wait for a synchronous standby")
+        names = [host for host in left if host != primary]
+        commands = tuple(f"hakit postgres rejoin {self._layout.name} {host}" for host in names)
+        state = self._at.state(primary)
+        epoch = picture.decision.epoch
+        return Outcome(SWITCHOVER, primary, before, state.timeline, epoch, pause, left=left, next=commands)
+
+    def _paused(self) -> float | None:
+        return self._at.clock() - self._began if self._began else None
+
+    def _take_along(self, picture: Picture, host: str, primary: str) -> dict[str, str]:
+        """Start the old primary as a standby of the new one."""
+        state = picture.states.get(host)
+        if state is None or state.running:
+            return {}
+        if not state.signal:
+            return {host: "it has the data of a former primary"}
+        upstream = self._layout.upstream_of(host, primary, picture.absent)
+        try:
+            self._at.do(host, "follow", upstream=upstream)
+            self._at.do(host, "start", STARTING)
+        except HakitError as error:
+            return {host: error.message}
+        return {}
+
+    def _attach(self, host: str, primary: str, picture: Picture) -> str:
+        """Wait until the old primary streams; why it does not."""
+        upstream = self._layout.upstream_of(host, primary, picture.absent)
+        try:
+            self._at.do(host, "follow", ATTACHING + 30.0, upstream=upstream, wait=str(ATTACHING))
+            self._at.do(host, "slots", hosts=",".join(self._layout.followers(host, primary, picture.absent)))
+        except HakitError as error:
+            return error.message
+        return ""
+
+    def _go_on(self, picture: Picture) -> Outcome:
+        """Go on with a switchover that was killed while nobody was the primary."""
+        last = picture.decision
+        self._picture, self._old, self._target = picture, last.before, last.primary
+        for host in (self._target, self._old):
+            if host not in picture.states:
+                raise RefusedError(
+                    f"a switchover from {self._old} to {self._target} stopped half-way, and {host} does not answer",
+                    why=f"{picture.errors.get(host, '')}",
+                    hint=f"bring {host} back, then  hakit postgres switchover {self._layout.name}  goes on; or  "
+                    f"hakit postgres failover {self._layout.name}",
+                )
+        old, target = picture.states[self._old], picture.states[self._target]
+        self._at.note(self._target, f"goes on with the switchover from {self._old} that stopped half-way")
+        if target.signal and not target.running:
+            self._at.do(self._target, "start", STARTING)
+        if not old.signal and not (old.clean or old.demoted):
+            error = RefusedError(f"{self._old} was not shut down cleanly ({old.state})")
+            self._go_back(error)
+            raise error
+        try:
+            self._at.record(last)
+            self._at.do(self._old, "stop", STOPPING, mode="fast")
+            self._at.slots(self._target, picture.absent)
+            self._compare()
+        except HakitError as error:
+            self._go_back(error)
+            raise
+        return self._take_over()
+
+    def _go_back(self, error: HakitError) -> None:
+        """Nothing was promoted: the old primary goes on. What can't be put back is added to the error."""
+        old, target, name = self._old, self._target, self._layout.name
+        error.hint = error.hint or f"{old} is the primary as before; see  hakit postgres status {name}"
+        try:
+            picture = self._at.look()
+            self._at.record(self._at.decide(STARTED, old, picture), first=[old])
+            state = self._at.state(old)
+            if not state.leads:
+                if state.signal:
+                    self._at.do(old, "resume")
+                self._at.do(old, "start", STARTING)
+            self._at.slots(old, picture.absent)
+            left = self._at.lead(old, self._at.look())
+            self._at.each([old, target], "release")
+        except HakitError as failed:
+            error.hint = (
+                f"going back failed, too: {failed.message}; nobody takes writes now. "
+                f"hakit postgres switchover {name}  goes on, or  hakit postgres failover {name}"
+            )
+            return
+        for host, why in left.items():
+            self._at.note(host, f"does not follow {old}: {why}")

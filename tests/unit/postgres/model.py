@@ -1,0 +1,354 @@
+"""A small model of a cluster: servers with WAL, boot guards, power and wires; it carries out the verbs of a task."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hakit.errors import ConnectError, HakitError, RefusedError
+from hakit.postgres.conductor import Conductor
+from hakit.postgres.layout import Layout, Synchrony
+from hakit.postgres.member import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+RECORD = 16  # bytes of a WAL record
+CHANGING = frozenset(
+    "decide hold release halt follow checkpoint stop start demote slots promote rewind reinit resume".split()
+)
+
+
+class Killed(BaseException):
+    """The controller was killed."""
+
+
+@dataclass
+class Server:
+    host: str
+    power: bool = True
+    wired: bool = True
+    """Whether the controller reaches it."""
+    running: bool = True
+    signal: bool = True
+    timeline: int = 1
+    wal: list[tuple[int, str]] = field(default_factory=list)
+    state: str = "in production"
+    checkpoint: int = 0
+    upstream: str = ""
+    held: str = ""
+    decision: dict[str, Any] = field(default_factory=dict)
+    slots: set[str] = field(default_factory=set)
+
+    @property
+    def leads(self) -> bool:
+        return self.power and self.running and not self.signal
+
+    @property
+    def standby(self) -> bool:
+        return self.power and self.running and self.signal
+
+    @property
+    def end(self) -> int:
+        return len(self.wal) * RECORD
+
+    @property
+    def epoch(self) -> int:
+        return int(self.decision.get("epoch", 0))
+
+
+class Model:
+    """`hosts` in order; the first was made the primary. Commits wait for `synchronous` of all the others."""
+
+    def __init__(self, hosts: int = 3, synchronous: int = 1) -> None:
+        names = tuple(f"db{n}" for n in range(1, hosts + 1))
+        self.servers = {name: Server(name, upstream=names[0]) for name in names}
+        first = self.servers[names[0]]
+        first.signal, first.upstream = False, ""
+        first.decision = {"epoch": 1, "primary": names[0], "kind": "made", "excused": []}
+        self.synchronous = synchronous
+        self.acknowledged: list[str] = []
+        self.written = 0
+        self.now = 0.0
+        self.kill_at = -1
+        self.steps = 0
+        self.log: list[str] = []
+        self.names = f"ANY {synchronous} ({', '.join(names)})" if synchronous else ""
+        self.layout = Layout("main", names, names, names, names, Synchrony.parse(self.names), names[0])
+        self.flow()
+
+    # what goes on without anybody
+
+    def flow(self, limit: int = 1 << 30, only: str = "") -> None:
+        """Standbys receive at most `limit` records each from whom they follow; endpoints see their peers."""
+        for _ in self.servers:
+            for server in self.servers.values():
+                if (not only or server.host == only) and self.streams(server):
+                    source = self.servers[server.upstream]
+                    server.wal += source.wal[len(server.wal) :][:limit]
+                    if len(server.wal) == len(source.wal):
+                        server.timeline = source.timeline
+        for server in self.servers.values():
+            seen = [one.host for one in self.servers.values() if one.power and one.epoch <= server.epoch]
+            if server.power and server.decision:
+                left = [host for host in server.decision["excused"] if host not in seen]
+                server.decision = {**server.decision, "excused": left}
+        self.check()
+
+    def streams(self, server: Server) -> bool:
+        source = self.servers.get(server.upstream)
+        return bool(
+            server.standby
+            and source
+            and source.power
+            and source.running
+            and source.wal[: len(server.wal)] == server.wal
+            and source.timeline >= server.timeline
+        )
+
+    def check(self) -> None:
+        leaders = [one.host for one in self.servers.values() if one.leads]
+        assert len(leaders) < 2, f"two primaries: {leaders}; {self.log}"
+
+    def write(self) -> bool:
+        """A client's commit on whatever primary there is; whether it was acknowledged."""
+        for server in self.servers.values():
+            if server.leads:
+                self.written += 1
+                server.wal.append((server.timeline, f"row{self.written}"))
+                attached = [one for one in self.servers.values() if self.streams(one) and one.upstream == server.host]
+                for one in attached:
+                    one.wal = list(server.wal)
+                if len(attached) >= self.synchronous and not server.held:
+                    self.acknowledged.append(f"row{self.written}")
+                    return True
+        return False
+
+    def power_off(self, host: str) -> None:
+        server = self.servers[host]
+        if server.power and server.running:
+            server.state = "in archive recovery" if server.signal else "in production"
+        server.power, server.running, server.held = False, False, ""
+
+    def power_on(self, host: str) -> None:
+        """The host boots; its unit tries to start the server."""
+        server = self.servers[host]
+        if not server.power:
+            server.power = True
+            server.running = server.signal or not self.guard(server)
+            self.flow()
+
+    def guard(self, server: Server) -> str:
+        """Why the server may not open; the contract's words."""
+        peers = [one for one in self.servers.values() if one.power and one is not server]
+        excused = server.decision.get("excused", [])
+        known = [one for one in (server, *peers) if one.decision]
+        last = max((one.epoch for one in known), default=0)
+        if any(one.epoch == last and one.decision["primary"] != server.host for one in known):
+            return f"epoch {last} names another primary"
+        if any(one.timeline > server.timeline for one in peers):
+            return "a peer is on a newer timeline"
+        if any(one.leads for one in peers):
+            return "a peer is the primary"
+        asked = [one for one in self.servers if one not in excused]
+        answered = [one for one in (server, *peers) if one.host in asked]
+        return "" if len(answered) >= len(asked) // 2 + 1 else "no majority answers"
+
+    # what the controller does
+
+    def conductor(self) -> Conductor:
+        return Conductor(self.layout, self, clock=lambda: self.now, sleep=self.sleep, run="r", who="op")
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.flow()
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        return tuple(host for host, one in self.servers.items() if one.power and one.wired)
+
+    @property
+    def errors(self) -> Mapping[str, HakitError]:
+        return {host: ConnectError(f"{host}: no route") for host in self.servers if host not in self.reachable}
+
+    def do(self, host: str, verb: str, arguments: Mapping[str, str], timeout: float) -> dict[str, Any]:
+        del timeout
+        if host not in self.reachable:
+            raise ConnectError(f"{host}: the connection was lost")
+        changing = verb in CHANGING
+        self.steps += changing
+        # An even number kills before the step, an odd one right after it.
+        if changing and self.kill_at == 2 * self.steps:
+            raise Killed
+        self.log.append(f"{verb} {host} {dict(arguments)}" if changing else "")
+        answer: dict[str, Any] = getattr(self, f"do_{verb}")(self.servers[host], **arguments)
+        self.now += 0.01
+        self.flow()
+        if changing and self.kill_at == 2 * self.steps + 1:
+            raise Killed
+        return answer
+
+    def each(
+        self, hosts: Iterable[str], verb: str, arguments: Callable[[str], Mapping[str, str]], timeout: float
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, HakitError]]:
+        answers, failed = {}, {}
+        for host in hosts:
+            try:
+                answers[host] = self.do(host, verb, arguments(host), timeout)
+            except HakitError as error:
+                failed[host] = error
+        return answers, failed
+
+    def do_look(self, server: Server) -> dict[str, Any]:
+        replicas = [
+            {"name": one.host, "state": "streaming", "sync": "quorum", "flushed": written(one.end)}
+            for one in self.servers.values()
+            if self.streams(one) and one.upstream == server.host and len(one.wal) == len(server.wal)
+        ]
+        running = server.running
+        return {
+            "installed": True,
+            "data": "cluster",
+            "system": "7",
+            "timeline": server.timeline,
+            "state": server.state,
+            "checkpoint": written(server.checkpoint),
+            "standby": server.signal,
+            "running": running,
+            "role": ("standby" if server.signal else "primary") if running else "",
+            "lsn": written(server.end) if running else "",
+            "replayed": written(server.end) if running and server.signal else "",
+            "upstream": server.upstream if server.signal else "",
+            "receiving": {"status": "streaming", "from": server.upstream} if self.streams(server) else None,
+            "replicas": replicas if running else [],
+            "settings": {"synchronous_standby_names": self.names, "synchronous_commit": "on"} if running else {},
+            "held": server.held,
+            "decision": server.decision or None,
+        }
+
+    def do_decide(self, server: Server, record: str) -> dict[str, Any]:
+        found = json.loads(record)
+        if found["epoch"] < server.epoch:
+            raise RefusedError(f"{server.host}: knows epoch {server.epoch}")
+        if found["epoch"] == server.epoch and found["primary"] != server.decision["primary"]:
+            raise RefusedError(f"{server.host}: knows another decision of epoch {server.epoch}")
+        if found["epoch"] > server.epoch:
+            server.decision = found
+        return server.decision
+
+    def do_hold(self, server: Server, why: str) -> dict[str, Any]:
+        server.held = why
+        return {}
+
+    def do_release(self, server: Server) -> dict[str, Any]:
+        server.held = ""
+        return {}
+
+    def do_halt(self, server: Server) -> dict[str, Any]:
+        if not server.standby:
+            raise RefusedError(f"{server.host}: is no standby that runs")
+        server.upstream = ""
+        return {"timeline": server.timeline, "lsn": written(server.end), "replayed": written(server.end)}
+
+    def do_follow(self, server: Server, upstream: str, wait: str = "0") -> dict[str, Any]:
+        server.upstream = upstream
+        self.flow()
+        if float(wait) and not self.streams(server):
+            raise RefusedError(f"{server.host}: did not begin to stream from {upstream}")
+        return {"streams": self.streams(server)}
+
+    def do_checkpoint(self, server: Server) -> dict[str, Any]:
+        if not server.running:
+            raise RefusedError(f"{server.host}: does not run")
+        return {}
+
+    def do_slots(self, server: Server, hosts: str) -> dict[str, Any]:
+        if not server.running:
+            raise RefusedError(f"{server.host}: does not run")
+        server.slots = set(filter(None, hosts.split(",")))
+        return {}
+
+    def do_stop(self, server: Server, mode: str = "fast") -> dict[str, Any]:
+        if server.running:
+            clean = mode == "fast"
+            if server.leads and clean:
+                server.checkpoint = server.end
+                server.wal.append((server.timeline, f"shutdown{len(server.wal)}"))
+                self.flow()
+            state = "in archive recovery" if server.signal else "in production"
+            stopped = "shut down in recovery" if server.signal else "shut down"
+            server.running, server.state = False, stopped if clean else state
+        return {"state": server.state}
+
+    def do_start(self, server: Server) -> dict[str, Any]:
+        if not server.running:
+            why = "" if server.signal else self.guard(server)
+            if why:
+                raise RefusedError(f"{server.host}: the guard says: {why}")
+            server.running = True
+            server.state = "in archive recovery" if server.signal else "in production"
+        return {}
+
+    def do_demote(self, server: Server) -> dict[str, Any]:
+        if not server.signal and server.running:
+            raise RefusedError(f"{server.host}: runs")
+        server.signal = True
+        return {}
+
+    def do_resume(self, server: Server) -> dict[str, Any]:
+        if server.signal:
+            if server.running or "recovery" in server.state or server.decision.get("primary") != server.host:
+                raise RefusedError(f"{server.host}: can't be a primary again")
+            server.signal = False
+        return {}
+
+    def do_promote(self, server: Server) -> dict[str, Any]:
+        if not server.running or server.decision.get("primary") != server.host:
+            raise RefusedError(f"{server.host}: was not decided to be the primary, or does not run")
+        if server.signal:
+            server.signal, server.upstream, server.state = False, "", "in production"
+            server.timeline += 1
+            server.wal.append((server.timeline, "promoted"))
+        return {"timeline": server.timeline}
+
+    def do_rewind(self, server: Server, upstream: str) -> dict[str, Any]:
+        source = self.servers[upstream]
+        assert not server.running
+        common = 0
+        while server.wal[common : common + 1] == source.wal[common : common + 1] != []:
+            common += 1
+        rewound = common < len(server.wal)
+        assert not rewound or server.timeline < source.timeline, "pg_rewind would not see that they parted"
+        server.wal, server.signal, server.upstream = source.wal[:], True, upstream
+        server.timeline, server.state = source.timeline, "shut down in recovery"
+        return {"rewound": rewound}
+
+    def do_reinit(self, server: Server, upstream: str, rate: str, system: str) -> dict[str, Any]:
+        del rate
+        assert system == "7"
+        source = self.servers[upstream]
+        server.running, server.signal, server.upstream = False, True, upstream
+        server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in production"
+        return {"aside": "/data.hakit-old"}
+
+    # what a test asks
+
+    @property
+    def primary(self) -> str:
+        return next((one.host for one in self.servers.values() if one.leads), "")
+
+    def lost(self) -> list[str]:
+        rows = {row for _, row in self.servers[self.primary].wal}
+        return [row for row in self.acknowledged if row not in rows]
+
+    def healthy(self) -> bool:
+        """One primary that is not held, named by the last decision, and all others stream from it."""
+        lead = self.servers.get(self.primary)
+        self.flow()
+        return bool(
+            lead
+            and not lead.held
+            and lead.decision["primary"] == lead.host
+            and all(self.streams(one) for one in self.servers.values() if one is not lead)
+        )
