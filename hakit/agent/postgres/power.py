@@ -9,7 +9,7 @@ from hakit.agent import disk, loaded
 from hakit.agent.errors import Failure
 from hakit.agent.postgres import control, programs, torn
 from hakit.agent.postgres.client import Connection, SqlError
-from hakit.agent.postgres.place import RUNNING, SOCKETS
+from hakit.agent.postgres.place import SOCKETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def start(place: Place, arguments: dict[str, str], work: Work, timeout: float) -
     """Start the unit and wait until the server answers. Raises Failure with the words of the guard and the journal."""
     del arguments
     from hakit.agent.handlers.unit import journal
+    from hakit.agent.postgres import guard
 
     why = torn.read(place, work)
     if why:
@@ -109,6 +110,7 @@ def start(place: Place, arguments: dict[str, str], work: Work, timeout: float) -
     if state.get("ActiveState") != "active":
         if state.get("ActiveState") == "failed":
             work.run(["systemctl", "reset-failed", "--", place.unit])
+        disk.delete(work.at(guard.path(place)))
         result = work.run(["systemctl", "start", "--", place.unit], timeout)
         if result.code or result.late:
             why = guard_says(place, work) or f"{place.unit} did not start"
@@ -134,10 +136,13 @@ def _answers(place: Place, work: Work) -> bool:
 
 def guard_says(place: Place, work: Work) -> str:
     """Why the boot guard did not let the server start; empty when it did not say so."""
+    from hakit.agent.postgres import guard
+
     try:
-        return disk.read(work.at(f"{RUNNING}/{place.label}.guard")).decode("utf-8", "replace").strip()
+        said = disk.read(work.at(guard.path(place))).decode("utf-8", "replace").strip()
     except OSError:
         return ""
+    return f"{place.host} {said}" if said.startswith(guard.REFUSED) else ""
 
 
 def is_standby_on_disk(place: Place, work: Work) -> bool:

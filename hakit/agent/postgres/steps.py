@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 SETTLED = 0.6
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
-RECEIVER = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walreceiver'"
+# A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
+RECEIVER = """
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
 ENDS = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()"
 # A control file tells the timeline of the last checkpoint; WAL that came later has it in the names of its files.
 TIMELINE = """
@@ -37,10 +40,10 @@ SELECT greatest(
     (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
     (SELECT received_tli FROM pg_stat_wal_receiver),
     (SELECT max(('x' || left(name, 8))::bit(32)::int)
-     FROM pg_ls_waldir(), (SELECT setting::bigint AS size FROM pg_settings WHERE name = 'wal_segment_size') segment
+     FROM pg_ls_waldir(), (SELECT setting::bigint AS bytes FROM pg_settings WHERE name = 'wal_segment_size') segment
      WHERE name ~ '^[0-9A-F]{24}$'
-       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / size) + ('x' || right(name, 8))::bit(32)::bigint
-           = trunc(greatest('%LSN%'::pg_lsn - '0/0'::pg_lsn - 1, 0) / size))
+       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / bytes) + ('x' || right(name, 8))::bit(32)::bigint
+           = trunc(greatest('%LSN%'::pg_lsn - '0/0'::pg_lsn - 1, 0) / bytes))
 )"""
 PROMOTED = """
 SELECT CASE WHEN pg_is_in_recovery() THEN NULL

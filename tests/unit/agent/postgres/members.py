@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from hakit.agent import process
 from hakit.agent.postgres.tasks import carry_out
 from hakit.agent.resources.postgres import Cluster
 from hakit.agent.work import Work
@@ -28,8 +32,11 @@ show)
     if alive; then echo ActiveState=active; else echo ActiveState=inactive; fi ;;
 start)
     echo start >> "$root/asked"
-    alive || setsid DROP PROGRAMS/postgres -D "$data" -c config_file="$root/etc/postgresql/15/main/postgresql.conf" \\
-        < /dev/null >> "$root/log" 2>&1 & ;;
+    alive && continue
+    setsid DROP PROGRAMS/postgres -D "$data" -c config_file="$root/etc/postgresql/15/main/postgresql.conf" \\
+        < /dev/null >> "$root/log" 2>&1 &
+    started=$!
+    until alive || ! kill -0 $started 2> /dev/null; do sleep 0.02; done ;;
 stop)
     echo stop >> "$root/asked"
     alive && kill -INT "$pid" ;;
@@ -67,7 +74,9 @@ class Host:
 
     def do(self, verb: str, timeout: float = 30.0, **arguments: str) -> dict[str, Any]:
         """Carry a task out."""
-        return carry_out(verb, self.place, arguments, self.work, timeout)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(process, "PATH", f"{self.server.root}/bin:{process.PATH}")
+            return carry_out(verb, self.place, arguments, self.work, timeout)
 
     def cluster(self, **fields: Any) -> Cluster:
         """The declaration of its data directory."""
@@ -82,9 +91,13 @@ class Host:
         """The names in the folder of the data directory."""
         return {path.name for path in self.server.data.parent.iterdir()}
 
-    def stop_server(self) -> None:
-        """End what the stand-in for systemd started."""
-        self.do("stop")
+    def query(self, sql: str) -> list[tuple[str | None, ...]]:
+        """The rows of a query."""
+        return self.server.query(sql)
+
+    def decide(self, primary: str, epoch: int) -> None:
+        """Tell it a decision."""
+        self.do("decide", record=json.dumps({"epoch": epoch, "primary": primary, "kind": "switchover"}))
 
 
 def owner_of(path: Path) -> str:
