@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from hakit.components.postgresql import hba
 from hakit.components.postgresql.commits import COMMIT_RULES
 from hakit.components.postgresql.members import COMPONENT, cluster_of, clusters, settings_of
@@ -37,9 +39,13 @@ _OFF = ("off", "false", "no", "0")
 def promotion_by_vrrp(site: Site, components: Components) -> Iterator[Finding]:
     """Commands of other components that promote a server."""
     del components
+    seen: set[int] = set()
     for host in site.hosts.values():
         for name, settings in host.settings.items():
-            for path, text in _texts(settings.model_dump(), (name,)) if name != COMPONENT else ():
+            if name == COMPONENT or id(settings) in seen:
+                continue
+            seen.add(id(settings))
+            for path, text in _texts(settings, (name,)):
                 if _PROMOTES.search(text):
                     message = "a promotion on a missed advert makes a second primary: the first may be alive"
                     write = "leave it out; an operator runs  hakit postgres failover"
@@ -50,10 +56,13 @@ def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
     """Every text in settings, with its path."""
     if isinstance(value, str):
         yield path, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _texts(getattr(value, name), (*path, name))
     elif isinstance(value, dict):
         for key, one in value.items():
             yield from _texts(one, (*path, str(key)))
-    elif isinstance(value, tuple | list):
+    elif isinstance(value, tuple):
         for place, one in enumerate(value):
             yield from _texts(one, (*path, place))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hakit.inventory.types import (
     AbsPath,
@@ -53,8 +53,16 @@ def _cluster(value: str) -> str:
     return value
 
 
-Size = Annotated[str, AfterValidator(_size)]
-ClusterName = Annotated[str, AfterValidator(_cluster)]
+Size = Annotated[
+    str,
+    AfterValidator(_size),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(kB|MB|GB|TB)$", "x-expects": "a size such as 512MB"}),
+]
+ClusterName = Annotated[
+    str,
+    AfterValidator(_cluster),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$", "x-expects": "a name of small letters"}),
+]
 Identifier = Annotated[Name, AfterValidator(_identifier)]
 Value = bool | int | float | Line
 
