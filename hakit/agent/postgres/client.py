@@ -186,7 +186,7 @@ def _uid(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
-        raise SqlError(f"no such user on this host: {user}") from None
+        raise UnansweredError(f"there is no server: no such user on this host: {user}", "08001") from None
 
 
 def _text(text: str) -> bytes:
