@@ -42,7 +42,8 @@ SELECT greatest(
     (SELECT max(('x' || left(name, 8))::bit(32)::int)
      FROM pg_ls_waldir(), (SELECT setting::bigint AS bytes FROM pg_settings WHERE name = 'wal_segment_size') segment
      WHERE name ~ '^[0-9A-F]{24}$'
-       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / bytes) + ('x' || right(name, 8))::bit(32)::bigint
+       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / bytes)
+           + ('x' || right(name, 8))::bit(32)::bigint
            = trunc(greatest('%LSN%'::pg_lsn - '0/0'::pg_lsn - 1, 0) / bytes))
 )"""
 PROMOTED = """

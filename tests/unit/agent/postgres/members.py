@@ -72,8 +72,9 @@ class Host:
         """A session's view of this host."""
         return Work(str(self.server.root), self.notes.append)
 
-    def do(self, verb: str, timeout: float = 30.0, **arguments: str) -> dict[str, Any]:
-        """Carry a task out."""
+    def do(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """Carry a task out, within `timeout` seconds."""
+        timeout = float(arguments.pop("timeout", 30.0))
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(process, "PATH", f"{self.server.root}/bin:{process.PATH}")
             return carry_out(verb, self.place, arguments, self.work, timeout)

@@ -11,6 +11,7 @@ import pytest
 
 from hakit.agent.errors import Failure
 from hakit.agent.postgres.steps import number
+from hakit.agent.starting import AgentGone
 from hakit.agent.tasks import Task
 from tests.unit.agent.postgres.members import Host, until
 
@@ -222,5 +223,5 @@ def test_a_task_reaches_the_host_and_a_refusal_leaves_the_session_open(pair: tup
 
 def test_what_changes_a_host_needs_its_lock(pair: tuple[Host, Host]) -> None:
     db1 = pair[0]
-    with db1.agents.client(lock=False) as client, pytest.raises(Exception, match="checkpoint|without the host's lock"):
+    with db1.agents.client(lock=False) as client, pytest.raises(AgentGone, match="without the host's lock"):
         client.task(Task(kind="postgres", do="checkpoint", about=db1.place))
