@@ -205,10 +205,9 @@ class Extensions(Objects):
         name = identifier(resource.extension)
         if not state.available:
             version = resource.place.version
-            package = PACKAGES.get(resource.extension, f"postgresql-{version}-{resource.extension.replace('_', '-')}")
             reason = (
                 f"the host has no extension {resource.extension} for PostgreSQL {version}: add its package to "
-                f"`packages` (perhaps {package.format(version=version)})"
+                f"`packages`{_guess(resource.extension, version)}"
             )
             return Change(summary=("create",), after=f"known after {work.require(resource, reason)}", new=True)
         if resource.schema and resource.schema not in state.schemas:
@@ -218,3 +217,12 @@ class Extensions(Objects):
         where = f" SCHEMA {identifier(resource.schema)}" if resource.schema else ""
         statement = f"SET search_path = public; CREATE EXTENSION {name}{where} CASCADE"
         return Change(summary=(f"create{beside}",), impact=resource.impact, steps=(statement,), new=True)
+
+
+def _guess(extension: str, version: int) -> str:
+    """The package of an extension, as far as it can be guessed."""
+    plain = extension.replace("_", "-")
+    if not all(one.isascii() and (one.islower() or one.isdigit() or one == "-") for one in plain):
+        return ""
+    package = PACKAGES.get(extension, f"postgresql-{{version}}-{plain}")
+    return f" (perhaps {package.format(version=version)})"

@@ -68,19 +68,21 @@ def _prepared(password: str) -> bytes:
 
 
 def _saslprep(text: str) -> str | None:
-    """RFC 4013's preparation of a query; None for what it prohibits."""
+    """RFC 4013's preparation as the server and its clients do it; None for what it prohibits.
+
+    They judge the text before it is normalised, the RFC the one after: where that differs, theirs is what counts.
+    """
     import stringprep
     import unicodedata
 
     mapped = "".join(" " if stringprep.in_table_c12(one) else one for one in text if not stringprep.in_table_b1(one))
-    done = unicodedata.normalize("NFKC", mapped)
-    if not done or any(_prohibited(one, stringprep) for one in done):
+    if not mapped or any(_prohibited(one, stringprep) for one in mapped):
         return None
-    if any(map(stringprep.in_table_d1, done)):
-        ends = stringprep.in_table_d1(done[0]) and stringprep.in_table_d1(done[-1])
-        if not ends or any(map(stringprep.in_table_d2, done)):
+    if any(map(stringprep.in_table_d1, mapped)):
+        ends = stringprep.in_table_d1(mapped[0]) and stringprep.in_table_d1(mapped[-1])
+        if not ends or any(map(stringprep.in_table_d2, mapped)):
             return None
-    return done
+    return unicodedata.normalize("NFKC", mapped)
 
 
 def _prohibited(one: str, tables: ModuleType) -> bool:
