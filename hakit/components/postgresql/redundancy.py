@@ -9,7 +9,7 @@ from hakit.agent.actions import Action
 from hakit.agent.postgres.place import aside
 from hakit.agent.probes import Probe
 from hakit.components.base import Order, RedundancyGroup, Report, Withdrawal
-from hakit.components.postgresql.members import COMPONENT, cluster_of, clusters, settings_of
+from hakit.components.postgresql.members import COMPONENT, balancers, cluster_of, clusters, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,9 +63,12 @@ def _ready(host: Host, asker: str) -> Probe:
 
 
 def withdrawals(site: Site, host: Host) -> Iterator[Withdrawal]:
-    """A standby is called no replica, so that readers go elsewhere before it is changed; a primary stays one."""
+    """A standby is called no replica, so that balancers elsewhere send readers to another one; a primary stays one.
+
+    Balancers of the inventory are told by their own component, which also waits until they have no session on it.
+    """
     cluster = cluster_of(site, host)
-    if len(cluster.hosts) > 1:
+    if len(cluster.hosts) > 1 and settings_of(host).endpoint.allow and not balancers(site, cluster):
         target = aside(cluster.name)
         yield Withdrawal(
             what=f"postgresql {cluster.name}",
