@@ -3,7 +3,7 @@
 What makes a failover safe (M members vote, F of them have the new decision on disk before anything is promoted):
 
 - A server that was a primary opens again only after its boot guard heard a majority of those it does not excuse. As
-  long as every such majority meets one of the F, it stays shut (`guard_could_open`).
+  long as every such majority meets one of the F, it stays shut (hakit.agent.postgres.quorum).
 - A commit was acknowledged by n of N standbys. When N − n + 1 of them answer after they receive no more, one of these
   has it, and so has the one that is most advanced (`may_lose`).
 """
@@ -62,47 +62,36 @@ def majority(layout: Layout) -> int:
     return -(-len(layout.voters) // 2)
 
 
-def guard_could_open(
-    voters: Collection[str], excused: Collection[str], recorded: Collection[str], dead: Collection[str] = ()
-) -> tuple[str, ...]:
-    """The voters whose boot guard could find its majority without meeting one of those that `recorded` the decision.
-
-    `excused` are those whom a known decision excuses: a guard may still excuse them, or not any more; the worse counts.
-    Who is `dead` neither opens nor answers.
-    """
-    asked = len(voters) - len(set(excused) & set(recorded) & set(voters))
-    found = []
-    for one in voters:
-        if one in recorded or one in dead:
-            continue
-        others = set(voters) - set(recorded) - set(dead) - {one}
-        if len(others) >= asked // 2:
-            found.append(one)
-    return tuple(found)
-
-
 def blind(layout: Layout, absent: Collection[str]) -> bool:
     """Whether those that don't answer could have decided something that nobody who answers knows."""
     return len(set(absent) & set(layout.voters)) >= majority(layout)
 
 
+def unseen(picture: Picture) -> tuple[str, ...]:
+    """The members that don't answer and might be a primary, for all that those who answer know.
+
+    None is left out for what the known decisions say: with members declared dead, another one may have been made
+    without those who answer now.
+    """
+    return tuple(host for host in picture.absent if host in picture.layout.promotable)
+
+
 def suspects(picture: Picture) -> tuple[str, ...]:
-    """The members that don't answer and could be a primary that takes writes now."""
-    layout, last, absent = picture.layout, picture.decision, picture.absent
-    may_lead = [host for host in absent if host in layout.promotable]
-    if not last.epoch or blind(layout, absent):
-        return tuple(may_lead)
+    """Those of them that by what is known most likely were the primary."""
+    last, unknown = picture.decision, unseen(picture)
+    if not last.epoch or blind(picture.layout, picture.absent):
+        return unknown
     named = {last.primary}
     if last.kind == SWITCHOVER:
         named.add(last.before)  # it may have been killed before the old primary was stopped
     named |= {state.upstream for state in picture.states.values() if state.follows and state.upstream}
-    return tuple(host for host in may_lead if host in named)
+    return tuple(host for host in unknown if host in named)
 
 
 def last_primaries(picture: Picture) -> tuple[str, ...]:
     """The members that may have acknowledged commits last, as far as those who answer can tell."""
     layout, last = picture.layout, picture.decision
-    named = {last.primary, *suspects(picture)}
+    named = {last.primary, *suspects(picture), *set(unseen(picture)).intersection(layout.candidates)}
     if last.kind in (SWITCHOVER, FAILOVER):
         named.add(last.before)
     if not last.epoch:

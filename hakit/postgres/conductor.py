@@ -28,6 +28,8 @@ STARTING = 300.0
 """Seconds for a server to start: after a crash it has to replay its WAL first."""
 HALTING = 30.0
 CHECKPOINT = 900.0
+MADE_EPOCH = 1
+"""The epoch of the decision that is written where a cluster is made."""
 
 
 class Hands(Protocol):
@@ -136,9 +138,11 @@ class Conductor:
         self, kind: str, primary: str, picture: Picture, *, excused: Collection[str] = (), unseen: int = 0
     ) -> Decision:
         """A decision newer than every known one, and than so many `unseen`; nobody knows it yet."""
-        before = picture.primary or picture.decision.primary
+        # Standbys that never saw another decision know none; the one of the making has epoch 1, on its primary alone.
+        known = max(MADE_EPOCH, picture.decision.epoch)
+        before = picture.primary or picture.decision.primary or self.layout.maker
         return Decision(
-            picture.decision.epoch + 1 + unseen,
+            known + 1 + unseen,
             primary,
             before if before != primary else picture.decision.before,
             kind,

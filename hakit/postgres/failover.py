@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hakit.agent.postgres import quorum
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
@@ -98,14 +99,14 @@ class Failover:
 
     def _make_sure(self, picture: Picture) -> None:
         """See that none of those who don't answer can be a primary, now or later. Raises RefusedError."""
-        wanted = set(choosing.suspects(picture))
-        for host in [one for one in picture.absent if one in wanted - self._fenced]:
+        wanted = set(choosing.unseen(picture))
+        for host in [one for one in choosing.suspects(picture) if one not in self._fenced]:
             if self._fence(host):
                 self._at.note(host, "was fenced by the inventory's command")
                 self._fenced.add(host)
-        voters, here = self._layout.voters, set(picture.states)
-        if choosing.guard_could_open(voters, picture.decision.excused, here):
-            wanted |= set(picture.absent) & set(voters)
+        voters, here = set(self._layout.voters), set(picture.states)
+        if not quorum.suffices(voters, here, frozenset(picture.decision.excused)):
+            wanted |= set(picture.absent) & voters
         unsure = tuple(host for host in picture.absent if host in wanted - self._fenced)
         if not unsure:
             return
@@ -159,8 +160,8 @@ class Failover:
         excused = self._fenced if here < len(voters) // 2 + 1 else set()
         decision = self._at.decide(kind, target, picture, excused=excused, unseen=UNSEEN if far else 0)
         kept = self._at.record(decision, first=[target])
-        missed = set(choosing.guard_could_open(voters, picture.decision.excused, kept)) - self._fenced
-        if missed:
+        missed = set(voters) - kept - self._fenced
+        if missed and not quorum.suffices(set(voters), kept, frozenset(picture.decision.excused)):
             raise RefusedError(
                 f"the decision is on {len(kept)} members only ({', '.join(sorted(kept))}): nobody was promoted",
                 why=f"{' and '.join(sorted(missed))} could open as a primary without meeting one of them.",

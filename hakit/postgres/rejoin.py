@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hakit.errors import HakitError, RefusedError
@@ -116,7 +117,8 @@ class Return:
         """The member knows the decision, which keeps it from opening for writes, and its upstream keeps WAL for it."""
         last = picture.decision
         if last.epoch:
-            self._at.do(self._host, "decide", record=last.text())
+            excused = tuple(host for host in last.excused if host != self._host)
+            self._at.do(self._host, "decide", record=replace(last, excused=excused).text())
         hosts = {self._host, *self._layout.followers(upstream, picture.primary, picture.absent)}
         self._at.do(upstream, "slots", hosts=",".join(sorted(hosts)))
 

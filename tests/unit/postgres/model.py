@@ -6,6 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres.guard import judge
+from hakit.agent.postgres.place import Member, Place
+from hakit.agent.postgres.record import from_wire
+from hakit.agent.postgres.states import State
 from hakit.errors import ConnectError, HakitError, RefusedError
 from hakit.postgres.conductor import Conductor
 from hakit.postgres.layout import Layout, Synchrony
@@ -15,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 RECORD = 16  # bytes of a WAL record
-CHANGING = frozenset(
-    "decide hold release halt follow checkpoint stop start demote slots promote rewind reinit resume".split()
-)
+SYSTEM = "7"
+READING = frozenset({"look", "sql"})
 
 
 class Killed(BaseException):
@@ -66,7 +69,7 @@ class Model:
         self.servers = {name: Server(name, upstream=names[0]) for name in names}
         first = self.servers[names[0]]
         first.signal, first.upstream = False, ""
-        first.decision = {"epoch": 1, "primary": names[0], "kind": "made", "excused": []}
+        first.decision = {"epoch": 1, "primary": names[0], "kind": "made", "since": "", "excused": []}
         self.synchronous = synchronous
         self.acknowledged: list[str] = []
         self.written = 0
@@ -75,6 +78,7 @@ class Model:
         self.steps = 0
         self.log: list[str] = []
         self.names = f"ANY {synchronous} ({', '.join(names)})" if synchronous else ""
+        self.members = tuple(Member(name=name, address=name) for name in names)
         self.layout = Layout("main", names, names, names, names, Synchrony.parse(self.names), names[0])
         self.flow()
 
@@ -140,20 +144,24 @@ class Model:
             self.flow()
 
     def guard(self, server: Server) -> str:
-        """Why the server may not open; the contract's words."""
-        peers = [one for one in self.servers.values() if one.power and one is not server]
-        excused = server.decision.get("excused", [])
-        known = [one for one in (server, *peers) if one.decision]
-        last = max((one.epoch for one in known), default=0)
-        if any(one.epoch == last and one.decision["primary"] != server.host for one in known):
-            return f"epoch {last} names another primary"
-        if any(one.timeline > server.timeline for one in peers):
-            return "a peer is on a newer timeline"
-        if any(one.leads for one in peers):
-            return "a peer is the primary"
-        asked = [one for one in self.servers if one not in excused]
-        answered = [one for one in (server, *peers) if one.host in asked]
-        return "" if len(answered) >= len(asked) // 2 + 1 else "no majority answers"
+        """Why the server may not open: the verdict of the guard itself."""
+        peers = {one.host: self.told(one) if one.power else "no answer" for one in self.servers.values()}
+        del peers[server.host]
+        place = Place(version=15, cluster="main", host=server.host, data="/data", members=self.members)
+        verdict = judge(place, SYSTEM, server.timeline, from_wire(server.decision or {}), peers)
+        return "" if verdict.opens else verdict.why
+
+    def told(self, server: Server) -> State:
+        """What the endpoint of a host tells its peers."""
+        role = "primary" if server.leads else "standby" if server.standby else "stopped"
+        return State(
+            host=server.host,
+            system=SYSTEM,
+            timeline=server.timeline,
+            role=role,
+            standby=server.signal,
+            decision=from_wire(server.decision or {}),
+        )
 
     # what the controller does
 
@@ -176,7 +184,7 @@ class Model:
         del timeout
         if host not in self.reachable:
             raise ConnectError(f"{host}: the connection was lost")
-        changing = verb in CHANGING
+        changing = verb not in READING
         self.steps += changing
         # An even number kills before the step, an odd one right after it.
         if changing and self.kill_at == 2 * self.steps:
@@ -210,7 +218,7 @@ class Model:
         return {
             "installed": True,
             "data": "cluster",
-            "system": "7",
+            "system": SYSTEM,
             "timeline": server.timeline,
             "state": server.state,
             "checkpoint": written(server.checkpoint),
@@ -326,7 +334,7 @@ class Model:
 
     def do_reinit(self, server: Server, upstream: str, rate: str, system: str) -> dict[str, Any]:
         del rate
-        assert system == "7"
+        assert system == SYSTEM
         source = self.servers[upstream]
         server.running, server.signal, server.upstream = False, True, upstream
         server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in production"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hakit.errors import RefusedError
 from hakit.postgres.switchover import Switchover
-from tests.unit.postgres.model import Killed, Model
+from tests.unit.postgres.model import Killed, Model, Server
 
 
 def loaded(hosts: int = 3, synchronous: int = 1) -> Model:
@@ -66,13 +68,10 @@ def test_a_target_that_misses_the_end_is_not_promoted_and_the_old_primary_goes_o
     model = loaded()
     stop = model.do_stop
 
-    def cut(server: object, mode: str = "fast") -> dict[str, object]:
-        upstreams = {one.host: one.upstream for one in model.servers.values()}
+    def cut(server: Server, mode: str = "fast") -> dict[str, Any]:
         for one in model.servers.values():
             one.upstream = ""
-        found = stop(server, mode)  # type: ignore[arg-type]  the model's own server
-        del upstreams
-        return found
+        return stop(server, mode)
 
     monkeypatch.setattr(model, "do_stop", cut)
     with pytest.raises(RefusedError, match="has not got all"):
@@ -92,27 +91,23 @@ def test_nobody_is_chosen_who_does_not_stream() -> None:
     assert model.primary == "db1"
 
 
-def test_two_primaries_are_refused_with_both_histories() -> None:
+def test_two_primaries_are_refused_with_both_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded()
     lonely = model.servers["db3"]
     lonely.signal, lonely.timeline = False, 2
+    monkeypatch.setattr(model, "check", lambda: None)
     with pytest.raises(RefusedError, match="split brain: db1 and db3 both run") as caught:
-        Switchover(Split(model).conductor()).run()
+        Switchover(model.conductor()).run()
     assert "db1: primary, timeline 1" in str(caught.value.why)
     assert "db3: primary, timeline 2" in str(caught.value.why)
-
-
-def Split(model: Model) -> Model:  # noqa: N802 - reads as a kind of model
-    model.check = lambda: None  # type: ignore[method-assign]  the test makes two primaries on purpose
-    return model
 
 
 def test_a_target_lost_while_it_is_promoted_is_found_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded()
     promote = model.do_promote
 
-    def lose(server: object) -> dict[str, object]:
-        promote(server)  # type: ignore[arg-type]  the model's own server
+    def lose(server: Server) -> dict[str, Any]:
+        promote(server)
         raise RefusedError("db2: was not promoted within 60 s")
 
     monkeypatch.setattr(model, "do_promote", lose)

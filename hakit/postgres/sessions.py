@@ -1,0 +1,155 @@
+"""The open sessions with the members of a cluster, and their locks: the hands of every command."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from hakit.agent.tasks import Task
+from hakit.components.postgresql.members import place
+from hakit.engine.events import Noted, Reached
+from hakit.engine.session import HostSession
+from hakit.errors import AgentError, HakitError, LockedError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from hakit.agent.answers import AgentEvent
+    from hakit.agent.postgres.place import Place
+    from hakit.engine.events import Event
+    from hakit.engine.run import Scope
+    from hakit.postgres.layout import Layout
+
+T = TypeVar("T")
+KIND = "postgres"
+_TAIL = 400  # characters of what a fence command says
+
+
+class Sessions:
+    """The sessions with all members that can be reached. A context manager: leaving it ends every one of them.
+
+    With `lock` each host's lock is taken, so that nobody else works on a member meanwhile; one that is taken already
+    ends the command (LockedError). Whatever happens is told to `sink`.
+    """
+
+    def __init__(self, scope: Scope, layout: Layout, sink: Callable[[Event], None], *, lock: bool) -> None:
+        self._scope = scope
+        self._layout = layout
+        self._sink = sink
+        self._lock = lock
+        self._sessions: dict[str, HostSession] = {}
+        self._places: dict[str, Place] = {}
+        self._errors: dict[str, HakitError] = {}
+        self._pool = ThreadPoolExecutor(len(layout.members), thread_name_prefix="hakit")
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Open the sessions that are not open. Raises LockedError, and what is wrong with the inventory."""
+        _, failed = self._both([host for host in self._layout.members if host not in self.reachable], self._open)
+        for error in failed.values():
+            if isinstance(error, LockedError) or error.exit_code != 1:
+                raise error
+        self._errors = {host: error for host, error in failed.items() if host not in self.reachable}
+
+    def close(self) -> None:
+        """End every agent and connection; an agent finishes the step that it is in."""
+        for session in list(self._sessions.values()):
+            session.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """The members with whom a session is open and was not lost."""
+        return tuple(host for host in self._places if self._sessions[host].usable)
+
+    @property
+    def errors(self) -> Mapping[str, HakitError]:
+        """Why there is no session with the others."""
+        lost = AgentError("the session with it was lost")
+        return {host: self._errors.get(host, lost) for host in self._layout.members if host not in self.reachable}
+
+    def do(self, host: str, verb: str, arguments: Mapping[str, str], timeout: float) -> dict[str, Any]:
+        """Have a member carry a verb out. Raises RefusedError where it does not succeed, AgentError, ConnectError."""
+        task = Task(kind=KIND, do=verb, about=self._places[host], arguments=tuple(arguments.items()), timeout=timeout)
+
+        def told(event: AgentEvent) -> None:
+            self._sink(Noted(host, event.text))
+
+        try:
+            return self._sessions[host].task(task, told)
+        except HakitError as error:
+            if not self._sessions[host].usable:
+                self._errors[host] = error
+            raise
+
+    def each(
+        self, hosts: Iterable[str], verb: str, arguments: Callable[[str], Mapping[str, str]], timeout: float
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, HakitError]]:
+        """The same on several members at once: the answers, and what went wrong."""
+        return self._both(list(hosts), lambda host: self.do(host, verb, arguments(host), timeout))
+
+    def place(self, host: str) -> Place:
+        """Where a member's things are. Raises what kept its session from being opened."""
+        if host not in self._places:
+            raise self.errors[host]
+        return self._places[host]
+
+    def _open(self, host: str) -> None:
+        session = self._sessions[host] = HostSession(self._scope, self._scope.site.hosts[host])
+        facts = session.open(lock=self._lock)
+        self._places[host] = place(self._scope.site, session.host, facts.release)
+        self._sink(Reached(host, 0.0, session.taken_over))
+        while session.notes:
+            self._sink(Noted(host, session.notes.pop(0)))
+
+    def _both(self, hosts: list[str], ask: Callable[[str], T]) -> tuple[dict[str, T], dict[str, HakitError]]:
+        waiting = {host: self._pool.submit(ask, host) for host in hosts}
+        answers: dict[str, T] = {}
+        failed: dict[str, HakitError] = {}
+        for host, future in waiting.items():
+            try:
+                answers[host] = future.result()
+            except HakitError as error:
+                failed[host] = error
+        return answers, failed
+
+
+def fence(layout: Layout, host: str, address: str) -> bool:
+    """Run the inventory's command that takes a host's power; False when it names none. Raises RefusedError."""
+    declared = layout.fences.get(host)
+    if declared is None:
+        return False
+    argv = [word.replace("{host}", host).replace("{address}", address) for word in map(str, declared.command)]
+    hint = f"cut the power of {host} yourself, then add  --fenced {host}"
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=float(declared.timeout), check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RefusedError(
+            f"the fence command of {host} did not end within {declared.timeout:g} s", hint=hint
+        ) from None
+    except OSError as error:
+        raise RefusedError(
+            f"the fence command of {host} can't be run: {error.strerror}: {argv[0]}", hint=hint
+        ) from None
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace").strip()[-_TAIL:]
+        raise RefusedError(
+            f"the fence command of {host} failed with exit {done.returncode}", why=said or None, hint=hint
+        )
+    return True
