@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.files import File, Files
     from hakit.agent.work import Work
 
+LISTED = 4  # files of a set of which a plan's line tells one by one
 WRITTEN = 2  # contents remembered per file: the last and, in case a run died before its rename, the one before
 
 
@@ -75,6 +76,17 @@ def declared_hashes(paths: Iterable[str], work: Work) -> dict[str, str]:
     }
 
 
+def counted(lines: list[str]) -> tuple[str, ...]:
+    """What is done to each file, or to how many of them where that would be a long list."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        verb, _, path = line.partition(" /")
+        found.setdefault(verb if path else line, []).append(line)
+    return tuple(
+        text for verb, some in found.items() for text in ([f"{verb} {len(some)} files"] if len(some) > LISTED else some)
+    )
+
+
 class FileSets:
     """The handler of `Files`."""
 
@@ -100,13 +112,15 @@ class FileSets:
         steps: list[Step] = []
         lines: list[str] = []
         waits = ""
+        several = len(resource.files) > 1
         for file in resource.files:
             actual = state[file.path]
             try:
-                line, content = self._compare(file, actual, work, several=len(resource.files) > 1)
+                line, content = self._compare(file, actual, work, several=several)
             except Failure as failure:
                 waits = f"known after {work.require(resource, failure.message)}"
                 line, content = "write", actual.data != file.content.reveal().encode("utf-8")
+                line += f" {file.path}" if several else ""
             if line:
                 lines.append(line)
                 steps.append(Step(file.path, file, actual, content=content))
@@ -117,7 +131,7 @@ class FileSets:
             waits = self._judge(resource, work) or waits
         going = [step for step in steps if step.content]
         return Change(
-            summary=tuple(lines),
+            summary=counted(lines),
             impact=self._impact(resource, going, work) if lines else "none",
             steps=tuple(steps),
             files=tuple(self._shown(step, work) for step in going),
