@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.conftest import LabFactory, LabHandle
 
 INVENTORY = Path(__file__).parents[3] / "inventories" / "database"
-SECRETS = {"HAKIT_SECRET_PG_REPLICATION": "replicates-1", "HAKIT_SECRET_PG_APP": "applies-1"}
+SECRETS = {"HAKIT_SECRET_REPLICATION": "replicates-1", "HAKIT_SECRET_ORDERS": "applies-1"}
 ADDRESS, PORT, READERS = "10.78.0.100", 5432, 5433
 HOSTS = ("db1", "db2", "db3")
 READ = """
@@ -47,8 +47,8 @@ class Cluster:
 
     def conninfo(self, port: int = PORT) -> str:
         """How the application connects."""
-        password = SECRETS["HAKIT_SECRET_PG_APP"]
-        return f"host={ADDRESS} port={port} user=app password={password} dbname=orders connect_timeout=2"
+        password = SECRETS["HAKIT_SECRET_ORDERS"]
+        return f"host={ADDRESS} port={port} user=orders password={password} dbname=orders connect_timeout=2"
 
     def writer(self) -> Writer:
         """A client that writes through the balancers."""

@@ -74,7 +74,7 @@ def test_more_connections_are_raised_on_standbys_first_and_lowered_on_the_primar
 
 def test_a_database_and_a_parameter_that_needs_a_reload_disturb_nobody(cluster: Cluster) -> None:
     with cluster.writer() as writer:
-        declare(cluster, ("    databases:\n", "    databases:\n      bills: {owner: app}\n"))
+        declare(cluster, ("    databases:\n", "    databases:\n      bills: {owner: orders}\n"))
         said = cluster.run("apply", "--yes", "--no-diff")
         written = writer.stop()
     assert "database:bills" in said
