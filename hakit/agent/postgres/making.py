@@ -188,7 +188,7 @@ class Making:
 
     def write(self, name: str) -> None:
         """Put an empty file of the server's into `data`, durably. Raises OSError."""
-        disk.write(f"{self.data}/{name}", b"", 0o600, programs.owner(self._work))
+        programs.put(f"{self.data}/{name}", b"", 0o600, self._work)
 
     def finish(self, system: str) -> None:
         """Remember durably that `data` is whole. Raises OSError."""
@@ -221,8 +221,10 @@ class Making:
 
     def _empty(self) -> None:
         """Delete all but the mark; what is in `data` as the server's user, who can delete nothing else."""
-        for name in (COMPLETE, LOG):
-            disk.delete(f"{self.folder}/{name}")
+        # First of all what says that `data` is whole; new versions on their way are there, too, where a run was killed.
+        disk.delete(f"{self.folder}/{COMPLETE}")
+        for name in set(os.listdir(self.folder)) - {MARK, DATA}:
+            os.unlink(f"{self.folder}/{name}")
         if os.path.isdir(self.data):
             argv = ["find", self.data, "-xdev", "-mindepth", "1", "-delete"]
             result = programs.run(argv, self._work, COPY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from hakit.agent import disk
 from hakit.agent.postgres.place import USER
 
 TYPE_CHECKING = False
@@ -33,3 +34,12 @@ def run(
         uid, gid = owner(work)
         line += [f"--reuid={uid}", f"--regid={gid}", "--init-groups"]
     return work.run([*line, "--", *argv], timeout, env=ENV, log=log, tick=tick)
+
+
+def put(path: str, data: bytes, mode: int, work: Work) -> None:
+    """Replace a file of the data's owner, durably; what a killed run left of the same file goes. Raises OSError."""
+    folder, name = os.path.split(path)
+    for entry in os.listdir(folder):
+        if entry.startswith(f"{disk.TEMPORARY}{name}."):
+            os.unlink(f"{folder}/{entry}")
+    disk.write(path, data, mode, owner(work))

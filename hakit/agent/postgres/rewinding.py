@@ -86,7 +86,7 @@ def _shut_down_cleanly(place: Place, work: Work) -> None:
     argv = [f"{place.programs}/postgres", "--single", "-D", path, "-c", f"config_file={_config(place, work)}"]
     result = programs.run([*argv, "template1"], work, RECOVERY)
     if was_standby:
-        disk.write(work.at(place.signal), b"", 0o600, programs.owner(work))
+        programs.put(work.at(place.signal), b"", 0o600, work)
         torn.forget(place, work)
     if result.code or result.late:
         raise Failure(f"the server of {place.host} does not recover; {REBUILD}", output=result.tail())
@@ -119,7 +119,7 @@ def _let_loose(place: Place, source: Upstream, work: Work) -> None:
 
 def _make_standby(place: Place, source: Upstream, work: Work) -> None:
     upstream.write(place, upstream.text(source.words, place.host), work)
-    disk.write(work.at(place.signal), b"", 0o600, programs.owner(work))
+    programs.put(work.at(place.signal), b"", 0o600, work)
 
 
 def _why(source: Upstream, place: Place, said: str) -> str:

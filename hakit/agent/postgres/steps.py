@@ -194,7 +194,7 @@ def demote(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
     power.must_be_down(place, "make it a standby", work)
     if control.contents(work.at(place.data)) != control.CLUSTER:
         raise Failure(f"{place.data} holds no cluster: there is nothing to make a standby of")
-    disk.write(work.at(place.signal), b"", 0o600, programs.owner(work))
+    programs.put(work.at(place.signal), b"", 0o600, work)
     return {"standby": True}
 
 

@@ -6,8 +6,8 @@ import os
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
+from hakit.agent.postgres import programs
 from hakit.agent.postgres.place import slot_name
-from hakit.agent.postgres.programs import owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,5 +89,5 @@ def write(place: Place, content: str, work: Work) -> bool:
     data = content.encode()
     if os.path.isfile(path) and disk.read(path) == data:
         return False
-    disk.write(path, data, FILE_MODE, owner(work))
+    programs.put(path, data, FILE_MODE, work)
     return True

@@ -318,3 +318,35 @@ def test_what_an_interrupted_run_left_beside_its_data_is_cleared(new: Host, prim
     apply(resource, new.work)
     assert new.beside() == {"main"}
     assert plan(resource, new.work).summary == ()
+
+
+def test_a_cluster_whose_making_was_killed_anywhere_is_made_by_the_next(servers: Servers) -> None:
+    host = Host(servers.member("db1").lay_out())
+    resource = host.cluster(origin="create", options=OPTIONS)
+    for kill_at in itertools.count(3, 6):
+        try:
+            host.agents.apply(resource, kill_at=kill_at)
+        except AgentGone:
+            done = host.agents.apply(resource)
+            assert done.result.failed == 0, (kill_at, done.events[-1].error)
+        else:
+            assert kill_at > 20, "the kills hit nothing"
+            break
+        assert host.beside() == {"main"}
+        assert plan(resource, host.work).summary == ()
+        shutil.rmtree(host.server.data)
+        host.server.at(host.place.decision).unlink()
+
+
+def test_a_cluster_that_is_declared_no_more_keeps_its_data(servers: Servers) -> None:
+    host = Host(servers.member("db1").lay_out())
+    host.agents.apply(host.cluster(origin="create", options=OPTIONS))
+    done = host.agents.apply()
+    assert done.item("cluster:15-main").summary == ("forget; the data stay in /var/lib/postgresql/15/main",)
+    assert (host.server.data / "PG_VERSION").exists()
+    assert host.agents.plan() == ()
+
+
+def test_a_cluster_that_others_have_is_not_made_again(new: Host) -> None:
+    with pytest.raises(Failure, match=r"the cluster main is there already \(system identifier 42\)"):
+        plan(new.cluster(origin="create", system="42"), new.work)

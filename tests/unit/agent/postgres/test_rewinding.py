@@ -53,11 +53,11 @@ def follows(old: Host) -> None:
     assert old.query("SELECT pg_is_in_recovery()") == [("t",)]
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
+@pytest.mark.parametrize("mode", ["fast", "kill"])
 @pytest.mark.parametrize("demoted", [False, True], ids=["", "demoted before"])
 def test_a_former_primary_is_rewound(parted: tuple[Host, Host], mode: str, demoted: bool) -> None:
     old, _ = parted
-    old.do("stop", mode=mode)
+    old.server.stop(mode)
     if demoted:
         old.do("demote")
     assert old.do("rewind", upstream="db2") == {"rewound": True, "upstream": "db2"}
@@ -122,7 +122,7 @@ def test_a_recovery_before_the_rewind_that_was_interrupted_goes_on(
     parted: tuple[Host, Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, _ = parted
-    old.do("stop", mode="immediate")
+    old.server.stop("kill")
     old.do("demote")
     real = programs.run
 

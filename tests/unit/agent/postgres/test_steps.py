@@ -177,9 +177,13 @@ def test_who_does_not_come_to_stream_is_said(pair: tuple[Host, Host]) -> None:
         pair[1].do("follow", upstream="db3", wait="0.5")
 
 
-def test_an_immediate_stop_leaves_a_server_that_was_in_production(pair: tuple[Host, Host]) -> None:
-    stopped = pair[0].do("stop", mode="immediate")
+def test_an_immediate_stop_waits_for_nobody(pair: tuple[Host, Host]) -> None:
+    db1, db2 = pair
+    db2.server.freeze()  # a fast stop would wait for it, until it has all WAL
+    db1.query("CREATE TABLE t ()")
+    stopped = db1.do("stop", mode="immediate")
     assert (stopped["running"], stopped["state"]) == (False, "in production")
+    db2.server.thaw()
     with pytest.raises(Failure, match="no such mode of stopping: hard"):
         pair[0].do("stop", mode="hard")
 
