@@ -48,7 +48,7 @@ def judge(place: Place, system: str, timeline: int, own: Decision, answers: Mapp
     against = _against(place.host, system, timeline, own, ours)
     if against:
         return Verdict(opens=False, why=against, ignored=ignored)
-    voting = {one.name for one in place.members if one.votes}
+    voting = {one.name for one in place.members if one.votes} or {place.host}
     excused = set(own.excused) - {place.host}
     need = quorum.needed(voting, excused)
     voices = ({place.host} | ours.keys()) & (voting - excused)

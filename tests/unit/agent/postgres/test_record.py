@@ -137,6 +137,10 @@ def test_the_first_decision_excuses_those_who_never_joined(kept: Kept) -> None:
     record.write_first(PLACE, kept.work)
     assert (kept.known.epoch, kept.known.primary, kept.known.kind) == (1, "db1", "made")
     assert kept.known.excused == ("db2", "db3")
+
+
+def test_the_first_decision_is_written_once(kept: Kept) -> None:
+    record.write_first(PLACE, kept.work)
     record.count_again(str(kept.path), {"db2"})
     record.write_first(PLACE, kept.work)
     assert (kept.known.epoch, kept.known.excused) == (1, ("db3",))
