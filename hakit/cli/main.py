@@ -25,6 +25,7 @@ COMMANDS = {
     "apply": "hakit.cli.apply:apply",
     "verify": "hakit.cli.verify:verify",
     "status": "hakit.cli.status:status",
+    "postgres": "hakit.cli.postgres:postgres",
     "maintenance": "hakit.cli.maintenance:maintenance",
     "reboot": "hakit.cli.reboot:reboot",
     "upgrade": "hakit.cli.upgrade:upgrade",

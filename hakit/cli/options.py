@@ -49,6 +49,10 @@ no_lab = click.option(
 verbose = click.option("-v", "--verbose", count=True, help="Explain decisions; twice: show commands and frames.")
 
 
+FORKS = 50
+"""Hosts in motion at once, for commands that are about a few."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Which hosts and components of which inventory a command is to work on, and how."""
@@ -88,6 +92,18 @@ def asked(command: Command) -> Command:
             ask_become_pass,
         )
     ):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+def reaching(command: Command) -> Command:
+    """The options of commands that say themselves which hosts they are about, handed over as one `asked: Asked`."""
+
+    @wraps(command)
+    def wrapper(*, inventory: Path, no_lab: bool, **values: Any) -> Any:
+        return command(asked=Asked(inventory, (), (), FORKS, no_lab), **values)
+
+    for option in (ask_become_pass, ask_pass, no_lab, inventory):
         wrapper = option(wrapper)
     return wrapper
 

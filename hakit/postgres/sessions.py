@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hakit.agent.tasks import Task
@@ -42,7 +42,8 @@ class Sessions:
         self._sessions: dict[str, HostSession] = {}
         self._places: dict[str, Place] = {}
         self._errors: dict[str, HakitError] = {}
-        self._pool = ThreadPoolExecutor(len(layout.members), thread_name_prefix="hakit")
+        self._opening: dict[str, Future[None]] = {}
+        self._pool = ThreadPoolExecutor(2 * len(layout.members), thread_name_prefix="hakit")
 
     def __enter__(self) -> Self:
         try:
@@ -57,13 +58,25 @@ class Sessions:
     ) -> None:
         self.close()
 
-    def open(self) -> None:
-        """Open the sessions that are not open. Raises LockedError, and what is wrong with the inventory."""
-        _, failed = self._both([host for host in self._layout.members if host not in self.reachable], self._open)
-        for error in failed.values():
-            if isinstance(error, LockedError) or error.exit_code != 1:
+    def open(self, patience: float | None = None) -> None:
+        """Open the sessions that are not open; with `patience` (seconds) who takes longer is waited for the next time.
+
+        Raises LockedError, and what is wrong with the inventory.
+        """
+        for host in self._layout.members:
+            if host not in self.reachable and host not in self._opening:
+                self._opening[host] = self._pool.submit(self._open, host)
+        done, _ = wait(self._opening.values(), patience)
+        for host, future in list(self._opening.items()):
+            if future not in done:
+                self._errors.setdefault(host, AgentError(f"{host}: no answer yet"))
+                continue
+            del self._opening[host]
+            error = future.exception()
+            if isinstance(error, HakitError) and error.exit_code == 1 and not isinstance(error, LockedError):
+                self._errors[host] = error
+            elif error is not None:
                 raise error
-        self._errors = {host: error for host, error in failed.items() if host not in self.reachable}
 
     def close(self) -> None:
         """End every agent and connection; an agent finishes the step that it is in."""

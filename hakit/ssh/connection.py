@@ -198,6 +198,15 @@ class Connection:
         """A channel to a port as the host reaches it, within a timeout (seconds). Raises what paramiko raises."""
         return self._transport.open("direct-tcpip", (host, port), timeout)
 
+    @property
+    def transport(self) -> Transport:
+        """What the connection goes over."""
+        return self._transport
+
+    def session(self) -> paramiko.Channel:
+        """A channel on which nothing was started. Raises what paramiko raises."""
+        return self._transport.open("session", None, _STARTING)
+
     def exec(self, command: str) -> ExecChannel:
         """Start a command (one exec on the host, without a terminal). Raises ConnectError."""
         name = self.target.name
