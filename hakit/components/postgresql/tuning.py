@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hakit.agent.postgres.place import SOCKETS
 from hakit.components.postgresql import parameters
 from hakit.components.postgresql.members import COMPONENT, cluster_of, settings_of
+from hakit.components.postgresql.settings import kibibytes
 from hakit.inventory.origin import Text, origin_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ NEEDED = {
 SPARE = 4
 """Senders and slots beyond the members: a copy takes two senders, an operator's tool one more."""
 MIB = 1024**2
+CHECKPOINT = "1GB"
+"""WAL between two checkpoints at most: PostgreSQL's default of max_wal_size."""
 CERTIFICATE = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key")
 """What Debian's ssl-cert makes on each host: it hides what is said, and proves nobody's name."""
 
@@ -169,6 +172,8 @@ def _defaults(settings: PostgresqlSettings, cluster: Cluster, size: int | None) 
         "max_wal_senders": count,
         "max_replication_slots": count,
         "max_slot_wal_keep_size": settings.replication.slot_limit,
+        # A slot keeps WAL from where its standby is; pg_rewind reads it from the last checkpoint before that.
+        "wal_keep_size": min(settings.replication.slot_limit, CHECKPOINT, key=kibibytes),
         "wal_retrieve_retry_interval": "200ms",
         "wal_receiver_status_interval": "1s",
         "wal_receiver_timeout": "10s",

@@ -100,7 +100,16 @@ def test_the_server_takes_what_is_rendered(
 def plain(text: str) -> str:
     """A value as the server shows it; sizes and times are shown in another unit and are not compared."""
     value = text[1:-1].replace("''", "'") if text.startswith("'") else text
-    units = {"2GB": "2048", "256MB": "32768", "16MB": "16384", "10s": "10000", "1s": "1", "30s": "30", "200ms": "200"}
+    units = {
+        "2GB": "2048",
+        "1GB": "1024",
+        "256MB": "32768",
+        "16MB": "16384",
+        "10s": "10000",
+        "1s": "1",
+        "30s": "30",
+        "200ms": "200",
+    }
     times = {"3600000ms": "3600000", "0ms": "0"}
     return {**units, **times}.get(value, value)
 
