@@ -18,6 +18,8 @@ from hakit.agent.sudo import Reason
 
 PYTHON = "/usr/bin/python3"
 CONTROLLER_ONLY = ("answers", "boot", "bootstrap", "client", "starting", "sudo")
+RESIDENT_ONLY = tuple(f"postgres/{name}" for name in ("endpoint", "library", "resident", "serving", "watching"))
+"""Modules that live on a host as files of their own; the agent, which is compiled there at first, needs none."""
 NEEDED = ("_json", "_socket", "_struct", "fcntl", "grp", "pwd", "re", "select", "zlib")
 """Modules of Python that the agent uses and a Python can lack: Debian's python3-minimal has no `_json`."""
 
@@ -38,7 +40,7 @@ def bundle() -> Bundle:
     sources = {"hakit": ""}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
-        if parts[0] not in CONTROLLER_ONLY:
+        if "/".join(parts) not in CONTROLLER_ONLY + RESIDENT_ONLY:
             names = [part for part in ("hakit", "agent", *parts) if part != "__init__"]
             sources[".".join(names)] = path.read_text(encoding="utf-8")
     text = "\0".join(part for pair in sources.items() for part in pair).encode()

@@ -7,8 +7,14 @@
     look       the state of this member, as one mapping
     steps      what an operator's command does to one member, one verb at a time
     making     a data directory made or copied, never half
+    states     what members tell each other
+    quorum     how many of them must be heard or told
     guard      whether a server may open for writes after a start
-    endpoint   the role of this server over HTTP, for balancers and for its peers
+    endpoint   the role of this server over HTTP, for balancers and for its peers: what is answered
+    watching   … how it comes to be known, by `own` of this server and by `asking` of its peers
+    serving    … how it is told
+    resident   where both start
+    library    their files
 
-`guard` and `endpoint` are also put on the host as files of their own (`LIBRARY`), for they must work with nobody there.
+The guard and the endpoint are put on the host as files of their own (`LIBRARY`), for they must work with nobody there.
 """
