@@ -10,7 +10,7 @@ from hakit.postgres.member import CLUSTER, written
 from hakit.present.commands import pasteable
 from hakit.present.plan import failure
 from hakit.present.progress import Live
-from hakit.present.terminal import count, duration, fold, paint, printable
+from hakit.present.terminal import duration, fold, paint, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ def _summary(picture: Picture) -> str:
     if not picture.primary:
         return "no primary"
     streaming = sum(state.streams for state in picture.states.values())
-    return f"{picture.primary} leads, {count(streaming, 'standby')} stream{'s' if streaming == 1 else ''}"
+    return f"{picture.primary} leads, {'1 standby streams' if streaming == 1 else f'{streaming} standbys stream'}"
 
 
 def _row(picture: Picture, host: str, now: datetime) -> tuple[str, ...]:

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hakit.postgres.conductor import Outcome
+from hakit.postgres.layout import Layout, Synchrony
+from hakit.postgres.member import MemberState, lsn, written
+from hakit.postgres.picture import Picture
+from hakit.present.postgres import outcome_json, outcome_text, size, status_json, status_text
+
+NOW = datetime(2026, 11, 22, 16, 0, 0, tzinfo=UTC)
+MEMBERS = ("db1", "db2", "db3")
+LAYOUT = Layout("main", MEMBERS, MEMBERS, MEMBERS, MEMBERS, Synchrony(1, MEMBERS), "db1")
+NAMES = {"synchronous_standby_names": "ANY 1 (db1,db2,db3)", "synchronous_commit": "on"}
+DECISION = {"epoch": 1, "primary": "db1", "kind": "made"}
+
+
+def member(host: str, **words: Any) -> MemberState:
+    common = {"installed": True, "data": "cluster", "system": "7", "timeline": 1, "decision": DECISION}
+    return MemberState.of(host, {**common, **words})
+
+
+def primary(host: str = "db1", **words: Any) -> MemberState:
+    replicas = [{"name": one, "state": "streaming", "sync": "quorum"} for one in MEMBERS if one != host]
+    found = {"running": True, "role": "primary", "lsn": "0/3000100", "replicas": replicas, "settings": NAMES}
+    return member(host, **{**found, **words})
+
+
+def standby(host: str, **words: Any) -> MemberState:
+    found = {
+        "running": True,
+        "role": "standby",
+        "standby": True,
+        "lsn": "0/3000100",
+        "replayed": "0/3000100",
+        "upstream": "db1",
+        "receiving": {"status": "streaming", "from": "db1"},
+        "settings": NAMES,
+    }
+    return member(host, **{**found, **words})
+
+
+def picture(*states: MemberState, **errors: str) -> Picture:
+    return Picture(LAYOUT, {one.host: one for one in states}, errors)
+
+
+def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
+    behind = standby("db3", replayed="0/3000000", replayed_at="2026-11-22T15:59:58.5Z")
+    slots = [{"name": "db2", "active": True, "kept": 0, "status": "reserved"}]
+    text = status_text(picture(primary(slots=slots, free=3 << 30), standby("db2"), behind), NOW)
+    assert text.splitlines() == [
+        "main  healthy  db1 leads, 2 standbys stream",
+        "host  role     timeline  LSN        behind        sync",
+        "db1   primary  1         0/3000100",
+        "db2   standby  1         0/3000100  0 B           quorum",
+        "db3   standby  1         0/3000100  256 B, 1.5 s  quorum",
+        "slots on db1: db2 in use, keeps 0 B; 3.0 GiB free",
+    ]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("states", "errors", "said", "command"),
+    [
+        (
+            [primary(), primary("db2", timeline=2), standby("db3")],
+            {},
+            "split brain: db1 and db2 both run as primaries of main; db1: primary, timeline 1, 0/3000100",
+            "",
+        ),
+        ([standby("db2"), standby("db3")], {"db1": "no route"}, "db1 was, and does not answer", "failover main"),
+        (
+            [
+                member("db1", standby=True, state="shut down"),
+                standby("db2", decision={"epoch": 2, "primary": "db2", "before": "db1", "kind": "switchover"}),
+                standby("db3"),
+            ],
+            {},
+            "the switchover from db1 to db2 stopped half-way: nobody is the primary",
+            "switchover main",
+        ),
+        (
+            [
+                primary(
+                    "db2", timeline=2, decision={"epoch": 2, "primary": "db2", "before": "db1", "kind": "failover"}
+                ),
+                member("db1", state="in production", why="epoch 2 names db2"),
+                standby("db3", timeline=2),
+            ],
+            {},
+            "db1 has the data of a former primary, and is stopped",
+            "rejoin main db1",
+        ),
+        (
+            [primary(held="a switchover to db2 is on its way"), standby("db2"), standby("db3")],
+            {},
+            "db1 gets no writes: a switchover to db2 is on its way",
+            "failover main",
+        ),
+        (
+            [
+                primary(slots=[{"name": "db3", "active": False, "kept": 5, "status": "lost"}]),
+                standby("db2"),
+                standby("db3", receiving=None),
+            ],
+            {},
+            "db3 was away for too long: the WAL that it needs is gone",
+            "reinit main db3",
+        ),
+        (
+            [primary(), standby("db2"), standby("db3", receiving=None, upstream="")],
+            {},
+            "db3 receives nothing: it follows nobody",
+            "rejoin main db3",
+        ),
+        (
+            [primary(replicas=[]), standby("db2"), standby("db3")],
+            {},
+            "too few are attached to db1: writes hang",
+            "",
+        ),
+        (
+            [primary(pending=["max_connections"]), standby("db2"), standby("db3")],
+            {},
+            "db1 needs a restart for max_connections",
+            "hakit apply",
+        ),
+        (
+            [primary(), standby("db2"), member("db3", data="foreign")],
+            {},
+            "the data directory of db3 can't be used (foreign)",
+            "",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_command_that_mends_it(
+    states: list[MemberState], errors: dict[str, str], said: str, command: str
+) -> None:
+    found = picture(*states, **errors)
+    text = status_text(found, NOW)
+    assert said in text
+    assert command in text
+    assert found.findings()
+    assert json.dumps(status_json(found, NOW))
+
+
+def test_members_of_another_cluster_are_a_split_brain() -> None:
+    assert "different clusters" in picture(primary(), standby("db2", system="8"), standby("db3")).torn
+
+
+def test_an_epoch_that_was_decided_twice_is_a_split_brain() -> None:
+    other = {"epoch": 1, "primary": "db2", "kind": "failover"}
+    assert "decided twice" in picture(primary(), standby("db2", decision=other)).torn
+
+
+def test_lsns_are_numbers() -> None:
+    assert lsn("16/B374D848") == 0x16B374D848
+    assert written(0x16B374D848) == "16/B374D848"
+    assert lsn(None) == lsn("") == lsn("nonsense") == 0
+
+
+def test_an_outcome_names_the_pause_and_what_is_left() -> None:
+    outcome = Outcome("switchover", "db2", "db1", 3, 4, 0.8342, left={"db3": "is off"}, next=("hakit postgres x",))
+    text = outcome_text("main", outcome)
+    assert "switched over to db2 (timeline 3); writes paused for 0.83 s" in text
+    assert "db3 is not in its place: is off" in text
+    assert outcome_json("main", outcome)["pause"] == 0.834
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (0, 1023, 1024, 20 << 20, 3 << 30)] == ["0 B", "1023 B", "1.0 KiB", "20 MiB", "3.0 GiB"]
