@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PROTOCOL = 196608  # 3.0
 LARGEST = 64 << 20  # bytes of one message that are believed
 TIMEOUT = 5.0  # seconds until a query must have been answered
+LOOK = 1.0  # seconds after which a wait is begun anew: a main thread that never runs is taken for one that hangs
 _CHUNK = 1 << 16
 _EXPECTED = frozenset({b"T", b"D", b"C", b"I", b"E", b"Z", b"N", b"S", b"A", b"K", b"R"})  # others mean COPY, say
 
@@ -159,19 +160,26 @@ class Connection:
     def _fill(self, size: int) -> None:
         try:
             while len(self._read) < size:
-                self._limit()
-                more = self._socket.recv(_CHUNK)
+                more = self._more()
                 if not more:
                     raise UnansweredError("the server broke off", "08006")
                 self._read += more
         except OSError as error:
             raise _broken(error) from None
 
+    def _more(self) -> bytes:
+        while True:
+            self._limit()
+            try:
+                return self._socket.recv(_CHUNK)
+            except _socket.timeout:
+                continue
+
     def _limit(self) -> None:
         left = self._deadline - monotonic()
         if left <= 0:
             raise _socket.timeout
-        self._socket.settimeout(left)
+        self._socket.settimeout(min(left, LOOK))
 
 
 def _broken(error: OSError) -> UnansweredError:
