@@ -9,9 +9,7 @@ from hakit.agent.postgres import states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from hakit.agent.postgres.place import Member
+    from hakit.agent.postgres.place import Member, Place
     from hakit.agent.postgres.states import State
 
 HEAD = 4096  # bytes before the JSON at most
@@ -21,11 +19,15 @@ class NoAnswer(Exception):  # noqa: N818 - it is what was found out, no error of
     """A member did not tell its state; the text says why."""
 
 
-def ask(member: Member, port: int, timeout: float) -> State:
-    """What a member tells within `timeout` seconds. Raises NoAnswer."""
+def ask(member: Member, port: int, timeout: float, source: str = "") -> State:
+    """What a member tells within `timeout` seconds. Raises NoAnswer.
+
+    `source` is the address that we are let in by; empty: any of ours.
+    """
     deadline = monotonic() + timeout
+    own = (source, 0) if source else None
     try:
-        with socket.create_connection((member.address, port), timeout) as connection:
+        with socket.create_connection((member.address, port), timeout, own) as connection:
             connection.settimeout(_left(deadline))
             connection.sendall(b"GET /state HTTP/1.0\r\n\r\n")
             said = bytearray()
@@ -56,22 +58,24 @@ def _left(deadline: float) -> float:
     return left
 
 
-def ask_all(members: Iterable[Member], port: int, timeout: float) -> dict[str, State | str]:
-    """What each member told, or why it did not, after at most about `timeout` seconds."""
+def ask_peers(place: Place, timeout: float) -> dict[str, State | str]:
+    """What each other member told, or why it did not, after at most about `timeout` seconds."""
     import threading
 
+    peers = [one for one in place.members if one.name != place.host]
+    source = place.address(place.host)
     answers: dict[str, State | str] = {}
 
     def one(member: Member) -> None:
         try:
-            answers[member.name] = ask(member, port, timeout)
+            answers[member.name] = ask(member, place.endpoint, timeout, source)
         except NoAnswer as error:
             answers[member.name] = str(error)
 
-    threads = [threading.Thread(target=one, args=(member,), daemon=True) for member in members]
+    threads = [threading.Thread(target=one, args=(member,), daemon=True) for member in peers]
     for thread in threads:
         thread.start()
     deadline = monotonic() + timeout + 0.5  # what a name's resolution takes has no limit of ours
     for thread in threads:
         thread.join(max(0.0, deadline - monotonic()))
-    return {name: answers.get(name, "timed out") for name in sorted({*answers, *(one.name for one in members)})}
+    return {one.name: answers.get(one.name, "timed out") for one in peers}

@@ -137,8 +137,7 @@ def look_around(place: Place, root: str) -> Verdict:
         return Verdict(opens=False, why=failure.message)
     except OSError as error:
         return Verdict(opens=False, why=f"{error.filename}: {error.strerror}")
-    peers = tuple(one for one in place.members if one.name != place.host)
-    return judge(place, found.system, found.timeline, own, asking.ask_all(peers, place.endpoint, ANSWER))
+    return judge(place, found.system, found.timeline, own, asking.ask_peers(place, ANSWER))
 
 
 def path(place: Place) -> str:

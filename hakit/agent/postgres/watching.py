@@ -104,7 +104,7 @@ class Watch:
     def _ask(self, member: Member) -> None:
         told: State | None = None
         try:
-            told = asking.ask(member, self._place.endpoint, ANSWER)
+            told = asking.ask(member, self._place.endpoint, ANSWER, self._place.address(self._place.host))
         except asking.NoAnswer:
             told = None
         with self._lock:
