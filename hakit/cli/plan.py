@@ -40,7 +40,7 @@ def plan(
     import json
     import time
 
-    from hakit.cli.work import begin
+    from hakit.cli.work import begin, none_retired
     from hakit.engine.apply import Apply
     from hakit.engine.run import Run
     from hakit.present.plan import plan_json, plan_text
@@ -56,6 +56,7 @@ def plan(
     else:
         seconds = time.monotonic() - started
         click.echo(plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, steps=steps))
+        none_retired(scope, found)
         if any(not host.refused for host in found.changing):
             click.echo(f"Apply with  hakit apply -i {asked.inventory}")
     if found.failed or any(host.refused for host in found.hosts.values()):

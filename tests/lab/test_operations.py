@@ -216,4 +216,9 @@ def test_a_dead_host_is_forgotten_by_its_peers(lab: LabHandle) -> None:
         told = succeed(lab, "retire", "web3", "--dead")
     assert len(seen.failures) <= FAILING * seen.requests, seen.told() + told
     assert "web3" not in states(lab, "lb1", "web")
+    done = lab.hakit("apply", "--yes")
+    assert done.returncode == 1
+    assert "web3 is retired, and the inventory still names it" in done.stderr
+    assert "web3" not in states(lab, "lb1", "web")
+    run(lab, "retire", "web3", "--undo")
     lab.lab.power("web3", "on")
