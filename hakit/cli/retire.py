@@ -129,6 +129,8 @@ def _agreed(name: str, *, as_json: bool) -> bool:
     if as_json or not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on; nothing was changed", hint="review the plan, then add  --yes")
     answer: str = click.prompt(f"{name} leaves for good. Type its name to go on", default="", show_default=False)
+    if answer.strip() and answer.strip() != name:
+        click.echo(f"{answer.strip()} is not {name}.")
     return answer.strip() == name
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hakit.engine.diagnosis import CLOCK_WARN, span
 from hakit.engine.duty import describe
+from hakit.present.commands import pasteable
 from hakit.present.terminal import fold, names, paint, printable
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def _hosts(state: SiteState, wide: int) -> list[str]:
     margin = " " * (wide + 2)
     for host in hosts:
         if host.error is not None:
-            text = printable(host.error.text().removeprefix(f"{host.name}: ")).replace("\n", f"\n{margin}    ")
-            lines.append(f"{margin}{paint('✗', 'red')} {paint(host.name, bold=True)}  {text}")
+            text = pasteable(printable(host.error.text().removeprefix(f"{host.name}: ")))
+            text = text.replace("\n", f"\n{margin}    ")
+            lines.append(fold(f"{margin}{paint('✗', 'red')} {paint(host.name, bold=True)}  {text}", "  "))
         elif host.hello is not None and host.hello.lock is not None:
             lines.append(f"{margin}{host.name}  a run works on it: {printable(host.hello.lock.text())}")
     lines += [fold(f"{margin}{printable(mark.host)}  {printable(describe(mark))}", "  ") for mark in state.marks]
