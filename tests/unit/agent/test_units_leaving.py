@@ -271,6 +271,7 @@ def test_what_is_listed_later_than_written_is_known_when_it_leaves(agents: Agent
 def test_what_is_no_longer_listed_and_leaves_later_tells_nobody(agents: Agents) -> None:
     Systemd(agents).boot(U)
     agents.apply(*site(whole=True))
+    assert changes(agents, drop_in(), conf(), unit()) == {}
     agents.apply(drop_in(), conf(), unit())
     assert f"unit:{U}" not in changes(agents, unit())
 
@@ -300,6 +301,22 @@ def test_a_removal_that_is_refused_restarts_nothing_and_is_not_forgotten(agents:
     assert changes(agents, *rest)[f"unit:{U}"].summary == ("restart (x.conf removed)",)
 
 
+def test_a_removal_that_fails_restarts_nothing_and_is_not_forgotten(agents: Agents) -> None:
+    systemd = Systemd(agents)
+    systemd.boot(U)
+    agents.apply(*site(whole=True))
+    before = systemd.asked(U)
+    versions = agents.state / "previous" / CONF[1:].replace("/", ",")
+    versions.parent.mkdir(exist_ok=True)
+    versions.write_text("no folder, so the version that goes can't be kept\n")
+    rest = (drop_in(), unit(restart_on=(DROP_IN,), after=(f"files:{DROP_IN}",)))
+    assert agents.apply(*rest).result.failed == 1
+    assert systemd.asked(U) == before
+    versions.unlink()
+    assert agents.apply(*rest).result.changed == 2
+    assert systemd.runs_with(U) == ("[Service]\n", "")
+
+
 def test_a_unit_that_restarts_while_a_file_is_on_its_way_out_has_loaded_it(agents: Agents) -> None:
     """As when the removal fails: the restart for another reason must not wipe out what is due."""
     Systemd(agents).boot(U)
@@ -316,7 +333,7 @@ def test_a_unit_that_restarts_while_a_file_is_on_its_way_out_has_loaded_it(agent
     [
         Symlink(path="/etc/u.service/link", target="/nowhere", component="test"),
         Sysctl(label="none", values=(), component="test"),
-        files(one("/etc/other", "x\n"), label="other"),
+        files(one("/etc/u.service/other", "x\n"), label="other"),
     ],
     ids=lambda one: one.type,
 )
@@ -330,6 +347,7 @@ def test_a_resource_that_a_unit_restarts_on_restarts_it_when_it_leaves(memory: P
     for agents in killed_at_writes(memory, prepare, (unit(),)):
         assert agents.apply(unit()).result.failed == 0
         assert "restart" in Systemd(agents).asked(U)[2:]
+        assert Systemd(agents).runs_with(U) == ("", ""), "it goes first"
         assert agents.apply(unit()).result.changed == 0
 
 
@@ -338,5 +356,9 @@ def test_systemd_reads_a_file_that_no_unit_lists_after_a_kill(memory: Path) -> N
         Systemd(agents).boot(U)
 
     for agents in killed_at_writes(memory, prepare, (drop_in(),)):
-        agents.apply(drop_in())
+        if changes(agents, drop_in()):
+            agents.apply(drop_in())
+        else:
+            with agents.client():
+                """Who holds the host's lock has systemd read what is there, also where nothing is to be done."""
         assert (agents.root / "fake" / U / "known").read_text() == "[Service]\n"
