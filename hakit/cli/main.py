@@ -11,7 +11,7 @@ import click
 from hakit import __version__
 from hakit.errors import HakitError, InventoryError
 from hakit.present.commands import pasteable, remember
-from hakit.present.terminal import count, paint
+from hakit.present.terminal import count, fold, paint
 from hakit.suggest import did_you_mean
 
 COMMANDS = {
@@ -112,7 +112,7 @@ def _tell(error: HakitError) -> None:
     """Show an error; every problem of an inventory on a line that begins with its place, as editors like it."""
     mark = paint("error: ", "red", bold=True)
     if not (isinstance(error, InventoryError) and error.problems):
-        click.echo(mark + pasteable(error.text()), err=True)
+        click.echo(fold(mark + pasteable(error.text()), "  ", sys.stderr), err=True)
         return
     for problem in error.problems:
         rule = f"{problem.rule} " if problem.rule else ""

@@ -43,10 +43,11 @@ def maintenance(
     from dataclasses import replace
 
     from hakit.cli.work import one_host
-    from hakit.engine.duty import MAINTENANCE
+    from hakit.engine.duty import MAINTENANCE, RETIRED, describe
     from hakit.engine.maintenance import Maintenance
     from hakit.engine.records import Record
     from hakit.engine.run import Run
+    from hakit.errors import RefusedError
     from hakit.present.progress import Asking
     from hakit.present.terminal import printable
 
@@ -63,6 +64,8 @@ def maintenance(
         if name in failed:
             raise failed[name]
         mark = run.marks().get(name)
+        if mark is not None and mark.kind == RETIRED:
+            raise RefusedError(f"{name} is {describe(mark)}", hint=f"take it back with  hakit retire --undo {name}")
         working = Maintenance(run, name)
         out = mark is not None and mark.kind == MAINTENANCE
         if state == "on":

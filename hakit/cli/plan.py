@@ -40,9 +40,10 @@ def plan(
     import json
     import time
 
-    from hakit.cli.work import begin
+    from hakit.cli.work import begin, none_retired
     from hakit.engine.apply import Apply
     from hakit.engine.run import Run
+    from hakit.present.commands import pasteable
     from hakit.present.plan import plan_json, plan_text
     from hakit.present.progress import Asking
 
@@ -56,8 +57,11 @@ def plan(
     else:
         seconds = time.monotonic() - started
         click.echo(plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, steps=steps))
+        none_retired(scope, found)
         if any(not host.refused for host in found.changing):
             click.echo(f"Apply with  hakit apply -i {asked.inventory}")
+        elif found.failed:
+            click.echo(pasteable("See what else stands in the way with  hakit doctor"))
     if found.failed or any(host.refused for host in found.hosts.values()):
         ctx.exit(1)
     ctx.exit(DIFFERENT if exit_code and found.changing else 0)

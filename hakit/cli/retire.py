@@ -50,8 +50,8 @@ def retire(
     """Take a HOST out of all its groups, for good.
 
     Its duties go to its peers, then its peers forget it, then what hakit made on it goes: daemons, addresses, files.
-    Data stays. Afterwards take it out of the inventory; until then apply refuses. With --dead there is nobody to
-    remember it: the next apply takes in again what the inventory still names. To replace a dead host by a new one of
+    Data stays. Afterwards take it out of the inventory; until then apply refuses. With --dead the host is not spoken
+    to, and its peers remember that it is retired. To replace a dead host by a new one of
     the same name nothing needs to be retired: hakit trust --replace, hakit bootstrap, hakit apply. Exit codes: 0
     done, 1 refused or failed, 2 the inventory or the command line is wrong.
     """
@@ -74,7 +74,9 @@ def retire(
     scope = one_host(asked, host)
     (name,) = scope.hosts
     if undo:
-        _take_back(scope, name)
+        if not _take_back(scope, name):
+            click.echo(f"{name} was not retired.")
+            return
         click.echo(f"{name} is not retired any more. Set it up with  hakit apply -i {asked.inventory}")
         return
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
@@ -127,20 +129,17 @@ def _agreed(name: str, *, as_json: bool) -> bool:
     if as_json or not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on; nothing was changed", hint="review the plan, then add  --yes")
     answer: str = click.prompt(f"{name} leaves for good. Type its name to go on", default="", show_default=False)
+    if answer.strip() and answer.strip() != name:
+        click.echo(f"{answer.strip()} is not {name}.")
     return answer.strip() == name
 
 
-def _take_back(scope: Scope, name: str) -> None:
-    """Take the marks away, and tell the helpers that the host may come back."""
-    from hakit.engine.duty import Duty
-    from hakit.engine.gate import Gate
+def _take_back(scope: Scope, name: str) -> bool:
+    """Take back that a host is retired; False where nobody says so. Raises what reaching the host raises."""
+    from hakit.engine.retire import take_back
     from hakit.engine.run import Run
     from hakit.present.progress import Asking
 
     asking = Asking(len(scope.hosts), quiet=True)
     with Run(scope, asking.sink, lock=True) as run:
-        failed = run.open()
-        if name in failed:
-            raise failed[name]
-        gate = Gate(scope.groups(), run.sessions)
-        Duty(scope.site, scope.components, run.sessions, gate, lambda *_: None).back(name)
+        return take_back(run, name)

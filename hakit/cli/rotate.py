@@ -54,7 +54,10 @@ def rotate(
     from hakit.cli.stores import asked_value, checked_name, generated, opened
     from hakit.errors import UsageError
     from hakit.inventory.secrets import variable
+    from hakit.suggest import did_you_mean
 
+    if given and length:
+        raise UsageError("--stdin and --length contradict each other", hint="the value that is read has its length")
     store = opened(inventory)
     checked_name(name)
     if variable(name) in os.environ:
@@ -64,7 +67,10 @@ def rotate(
     with store.locked():
         before = store.load()
         if name not in before:
-            raise UsageError(f"{store.path} holds no {name}", hint=f"set it with  hakit secret set {name}")
+            raise UsageError(
+                f"{store.path} holds no {name}{did_you_mean(name, before)}",
+                hint=f"set it with  hakit secret set {name}",
+            )
         value = asked_value(name) if given else generated(length or max(len(before[name]), 6))
         store.save(before | {name: value})
         try:

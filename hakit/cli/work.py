@@ -61,8 +61,23 @@ def one_host(asked: Asked, host: str) -> Scope:
 
 def whole(scope: Scope, found: SitePlan, limits: Limits) -> None:
     """Refuse hosts that must agree with others, without these; and a site with a retired host. Raises RefusedError."""
-    from hakit.engine.duty import RETIRED
     from hakit.engine.together import torn
+    from hakit.errors import RefusedError
+
+    none_retired(scope, found)
+    apart = torn(found, scope.groups())
+    if scope.watched and apart and not limits.override:
+        host, why = next(iter(apart.items()))
+        raise RefusedError(
+            f"{host} {why}; nothing was changed",
+            why="members that disagree ignore each other, and each takes the role",
+            hint="widen --limit to all of them",
+        )
+
+
+def none_retired(scope: Scope, found: SitePlan) -> None:
+    """Refuse a site that still names a retired host. Raises RefusedError."""
+    from hakit.engine.duty import RETIRED
     from hakit.errors import RefusedError
 
     retired = [host for host, mark in found.marks.items() if mark.kind == RETIRED]
@@ -72,14 +87,6 @@ def whole(scope: Scope, found: SitePlan, limits: Limits) -> None:
             f"{retired[0]} is retired, and the inventory still names it{f' ({place})' if place else ''}",
             why="an apply would have its peers take it in again; nothing was changed",
             hint=f"take it out of the inventory, or back with  hakit retire --undo {retired[0]}",
-        )
-    apart = torn(found, scope.groups())
-    if scope.watched and apart and not limits.override:
-        host, why = next(iter(apart.items()))
-        raise RefusedError(
-            f"{host} {why}; nothing was changed",
-            why="members that disagree ignore each other, and each takes the role",
-            hint="widen --limit to all of them",
         )
 
 

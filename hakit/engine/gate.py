@@ -52,6 +52,11 @@ class Shortage:
         )
 
     @property
+    def lasting(self) -> bool:
+        """Whether it is no use to wait: nobody is missing but those who are out on purpose."""
+        return set(self.missing) == set(self.resting)
+
+    @property
     def hint(self) -> str:
         """The command that helps."""
         if self.resting:
@@ -107,7 +112,14 @@ class Gate:
 
         `gone` are hosts that do not count although they may serve, and why: an operator has taken them out, say.
         """
-        return self._wait(lambda: self._missing(host, gone or {}), PATIENCE, self._halted)
+        lack: Shortage | None = None
+
+        def look() -> Shortage | None:
+            nonlocal lack
+            lack = self._missing(host, gone or {})
+            return lack
+
+        return self._wait(look, PATIENCE, lambda: self._halted() or (lack is not None and lack.lasting))
 
     def await_ready(self, host: str, groups: Iterable[RedundancyGroup]) -> str:
         """Wait until a host that is out of its duties could serve in these groups. Returns "" or why it can't."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Retirement:
     """The retirement of one host. `run` is that of its peers over the site without it, `scope` knows the site with it.
 
-    With `dead` the host is not spoken to.
+    With `dead` the host is not spoken to: it can't keep the mark that it is retired, so each of its peers does.
     """
 
     def __init__(self, run: Run, scope: Scope, host: str, *, dead: bool) -> None:
@@ -54,6 +54,8 @@ class Retirement:
             if lack and not limits.overrule(self._run, self._host, str(lack)):
                 raise RefusedError(f"{self._host} is needed: {lack}", hint=lack.hint)
             duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)
+        else:
+            self._remember()
         peers = replace(found, hosts={name: one for name, one in found.hosts.items() if name != self._host})
         outcome = Apply(self._run, peers, limits).execute()
         if self._going is None or not outcome.good:
@@ -74,6 +76,14 @@ class Retirement:
         why = f"{batch.failed} of {len(remove)} failed" if batch.failed else ""
         return HostResult("failed" if why else "changed", batch.changed, seconds, why)
 
+    def _remember(self) -> None:
+        """Have the peers keep the mark, before the first of them is changed: any one of them tells a later run."""
+        scope = self._scope
+        mark = mark_of(self._host, RETIRED, scope.who, scope.run_id, "it was dead")
+        for name in self._run.scope.hosts:
+            if self._run.usable(name):
+                self._run.sessions[name].act([], mark)
+
     def _forget(self) -> None:
         """Take the marks away where the host was helped out; its own says for good that it is retired."""
         for name, session in self._run.sessions.items():
@@ -85,3 +95,24 @@ class Retirement:
 
     def _note(self, host: str, text: str) -> None:
         self._run.sink(events.Noted(host, text))
+
+
+def take_back(run: Run, host: str) -> bool:
+    """Take the marks of a retired host away, and tell its helpers that it may come back; False where there are none.
+
+    The host itself need not answer where its peers say that it is retired. Raises what reaching it raises otherwise,
+    ConnectError, AgentError, LockedError.
+    """
+    failed = run.open()
+    mark = run.marks().get(host)
+    if mark is None or mark.kind != RETIRED:
+        if host in failed:
+            raise failed[host]
+        return False
+    gate = Gate(run.scope.groups(), run.sessions)
+    Duty(run.scope.site, run.scope.components, run.sessions, gate, lambda *_: None).back(host)
+    for session in run.sessions.values():
+        if session.usable:
+            session.ensure_lock()
+            session.act([], Mark(host=host, kind=""))
+    return True

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from hakit.agent.actions import Action
 from hakit.engine import events
 from hakit.engine.duty import ROLLING, Duty, mark_of
 from hakit.engine.gate import Gate
+from hakit.engine.interrupts import heard
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.steps import Standing, mates
 from hakit.errors import HakitError, RefusedError
@@ -65,7 +66,7 @@ class Rolling:
         self._limits = limits
         self._idle = dict(idle or {})
         self._abandoned = frozenset(abandoned)
-        self._ended: queue.Queue[tuple[Step, HostResult]] = queue.Queue()
+        self._ended: SimpleQueue[tuple[Step, HostResult] | None] = SimpleQueue()  # None: the operator interrupts
         self._waiting: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
         self._silent: dict[str, str] = {}
@@ -92,24 +93,31 @@ class Rolling:
             if result.state == "failed":
                 self._leave_with(host, result)
         with ThreadPoolExecutor(self._run.scope.forks, thread_name_prefix="hakit") as pool:
-            while self._waiting or self._running:
-                for step in self._ready():
-                    del self._waiting[step.name]
-                    self._running[step.name] = step
-                    pool.submit(self._guarded, step, work)
-                try:
-                    step, result = self._ended.get()
-                except KeyboardInterrupt:
-                    if self.outcome.stopped:
-                        self._abort()
-                        raise
-                    self._stop()
-                    continue
-                del self._running[step.name]
-                self._settle(step, result)
+            with heard(lambda: self._ended.put(None)):
+                self._turn(pool, work)
+            if self._aborted.is_set():
+                raise KeyboardInterrupt
         for host in list(self._silent):
             self._speak_again(host)
         return self.outcome
+
+    def _turn(self, pool: ThreadPoolExecutor, work: Work) -> None:
+        """Begin what may begin and take what ends, until nothing is left or the operator has it all stopped."""
+        while self._waiting or self._running:
+            for step in self._ready():
+                del self._waiting[step.name]
+                self._running[step.name] = step
+                pool.submit(self._guarded, step, work)
+            ended = self._ended.get()
+            if ended is not None:
+                step, result = ended
+                del self._running[step.name]
+                self._settle(step, result)
+            elif not self.outcome.stopped:
+                self._stop()
+            else:
+                self._abort()
+                return
 
     def _ready(self) -> list[Step]:
         """The steps that may begin now; more than there are workers would begin after an interrupt."""

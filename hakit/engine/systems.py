@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from hakit.agent.facts import release
 from hakit.agent.starting import AgentGone
 from hakit.errors import AgentError, HakitError, RefusedError
 
@@ -27,6 +26,8 @@ class System:
     @classmethod
     def read(cls, text: str, *, systemd: bool = True) -> Self:
         """From the text of os-release(5)."""
+        from hakit.agent.facts import release  # noqa: PLC0415 - with it come modules that only hosts need
+
         pairs = release(text)
         identity, codename = pairs.get("ID", ""), pairs.get("VERSION_CODENAME", "")
         return cls(identity, codename, pairs.get("ID_LIKE", ""), pairs.get("PRETTY_NAME", ""), systemd)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.engine.duty import describe
 from hakit.present.commands import pasteable
 from hakit.present.order import order_json, order_text
-from hakit.present.terminal import COLOURS, SIGNS, count, duration, names, paint, printable
+from hakit.present.terminal import COLOURS, SIGNS, count, duration, fold, names, paint, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,8 +29,8 @@ def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True,
     quiet = [host.host for host in plan.hosts.values() if not host.changes]
     if quiet:
         blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
-    blocks += [f"{paint(host, bold=True)}  {failure(host, error)}" for host, error in plan.failed.items()]
-    blocks += [f"{paint(host, bold=True)}  {_mark(host, plan)}" for host in plan.marks]
+    blocks += [fold(f"{paint(host, bold=True)}  {failure(host, error)}", "    ") for host, error in plan.failed.items()]
+    blocks += [fold(f"{paint(host, bold=True)}  {_mark(host, plan)}", "    ") for host in plan.marks]
     return "\n".join([*blocks, "", *(line for line in [order_text(steps)] if line), total(plan, seconds)])
 
 
@@ -50,7 +50,7 @@ def total(plan: SitePlan, seconds: float) -> str:
         parts.append(f"{count(quiet, 'host')} {'is' if quiet == 1 else 'are'} as declared.")
     if plan.failed:
         parts.append(paint(f"{count(len(plan.failed), 'host')} could not be asked.", "red"))
-    return f"{' '.join(parts)}  {duration(seconds)}"
+    return fold(f"{' '.join(parts)}  {duration(seconds)}", "  ")
 
 
 def failure(host: str, error: HakitError) -> str:
@@ -118,7 +118,7 @@ def _line(change: Change) -> str:
     known = f"({change.after})" if change.after else ""
     right = " ".join(part for part in (effect, known) if part)
     label = _label(change)
-    return f"  {sign} {label}" + (f"{' ' * max(2, 46 - len(label))}{right}" if right else "")
+    return fold(f"  {sign} {label}" + (f"{' ' * max(2, 46 - len(label))}{right}" if right else ""), " " * 6)
 
 
 def _label(change: Change) -> str:

@@ -30,7 +30,7 @@ def result_text(outcome: Outcome, record: Record, inventory: Path, seconds: floa
     ]
     rare: tuple[State, ...] = ("not started", "unreachable")
     parts += [f"{outcome.count(state)} {state}" for state in rare if outcome.count(state)]
-    lines.append(f"{head}: {', '.join(parts)}.  {duration(seconds)}   run {record.id}")
+    lines.append(fold(f"{head}: {', '.join(parts)}.  {duration(seconds)}   run {record.id}", "  "))
     mend = "Mend it, then run again" if outcome.count("failed", "unreachable") else "Go on with"
     again = "Check it with  hakit verify" if outcome.good else f"{mend}  hakit {command}"
     lines.append(f"{again} -i {inventory}")

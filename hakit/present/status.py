@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hakit.engine.diagnosis import CLOCK_WARN, span
 from hakit.engine.duty import describe
-from hakit.present.terminal import names, paint, printable
+from hakit.present.commands import pasteable
+from hakit.present.terminal import fold, names, paint, printable
 
 if TYPE_CHECKING:
     from hakit.engine.assess import HostState, Row, SiteState
@@ -66,7 +67,9 @@ def _row(row: Row, wide: int) -> list[str]:
     why = [printable(text) for text in row.why]
     first = "; ".join(part for part in (where, *why[:1]) if part)
     margin = " " * (wide + STATE_WIDTH + 4)
-    return [f"{name}  {shown}  {first}".rstrip().replace("\n", f"\n{margin}"), *(f"{margin}{text}" for text in why[1:])]
+    head, *more = f"{name}  {shown}  {first}".rstrip().split("\n")
+    rest = [*more, *(line for text in why[1:] for line in text.split("\n"))]
+    return [fold(head, f"{margin}  "), *(fold(f"{margin}{line}", "  ") for line in rest)]
 
 
 def _hosts(state: SiteState, wide: int) -> list[str]:
@@ -81,11 +84,12 @@ def _hosts(state: SiteState, wide: int) -> list[str]:
     margin = " " * (wide + 2)
     for host in hosts:
         if host.error is not None:
-            text = printable(host.error.text().removeprefix(f"{host.name}: ")).replace("\n", f"\n{margin}    ")
-            lines.append(f"{margin}{paint('✗', 'red')} {paint(host.name, bold=True)}  {text}")
+            text = pasteable(printable(host.error.text().removeprefix(f"{host.name}: ")))
+            text = text.replace("\n", f"\n{margin}    ")
+            lines.append(fold(f"{margin}{paint('✗', 'red')} {paint(host.name, bold=True)}  {text}", "  "))
         elif host.hello is not None and host.hello.lock is not None:
             lines.append(f"{margin}{host.name}  a run works on it: {printable(host.hello.lock.text())}")
-    lines += [f"{margin}{printable(mark.host)}  {printable(describe(mark))}" for mark in state.marks]
+    lines += [fold(f"{margin}{printable(mark.host)}  {printable(describe(mark))}", "  ") for mark in state.marks]
     return lines
 
 

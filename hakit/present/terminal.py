@@ -48,14 +48,15 @@ def fold(text: str, indent: str = "", stream: TextIO | None = None) -> str:
 def _folded(line: str, indent: str, columns: int) -> str:
     if len(click.unstyle(line)) <= columns:
         return line
-    margin = " " * (len(line) - len(line.lstrip())) + indent
-    lines, room = [""], columns
-    for word in line.split(" "):
-        taken = len(click.unstyle(lines[-1]))
-        if lines[-1].strip() and taken + 1 + len(click.unstyle(word)) > room:
-            lines.append(f"{margin}{word}")
+    lead = line[: len(line) - len(line.lstrip())]
+    first, *words = line.lstrip().split(" ")
+    lines = [lead + first]
+    for word in words:
+        if word and len(click.unstyle(f"{lines[-1]} {word}")) > columns:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(f"{lead}{indent}{word}")
         else:
-            lines[-1] += f" {word}" if lines[-1] or not word else word
+            lines[-1] += f" {word}"
     return "\n".join(lines)
 
 

@@ -18,7 +18,6 @@ from hakit.ssh.jumps import Jumps
 from hakit.ssh.keys import DEFAULT_NAMES, KeyRing, Offers
 from hakit.ssh.known_hosts import KnownHosts
 from hakit.ssh.login import Login
-from hakit.ssh.proxy import Command, CommandWire
 from hakit.ssh.route import Route, Routes
 from hakit.ssh.wire import Transport, Wire, silence, tune
 
@@ -218,6 +217,8 @@ class Connector:
                 why=f"It reads  {text}",
                 hint="Name a jump host in its place:  hakit: {ssh: {jump: [BASTION]}}",
             )
+        from hakit.ssh.proxy import Command, CommandWire  # noqa: PLC0415 - most hosts are dialled directly
+
         try:
             return CommandWire(Command(text))
         except OSError as error:

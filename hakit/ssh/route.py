@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hakit.errors import ConnectError
-from hakit.ssh import proxy
 from hakit.ssh.dial import place
 from hakit.ssh.known_hosts import SSH_PORT, lookup_names
 
@@ -86,6 +85,8 @@ class Routes:
 
     def _behind(self, target: Target, route: Route) -> Route:
         """The route with what stands before the target: the inventory's word, else ssh_config's."""
+        from hakit.ssh import proxy  # noqa: PLC0415 - most hosts are dialled directly
+
         jumps, command = target.jump, None
         written = route.lookup.proxy
         if jumps is None and target.proxy_command:

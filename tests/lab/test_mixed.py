@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.lab.test_failover import ADDRESSES, FAULTS, strike
+from tests.lab.test_failover import ADDRESSES, FAULTS, hurry_home, strike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ def lab(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -> La
             host["hakit"]["release"] = RELEASES[name]
     (source / "hosts.yml").write_text(yaml.safe_dump(data, sort_keys=False))
     handle = lab_factory(source)
+    hurry_home(handle)
     first = handle.hakit("apply", "--yes")
     assert first.returncode == 0, first.stdout + first.stderr
     return handle

@@ -53,6 +53,7 @@ def run(lab: LabHandle, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["web1", "lb1"])
+@pytest.mark.timed
 def test_a_host_goes_out_and_comes_back_unnoticed(lab: LabHandle, host: str) -> None:
     lab.eventually(lambda: at_home(lab), "each address at home", 30)
     with load(lab) as seen:
@@ -70,6 +71,7 @@ def test_a_host_goes_out_and_comes_back_unnoticed(lab: LabHandle, host: str) -> 
     assert "was not in maintenance" in run(lab, "maintenance", "off", host)
 
 
+@pytest.mark.timed
 def test_a_server_in_maintenance_gets_nothing_and_stays_out(lab: LabHandle) -> None:
     run(lab, "maintenance", "on", "web2")
     with load(lab) as seen:
@@ -137,6 +139,7 @@ def test_nothing_more_is_begun_once_enough_have_failed(lab: LabHandle) -> None:
     run(lab, "apply", "--yes")
 
 
+@pytest.mark.timed
 def test_a_secret_is_rotated_on_all_members_together(lab: LabHandle, tmp_path: Path) -> None:
     environment = {"HAKIT_AGE_IDENTITY": str(tmp_path / "identity.txt")}
 
@@ -189,6 +192,7 @@ def test_a_new_machine_takes_the_name_of_a_dead_one(lab: LabHandle) -> None:
     lab.eventually(lambda: states(lab, "lb1", "web")["web3"] == "UP", "web3 serves", 30)
 
 
+@pytest.mark.timed
 def test_a_host_leaves_for_good(lab: LabHandle) -> None:
     done = lab.hakit("retire", "lb1", "--yes")
     assert done.returncode == 1
@@ -208,6 +212,7 @@ def test_a_host_leaves_for_good(lab: LabHandle) -> None:
     lab.eventually(lambda: states(lab, "lb1", "web").get("web3") == "UP", "web3 serves", 30)
 
 
+@pytest.mark.timed
 def test_a_dead_host_is_forgotten_by_its_peers(lab: LabHandle) -> None:
     lab.lab.power("web3", "pull")
     for host in BALANCERS:
@@ -216,4 +221,9 @@ def test_a_dead_host_is_forgotten_by_its_peers(lab: LabHandle) -> None:
         told = succeed(lab, "retire", "web3", "--dead")
     assert len(seen.failures) <= FAILING * seen.requests, seen.told() + told
     assert "web3" not in states(lab, "lb1", "web")
+    done = lab.hakit("apply", "--yes")
+    assert done.returncode == 1
+    assert "web3 is retired, and the inventory still names it" in done.stderr
+    assert "web3" not in states(lab, "lb1", "web")
+    run(lab, "retire", "web3", "--undo")
     lab.lab.power("web3", "on")

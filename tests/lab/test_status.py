@@ -142,10 +142,13 @@ def test_watch_keeps_one_connection_and_ends_with_the_last_state(lab: LabHandle)
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment) as watching:
         os.close(terminal)
         shown = b""
-        while shown.count(b"5 of 5 answer") < 3:
-            shown += os.read(controller, 4096)
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == 0
+        try:
+            while shown.count(b"5 of 5 answer") < 3:
+                shown += os.read(controller, 4096)
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(10) == 0
+        finally:
+            watching.kill()
     os.close(controller)
     assert shown.count(b"\x1b[2J") >= 3
     assert b"Traceback" not in shown

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.account import Group, User
     from hakit.agent.work import Work
 
-PASSWD, GROUP, SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
+PASSWD, GROUP, SHADOW, GSHADOW = "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"
 
 
 class Account(Declaration):
@@ -124,7 +124,7 @@ class Users:
         if row is None:
             return None
         shadow = next((entry[1] for entry in work.rows(SHADOW) if entry[0] == user.user), "")
-        groups = tuple(entry[0] for entry in work.rows(GROUP) if user.user in entry[3].split(","))
+        groups = _memberships(user.user, work)
         groups += tuple(entry[0] for entry in work.rows(GROUP) if entry[2] == row[3])
         keys = _read_keys(row[5], work) if user.authorized_keys is not None else None
         return Account(
@@ -215,6 +215,13 @@ class Users:
             work.must(["userdel", "--", name], f"deleting user {name}")
             return (f"its home {row[5]} stays",)
         return ()
+
+
+def _memberships(name: str, work: Work) -> tuple[str, ...]:
+    """The groups that list a user, in both files: usermod(8) writes one after the other, and may die in between."""
+    shadowed = {row[0]: row[3].split(",") for row in work.rows(GSHADOW)}
+    listed = (row[0] for row in work.rows(GROUP) if name in row[3].split(","))
+    return tuple(group for group in listed if group not in shadowed or name in shadowed[group])
 
 
 def _words(user: User, actual: Account, gid: int | None) -> str:

@@ -223,8 +223,8 @@ def _bringer(resource: Unit, work: Work) -> str:
     if key is not None and key.partition(":")[0] in BRINGERS:
         return key
     raise Failure(
-        f"{resource.unit} is masked and has no unit file beneath the mask, nor a package to come that may bring one: "
-        f"run  systemctl unmask {resource.unit}  and see where it should come from"
+        f"{resource.unit} is masked and has no unit file beneath the mask: run  systemctl unmask "
+        f"{resource.unit}  and see where it should come from"
     )
 
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 BEGAN, MADE = "/run/slow-began", "/srv/demo/slow"
 SECONDS = 2
-"""Time enough to strike between two looks."""
+"""Time enough to strike in the middle, but not to run hakit."""
 
 
-def slow(system: dict[str, Any]) -> None:
+def slow(system: dict[str, Any], seconds: int = SECONDS) -> None:
     """Have the step among the settings."""
-    system["commands"]["slow"] = {"run": ["/bin/sh", "-c", script()], "creates": MADE}
+    system["commands"]["slow"] = {"run": ["/bin/sh", "-c", script(seconds)], "creates": MADE, "timeout": "30s"}
 
 
 def script(seconds: int = SECONDS) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.faults.slow import MADE, agents, begun, script, slow
+from tests.lab.faults.slow import MADE, agents, begun, slow
 from tests.lab.faults.stage import AGENT, CONF, ONE, TWO
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def until(process: subprocess.Popen[str], text: str) -> str:
 
 
 def test_a_second_operator_is_told_who_works_and_changes_nothing(due: Stage) -> None:
+    due.declare(lambda system: slow(system, 6), turn=False)
     with in_the_middle(due) as first:
         second = due.hakit("apply", "--yes", "--limit", ONE)
         assert second.returncode == 1, second.stdout
@@ -64,6 +65,7 @@ def test_a_second_operator_is_told_who_works_and_changes_nothing(due: Stage) -> 
 
 
 def test_a_plan_does_not_wait_for_a_run_and_disturbs_none(due: Stage) -> None:
+    due.declare(lambda system: slow(system, 6), turn=False)
     with in_the_middle(due) as first:
         plan = due.hakit("plan", "--limit", ONE)
         assert plan.returncode == 0, plan.stdout + plan.stderr
@@ -108,7 +110,7 @@ def test_one_signal_ends_the_batches_that_run_and_says_what_is_left(due: Stage, 
 
 
 def test_a_second_ctrl_c_stops_now(due: Stage) -> None:
-    due.declare(lambda system: system["commands"].update(slow={**_slower(), "creates": MADE}), turn=False)
+    due.declare(lambda system: slow(system, 20), turn=False)
     with in_the_middle(due, "--forks", "1") as first:
         first.send_signal(signal.SIGINT)
         told = until(first, "interrupted: finishing what has begun")
@@ -122,10 +124,6 @@ def test_a_second_ctrl_c_stops_now(due: Stage) -> None:
     due.sh("pkill -f '[s]leep 20'; true")
     due.declare(slow, turn=False)
     due.lab.eventually(lambda: agents(due) == 0, "no agent is left")
-
-
-def _slower() -> dict[str, Any]:
-    return {"run": ["/bin/sh", "-c", script(20)], "timeout": "30s"}
 
 
 def test_a_host_that_is_not_reached_is_listed_in_the_end_and_the_others_are_done(due: Stage) -> None:
@@ -143,7 +141,7 @@ def test_a_host_that_is_not_reached_is_listed_in_the_end_and_the_others_are_done
 
 
 def test_a_connection_that_is_lost_in_the_middle_is_noticed_and_the_others_are_done(due: Stage) -> None:
-    due.declare(lambda system: system["commands"].update(slow={**_slower(), "creates": MADE}), turn=False)
+    due.declare(lambda system: slow(system, 20), turn=False)
     with in_the_middle(due, "--limit", ONE) as first:
         due.lab.lab.link(ONE, None, up=False)
         try:
@@ -170,7 +168,7 @@ def test_what_changed_since_the_plan_was_shown_is_not_overwritten(due: Stage) ->
         said += _read_until(ours, "")
         process.wait(30)
     assert process.returncode == 1, said
-    assert re.search(r"one.*changed since", said, re.DOTALL), said
+    assert re.search(r"one.*changed\s+since", said, re.DOTALL), said
     assert due.sh(f"cat {CONF}") == "token=by hand\n"
 
 

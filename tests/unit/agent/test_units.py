@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hakit.agent.handlers.unit import RELOAD, RESTART, decide
-from hakit.agent.loaded import content, note_of
+from hakit.agent.handlers.unit import decide
+from hakit.agent.loaded import RELOAD, RESTART, content, note_of
 from hakit.agent.resources.unit import Unit
 
 UP = {"ActiveState": "active", "UnitFileState": "enabled", "InvocationID": "1", "CanReload": "yes", "Type": "notify"}

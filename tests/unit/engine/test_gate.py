@@ -134,6 +134,12 @@ def test_who_is_in_maintenance_is_named_with_the_command_that_ends_it() -> None:
     assert found.hint == "take it back with  hakit maintenance off web3"
 
 
+def test_nobody_waits_for_those_who_are_out_on_purpose() -> None:
+    lb1 = Session("lb1", targets=dict.fromkeys(MEMBERS, YES))
+    assert Gate([pool()], open_sessions(lb1)).remains("web1", {"web2": "in maintenance", "web3": "in maintenance"})
+    assert lb1.asked == 1
+
+
 def test_where_nobody_rests_the_status_helps() -> None:
     lb1 = Session("lb1", targets={"web1": YES, "web2": NO, "web3": NO})
     found = Gate([pool()], open_sessions(lb1)).remains("web1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from types import SimpleNamespace
@@ -263,48 +265,49 @@ def test_no_follower_stops_while_its_leader_does_not_serve(place: Site) -> None:
     assert outcome.count("not started") == 2
 
 
-def test_the_first_interruption_ends_what_runs_and_leaves_the_rest(
-    place: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started, go_on = threading.Event(), threading.Event()
+def interrupt() -> None:
+    """What Ctrl-C does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_first_interruption_ends_what_runs_and_leaves_the_rest(place: Site) -> None:
+    rolling = place.rolling()
 
     def work(_: Step) -> HostResult:
-        started.set()
-        assert go_on.wait(10)
+        interrupt()
+        assert rolling._halted.wait(10)
         return HostResult("changed", 1)
 
-    rolling = place.rolling()
-    get = rolling._ended.get
-
-    def interrupted() -> tuple[Step, HostResult]:
-        monkeypatch.setattr(rolling._ended, "get", get)
-        assert started.wait(10)
-        go_on.set()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rolling._ended, "get", interrupted)
     outcome = rolling.execute(in_order("web1", "web2"), work)
     assert outcome.stopped
     assert {name: one.state for name, one in outcome.hosts.items()} == {"web1": "changed", "web2": "not started"}
     assert outcome.hosts["web2"].why == "interrupted"
 
 
-def test_the_second_interruption_stops_and_says_what_was_cut(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moment", ["in its bookkeeping", "later"])
+def test_the_second_interruption_stops_and_says_what_was_cut(
+    place: Site, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     go_on = threading.Event()
     rolling = place.rolling()
     monkeypatch.setattr(rolling._run, "hang_up", go_on.set)
-    begun = threading.Event()
+    sink = rolling._run.sink
+
+    def listen(event: events.Event) -> None:
+        sink(event)
+        if moment == "in its bookkeeping" and isinstance(event, events.NotStarted):
+            interrupt()
+
+    monkeypatch.setattr(rolling._run, "sink", listen)
 
     def work(step: Step) -> HostResult:
-        begun.set()
+        interrupt()
+        assert rolling._halted.wait(10)
+        if moment == "later":
+            interrupt()
         assert go_on.wait(10)
         raise AgentError(f"{step.host}: hung up")
 
-    def interrupted() -> tuple[Step, HostResult]:
-        assert begun.wait(10)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rolling._ended, "get", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rolling.execute(in_order("web1", "web2"), work)
     assert "stopped in the middle" in rolling.outcome.hosts["web1"].why

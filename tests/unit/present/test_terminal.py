@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
+import click
 import pytest
 
+from hakit.present import terminal
 from hakit.present.terminal import count, duration, names, paint, printable
 
 
@@ -42,3 +46,39 @@ def test_colour_obeys_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     assert paint("x", "red") != "x"
     monkeypatch.setenv("NO_COLOR", "1")
     assert paint("x", "red") == "x"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setattr(terminal, "width", lambda: 21)
+    return Terminal()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("short", ["short"]),
+        ("one two three four five six", ["one two three four", "  five six"]),
+        ("  one two three four five", ["  one two three four", "    five"]),
+        ("a /path/that/does/not/fit/anywhere b", ["a", "  /path/that/does/not/fit/anywhere", "  b"]),
+        ("two\nlines", ["two", "lines"]),
+        ("", [""]),
+    ],
+)
+def test_long_lines_are_broken_between_words_on_a_terminal(text: str, lines: list[str], narrow: Terminal) -> None:
+    assert terminal.fold(text, "  ", narrow).split("\n") == lines
+
+
+def test_colours_take_no_room(narrow: Terminal) -> None:
+    red = click.style("one two three four", fg="red")
+    assert terminal.fold(red, "", narrow) == red
+
+
+def test_a_pipe_gets_its_lines_whole() -> None:
+    text = "word " * 100
+    assert terminal.fold(text, "  ", io.StringIO()) == text
