@@ -25,7 +25,13 @@ REOPEN = 1.0
 """Seconds that a look of --watch waits for a member that did not answer before."""
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  hakit postgres status -i inventories/database
+  hakit postgres switchover -i inventories/database main --to db2
+"""
+)
 def postgres() -> None:
     """Look at a PostgreSQL cluster, move its primary, take a member back.
 
@@ -136,9 +142,9 @@ def switchover(
 @postgres.command(
     epilog="""\b
 Examples:
-  hakit postgres failover -i inventories/production main                    # asks whether db1 is without power
+  hakit postgres failover -i inventories/production main    # asks: is db1 without power?
   hakit postgres failover -i inventories/production main --fenced db1
-  hakit postgres failover -i inventories/production main --to db1 --fenced db2 --fenced db3 --accept-loss
+  hakit postgres failover -i inventories/production main --to db1 --fenced db2 --accept-loss
 """
 )
 @click.argument("cluster")
@@ -182,7 +188,12 @@ def failover(
     _conduct(asked, cluster, work, as_json=as_json)
 
 
-@postgres.command()
+@postgres.command(
+    epilog="""\b
+Example:
+  hakit postgres rejoin -i inventories/production main db1
+"""
+)
 @click.argument("cluster")
 @click.argument("host")
 @options.reaching
@@ -198,7 +209,12 @@ def rejoin(*, asked: options.Asked, cluster: str, host: str, as_json: bool) -> N
     _conduct(asked, cluster, lambda at, _: Return(at, host).rejoin(), as_json=as_json, host=host)
 
 
-@postgres.command()
+@postgres.command(
+    epilog="""\b
+Example:
+  hakit postgres reinit -i inventories/production main db1 --confirm db1
+"""
+)
 @click.argument("cluster")
 @click.argument("host")
 @options.reaching

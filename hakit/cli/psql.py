@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  hakit postgres psql -i inventories/production main                      # on the primary, whichever that is
+  hakit postgres psql -i inventories/production main    # on the primary
   hakit postgres psql -i inventories/production main --replica -d orders
   hakit postgres psql -i inventories/production main -c "SELECT count(*) FROM orders"
 """
