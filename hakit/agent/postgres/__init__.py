@@ -2,6 +2,8 @@
 
     place      where a cluster's things are
     client     SQL over the server's UNIX socket
+    quoting    names and values as SQL writes them
+    scram      what the server keeps of a password
     control    what pg_controldata says of a data directory
     record     what was decided of this cluster, kept on each member
     look       the state of this member, as one mapping

@@ -102,6 +102,7 @@ def test_privileges_on_only_some_of_the_things_are_completed(shop: Site) -> None
 
 def test_an_owner_and_the_public_have_what_the_server_gives_them(shop: Site) -> None:
     assert shop.settle(shop.grant("shop", "g_owner", "ALL", "DATABASE", "shop")) == ((),)
+    assert shop.settle(shop.grant("shop", "postgres", "ALL", TABLES, SALES)) == ((),), "nothing was granted on them yet"
     assert shop.settle(shop.grant("shop", "public", "CONNECT", "DATABASE", "shop")) != ((),)
     assert shop.value("SELECT has_database_privilege('g_reader', 'shop', 'CONNECT')") == "t"
 

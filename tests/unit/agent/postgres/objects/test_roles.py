@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from hakit.agent.handlers.role import Roles
+from hakit.agent.handlers.role import QUIET, Roles
 from hakit.agent.postgres.scram import fits, verifier
 from tests.unit.agent.postgres.objects.site import Site, secret
 
@@ -114,6 +114,14 @@ def test_neither_password_nor_verifier_is_logged_or_shown(talkative: Site) -> No
         assert word not in log
     assert site.value("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%CREATE ROLE%'") != "0"
     assert site.value("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%SCRAM-SHA-256$%'") == "0"
+
+
+def test_other_sessions_do_not_see_what_a_quiet_one_does(site: Site) -> None:
+    with site.server.connect() as connection:
+        connection.query(QUIET)
+        pid = connection.query("SELECT pg_backend_pid(), 'a verifier'")[0][0]
+        shown = dict(site.rows("SELECT pid, query FROM pg_stat_activity"))[pid]
+    assert "verifier" not in (shown or "")
 
 
 def test_a_refusal_quotes_no_password(site: Site) -> None:

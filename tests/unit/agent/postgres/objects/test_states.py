@@ -110,6 +110,7 @@ def test_a_hung_server_holds_nobody_up_for_long(servers: Servers) -> None:
     assert {item.error.message if item.error else "" for item in items} == {"the server did not answer in time"}
 
 
+@pytest.mark.timeout(60)
 def test_without_a_standby_a_synchronous_primary_gets_all_the_same(servers: Servers) -> None:
     server = servers.member("db1").create().start("-c", "synchronous_standby_names=ANY 1 (db2, db3)")
     site = Site(server)
