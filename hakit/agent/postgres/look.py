@@ -9,6 +9,7 @@ from hakit.agent.postgres import control, power, record, torn
 from hakit.agent.postgres.client import Connection, SqlError
 from hakit.agent.postgres.own import held_because
 from hakit.agent.postgres.place import SOCKETS
+from hakit.agent.postgres.steps import TIMELINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ LOG = 64 << 10  # bytes at the end of the server's log in which its last words a
 # One round trip; each of the queries is one result.
 QUERIES = """
 SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
-       CASE WHEN pg_is_in_recovery() THEN
-           greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-                    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-                    (SELECT received_tli FROM pg_stat_wal_receiver))
+       CASE WHEN pg_is_in_recovery() THEN (%TIMELINE%)
        ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
        CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
        ELSE pg_current_wal_flush_lsn() END,
@@ -45,7 +43,11 @@ SELECT name FROM pg_settings WHERE pending_restart ORDER BY 1;
 SELECT name, setting FROM pg_settings WHERE name IN (
     'max_connections', 'max_wal_senders', 'max_worker_processes', 'max_prepared_transactions',
     'max_locks_per_transaction', 'synchronous_standby_names', 'synchronous_commit');
-"""
+""".replace(
+    # Without its upstream a standby's control file may still tell an older timeline than its WAL is of.
+    "%TIMELINE%",
+    TIMELINE.replace("'%LSN%'::pg_lsn", "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"),
+)
 
 
 def look(place: Place, work: Work) -> Found:
