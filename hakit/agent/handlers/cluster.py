@@ -64,6 +64,8 @@ class Clusters:
                 f"{place.cluster} is {resource.system}. hakit leaves it alone: move it away, then apply again",
                 path=place.data,
             )
+        if resource.parted:
+            raise Failure(resource.parted, path=place.data)
         if not state.left:
             return Change()
         return Change(summary=(f"clear {place.making}, left by an interrupted run",))

@@ -20,7 +20,8 @@ class Cluster(Resource):
     `origin` says what to do where there is none: `create` (initdb with `options`), or `copy` (pg_basebackup from the
     member `upstream` as `user`, with this member's slot, at most `rate` KiB/s where not 0); empty: not known. `system`
     is the system identifier the others have, empty where none has. `mount` is a mount point that must be there first.
-    A data directory that is there is never touched: one of another cluster, or of nothing known, is a failure.
+    A data directory that is there is never touched: one of another cluster, or of nothing known, is a failure. `parted`
+    says why the server of these data must not be started; empty: it may.
     """
 
     type: ClassVar[str] = "cluster"
@@ -33,6 +34,7 @@ class Cluster(Resource):
     user: str = ""
     rate: int = 0
     mount: str = ""
+    parted: str = ""
 
     @property
     def name(self) -> str:

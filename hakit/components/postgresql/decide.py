@@ -115,7 +115,7 @@ def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str
         if one.data in NOTHING:
             found[name] = _copy(cluster, seen, _source(cluster, primary, named), name, system)
         else:
-            found[name] = Decision(Part(system=system, runs=not _stale(one, seen, primary, named)))
+            found[name] = Decision(Part(system=system, parted=_parted(cluster, one, seen, primary or named)))
     return _ordered(site, cluster, seen, primary, found)
 
 
@@ -177,11 +177,22 @@ def _primary(seen: Mapping[str, Seen], named: str) -> str:
     return closed[0] if len(closed) == 1 else ""
 
 
-def _stale(one: Seen, seen: Mapping[str, Seen], primary: str, named: str) -> bool:
-    """Whether a stopped member would open as a second primary: an operator's command takes it back."""
-    if not one.closed or one.name == primary:
-        return False
-    return bool(primary or named) or sum(other.closed for other in seen.values()) > 1
+def _parted(cluster: Cluster, one: Seen, seen: Mapping[str, Seen], leader: str) -> str:
+    """Why a stopped member must not be started: it would open as a second primary. Empty when it may be."""
+    if not one.closed or one.name == leader:
+        return ""
+    if leader:
+        return (
+            f"{one.name} has the data of a former primary of {cluster.name}, and {leader} was made primary after it: "
+            f"take it back with  hakit postgres rejoin {cluster.name} {one.name}"
+        )
+    others = [other.name for other in seen.values() if other.closed and other is not one]
+    if not others:
+        return ""
+    return (
+        f"{one.name} and {' and '.join(others)} could each open as the primary of {cluster.name}, and no decision says "
+        f"which: see  hakit postgres status {cluster.name}"
+    )
 
 
 def _first(cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:

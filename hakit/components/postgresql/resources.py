@@ -169,6 +169,7 @@ def _server(ctx: HostContext, settings: PostgresqlSettings, place: Place, part: 
         user=str(settings.replication.user),
         rate=kibibytes(settings.replication.rate) if settings.replication.rate else 0,
         mount=str(data.mount or ""),
+        parted=part.parted,
         after=(
             f"package:postgresql-{place.version}",
             f"files:{place.config}",
@@ -183,7 +184,7 @@ def _server(ctx: HostContext, settings: PostgresqlSettings, place: Place, part: 
     config = place.config
     yield Unit(
         unit=place.unit,
-        running=True if part.runs else None,
+        running=None if part.parted else True,
         reload_on=(f"{config}/postgresql.conf", f"{config}/pg_hba.conf", f"{config}/pg_ident.conf", drop_in),
         restart_on=(restart_file(place), f"package:postgresql-{place.version}"),
         after=(cluster.key, f"unit:{endpoint_unit(place.label, 'service')}", f"files:{RELOAD}"),

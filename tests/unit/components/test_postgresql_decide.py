@@ -109,7 +109,7 @@ def test_the_inventorys_primary_without_data_is_a_standby_like_any_other(plain: 
 def test_a_named_primary_that_is_stopped_is_started_first(plain: Site) -> None:
     decision = record(1, "db1", "made")
     found = decided(plain, {"db1": stopped(decision=decision), "db2": standby(decision=decision), "db3": ABSENT})
-    assert parts(found)["db1"].runs
+    assert not parts(found)["db1"].parted
     assert found["db3"] == Decision(Part(COPY, "db1", OURS), after=("db1",))
 
 
@@ -130,7 +130,7 @@ def test_a_named_primary_that_is_stopped_is_started_first(plain: Site) -> None:
 def test_a_primary_of_the_past_is_not_started(
     plain: Site, db1: dict[str, Any], db2: dict[str, Any], runs: bool
 ) -> None:
-    assert parts(decided(plain, {"db1": db1, "db2": db2, "db3": standby()}))["db1"].runs == runs
+    assert (parts(decided(plain, {"db1": db1, "db2": db2, "db3": standby()}))["db1"].parted == "") == runs
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_whatever_they_say(shared: Site, observed: dict[str, dict[str, Any]]) ->
         for name, part in given_parts.items()
         if decide.Seen.of(name, observed[name]).leads
         or part.origin == CREATE
-        or (part.runs and decide.Seen.of(name, observed[name]).closed)
+        or (not part.parted and decide.Seen.of(name, observed[name]).closed)
     ]
     assert len(open_for_writes) <= 1
     if any(part.origin == CREATE for part in given_parts.values()):
