@@ -142,6 +142,12 @@ def test_another_clusters_data_are_left_alone(servers: Servers) -> None:
     assert snapshot(host.server.data) == before
 
 
+def test_data_of_a_former_primary_are_left_alone_with_the_way_back(servers: Servers) -> None:
+    host = Host(servers.member("db1").create())
+    with pytest.raises(Failure, match="db2 leads: rejoin"):
+        plan(host.cluster(parted="db2 leads: rejoin"), host.work)
+
+
 def test_data_of_another_version_are_left_alone(servers: Servers) -> None:
     host = Host(servers.member("db1").create())
     (host.server.data / "PG_VERSION").write_text("13\n")
