@@ -65,7 +65,7 @@ def lose_the_primary(cluster: Cluster, moment: float) -> None:
         lambda: "made the primary" in cluster.sh(before, "cat /run/hakit-postgresql/*.guard"), "the guard speaks", 60
     )
     assert cluster.roles()[before] == ""
-    cluster.run("postgres", "rejoin", "main", before, "--yes")
+    cluster.run("postgres", "rejoin", "main", before)
     cluster.settled()
 
 
