@@ -7,8 +7,14 @@
     control    what pg_controldata says of a data directory
     record     what was decided of this cluster, kept on each member
     look       the state of this member, as one mapping
-    steps      what an operator's command does to one member, one verb at a time
-    making     a data directory made or copied, never half
+    tasks      the verbs that an operator's command asks of one member:
+    steps      … those that a running or stopped server takes at once
+    power      … its start and stop
+    rewinding  … a former primary taken back
+    torn       that a rewind did not end, so that nobody starts what it left
+    making     a data directory made or copied, never half; `progress` tells how far
+    upstream   whom a standby follows; `replication` asks it
+    programs   the server's programs, run as its user
     states     what members tell each other
     quorum     how many of them must be heard or told
     guard      whether a server may open for writes after a start

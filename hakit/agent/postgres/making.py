@@ -129,7 +129,7 @@ def tidy(place: Place, work: Work) -> None:
 
 
 class Making:
-    """The folder in which a data directory is made, locked; deleted at the end, whatever the end."""
+    """The folder in which a data directory is made, locked; deleted at the end, unless what is whole was not put."""
 
     def __init__(self, place: Place, work: Work) -> None:
         self._place = place
