@@ -66,21 +66,11 @@ class Own:
         return self._root + path
 
     def _ask(self) -> State:
-        """What the server says. Raises SqlError."""
-        kept = self._connection is not None
-        try:
-            return self._state(self._row())
-        except SqlError:
-            self.close()
-            if not kept:
-                raise
-        return self._state(self._row())  # it was restarted meanwhile
-
-    def _row(self) -> Row:
+        """What the server says. Raises SqlError; the next time is with a new connection then."""
         if self._connection is None:
             self._connection = Connection(self._at(SOCKETS), self._place.port, timeout=PATIENCE)
         try:
-            return self._connection.query(LOOK)[0]
+            return self._state(self._connection.query(LOOK)[0])
         except SqlError:
             self.close()
             raise

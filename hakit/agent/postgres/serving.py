@@ -9,7 +9,7 @@ from time import monotonic
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from hakit.agent.postgres.endpoint import Answer
 
@@ -39,17 +39,22 @@ class Allowed:
     def __init__(self, addresses: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(one, strict=False) for one in addresses]
 
-    def __contains__(self, address: str) -> bool:
-        found: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    def __contains__(self, address: object) -> bool:
+        found: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(str(address).partition("%")[0])
         if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
             found = found.ipv4_mapped
         return found.is_loopback or any(found in one for one in self._networks)
 
 
 class Server:
-    """Answers GET, HEAD and OPTIONS on some listening sockets; `answer` gives status and line of a path."""
+    """Answers GET, HEAD and OPTIONS on some listening sockets, to clients of `allowed` addresses.
 
-    def __init__(self, listeners: Iterable[socket.socket], allowed: Allowed, answer: Callable[[str], Answer]) -> None:
+    `answer` gives status and line of a path.
+    """
+
+    def __init__(
+        self, listeners: Iterable[socket.socket], allowed: Container[str], answer: Callable[[str], Answer]
+    ) -> None:
         self._allowed = allowed
         self._answer = answer
         self._clients: set[Client] = set()

@@ -115,6 +115,34 @@ def test_missing_programs_are_named(tmp_path: Path) -> None:
         control.read(str(tmp_path), str(tmp_path))
 
 
+TEXT = """\
+Database system identifier:           7711143778021955026
+Database cluster state:               in production
+Latest checkpoint location:           0/1500718
+Latest checkpoint's REDO location:    0/15006E0
+Latest checkpoint's TimeLineID:       {checkpoint}
+Time of latest checkpoint:            Sun Nov 22 23:36:09 2026
+Minimum recovery ending location:     0/1600000
+Min recovery ending loc's timeline:   {minimum}
+wal_log_hints setting:                off
+Data page checksum version:           0
+"""
+
+
+@pytest.mark.parametrize(("checkpoint", "minimum", "timeline"), [(1, 0, 1), (1, 2, 2), (12, 11, 12)])
+def test_the_timeline_is_the_newest_that_the_file_knows_of(checkpoint: int, minimum: int, timeline: int) -> None:
+    assert control.parse(TEXT.format(checkpoint=checkpoint, minimum=minimum)) == control.Control(
+        system="7711143778021955026",
+        state="in production",
+        timeline=timeline,
+        checkpoint="0/1500718",
+        redo="0/15006E0",
+        minimum="0/1600000",
+        checksums=False,
+        hints=False,
+    )
+
+
 def test_an_answer_of_another_kind_is_refused() -> None:
     with pytest.raises(Failure, match="says nothing of 'Database system identifier'"):
         control.parse("pg_control version number:            1300\n")

@@ -131,6 +131,11 @@ def test_why_it_does_not_run(servers: Servers) -> None:
         f"2026-11-22 23:21:19 [1] LOG:  database system is shut down\n"
     )
     assert host.do("look")["why"] == 'could not create lock file "x": No space left on device'
+    with log.open("a") as file:
+        file.write(f"2026-11-22 23:25:00 [2] LOG:  starting PostgreSQL {VERSION}.1\n")
+    assert host.do("look")["why"] == ""
+    with log.open("a") as file:
+        file.write("2026-11-22 23:25:01 [2] PANIC:  could not write to file: No space left on device\n")
     said = db1.root / f"run/hakit-postgresql/{db1.place.label}.guard"
     said.write_text("opens: epoch 1 names db1\n")
     assert host.do("look")["why"].endswith("No space left on device")

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import ast
+import socket
+import threading
 import zlib
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hakit.agent.bootstrap import RESIDENT_ONLY, bundle
+from hakit.agent.postgres.endpoint import Answer
 from hakit.agent.postgres.library import sources
-from hakit.agent.postgres.serving import Allowed
+from hakit.agent.postgres.serving import CLIENTS, Allowed, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
 
 
 @pytest.mark.parametrize(
@@ -34,6 +42,57 @@ from hakit.agent.postgres.serving import Allowed
 def test_only_members_balancers_and_this_host_are_answered(address: str, welcome: bool) -> None:
     allowed = Allowed(["10.77.0.21", "10.77.0.11/32", "192.168.7.0/24", "2001:db8::5"])
     assert (address in allowed) == welcome
+
+
+class EndedError(Exception):
+    """A test's server is told to end."""
+
+
+@contextmanager
+def serving(allowed: Container[str]) -> Iterator[int]:
+    """A server on loopback; its port."""
+    ending = threading.Event()
+
+    def tick() -> None:
+        if ending.is_set():
+            raise EndedError
+
+    def run(server: Server) -> None:
+        with suppress(EndedError):
+            server.serve(tick)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server([listener], allowed, lambda path: Answer(status=200, text=f"asked for {path}"))
+        thread = threading.Thread(target=run, args=(server,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ending.set()
+            thread.join()
+
+
+def ask(port: int) -> bytes:
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection, suppress(ConnectionResetError):
+        connection.sendall(b"GET /it HTTP/1.0\r\n\r\n")
+        while more := connection.recv(4096):
+            said += more
+    return said
+
+
+def test_others_are_not_even_told_no() -> None:
+    with serving(set()) as port:
+        assert ask(port) == b""
+    with serving({"127.0.0.1"}) as port:
+        assert ask(port).endswith(b"\r\n\r\nasked for /it\n")
+
+
+def test_more_clients_than_it_takes_wait_for_their_turn() -> None:
+    with serving({"127.0.0.1"}) as port, ExitStack() as stack:
+        for _ in range(CLIENTS + 20):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        assert ask(port).endswith(b"asked for /it\n")  # once the silent ones have had their time
 
 
 def test_the_library_has_what_the_agent_is_not_sent() -> None:
