@@ -28,6 +28,7 @@ from tests.unit.docs.pages import PAGES, ROOT, Block, page
 BLOCKS = [block for one in PAGES for block in one.blocks]
 EXAMPLES = [block for block in BLOCKS if block.language == "yaml"]
 LAB = Path("inventories/lab")
+DATABASE = Path("inventories/database")
 BALANCERS = LAB / "group_vars/balancers.yml"
 MAIL = """
 all:
@@ -59,12 +60,13 @@ def hakit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a copy of the lab's inventory, at the path that the pages name."""
-    shutil.copytree(ROOT / LAB, tmp_path / LAB, ignore=shutil.ignore_patterns(".hakit"))
+    for one in (LAB, DATABASE):
+        shutil.copytree(ROOT / one, tmp_path / one, ignore=shutil.ignore_patterns(".hakit"))
     return tmp_path
 
 
 def place(folder: Path, block: Block) -> str:
-    """Write an example where it belongs; the inventory to read. A fragment goes to hosts of the lab."""
+    """Write an example where it belongs; the inventory to read. A fragment goes to hosts that it fits."""
     value: Any = yaml.safe_load(block.text)
     if "all" in value:
         (folder / "hosts.yml").write_text(block.text, encoding="utf-8")
@@ -72,11 +74,12 @@ def place(folder: Path, block: Block) -> str:
     assert "hakit" in value, f"{block.place}: neither an inventory nor variables"
     (folder / LAB / "mail.yml").write_text(MAIL, encoding="utf-8")
     balancing = {"keepalived", "haproxy"} & value["hakit"].keys()
+    where = DATABASE if balancing and "postgresql:" in block.text else LAB
     hosts = ("lb1", "lb2") if balancing else ("web1", "web2", "web3")
-    (folder / LAB / "host_vars").mkdir()
+    (folder / where / "host_vars").mkdir()
     for host in hosts:
-        (folder / LAB / f"host_vars/{host}.yml").write_text(block.text, encoding="utf-8")
-    return str(LAB)
+        (folder / where / f"host_vars/{host}.yml").write_text(block.text, encoding="utf-8")
+    return str(where)
 
 
 def test_there_are_examples() -> None:
