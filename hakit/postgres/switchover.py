@@ -62,9 +62,12 @@ class Switchover:
                 why="; ".join(one.text for one in picture.findings()[:1]),
                 hint=f"hakit postgres failover {self._layout.name}",
             )
-        unsettled = picture.states[picture.primary].held or self._apart(picture)
-        if last.primary == picture.primary and unsettled and (not to or to == picture.primary):
+        unsettled = self._apart(picture) or any(state.held for state in picture.states.values())
+        if last.primary == picture.primary and unsettled and to in ("", picture.primary):
             return self._finish(picture, picture.primary, last.before)
+        if last.kind == SWITCHOVER and last.primary != picture.primary and not to:
+            meant = choosing.choose_switchover(picture, last.primary)
+            to = meant if isinstance(meant, str) else ""
         return self._fresh(picture, to)
 
     def _apart(self, picture: Picture) -> bool:

@@ -351,12 +351,12 @@ class Model:
         return [row for row in self.acknowledged if row not in rows]
 
     def healthy(self) -> bool:
-        """One primary that is not held, named by the last decision, and all others stream from it."""
+        """One primary, named by the last decision, all others stream from it, and nobody is held."""
         lead = self.servers.get(self.primary)
         self.flow()
         return bool(
             lead
-            and not lead.held
+            and not any(one.held for one in self.servers.values())
             and lead.decision["primary"] == lead.host
             and all(self.streams(one) for one in self.servers.values() if one is not lead)
         )
