@@ -6,8 +6,9 @@ import os
 import pwd
 import re
 import subprocess
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +20,9 @@ from hakit.engine.compile import declare
 from hakit.engine.facts import offline
 from hakit.inventory import load
 from tests.unit.components.sites import COMPONENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CASE = Path(__file__).parent / "cases" / "postgresql-cluster" / "inventory.yml"
 LINE = re.compile(r"^(\S+) = (.*)$", re.MULTILINE)
@@ -179,14 +183,15 @@ def test_what_is_shipped_is_what_the_server_knows(programs: Path, version: int) 
 
 
 @pytest.fixture(scope="session")
-def empty_cluster(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cluster")
-    for part in (folder, *folder.parents[:2]):
-        part.chmod(0o755)
-    if os.geteuid() == 0:
-        os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
-    as_server([programs / "initdb", "--no-sync", "-U", USER, "-D", folder / "data"])
-    return folder
+def empty_cluster(programs: Path) -> Iterator[Path]:
+    """A folder with a data directory; not in pytest's own, which the server's user may not enter."""
+    with tempfile.TemporaryDirectory(prefix="hakit-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
+        as_server([programs / "initdb", "--no-sync", "-U", USER, "-D", folder / "data"])
+        yield folder
 
 
 def as_server(argv: list[Any], stdin: str = "") -> str:
