@@ -102,6 +102,7 @@ def decide(site: Site, observed: Answers) -> dict[str, Decision]:
 
 
 def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:
+    _beneath(cluster, seen)
     _one_system(cluster, seen)
     _one_primary(cluster, seen)
     if not any(one.there for one in seen.values()):
@@ -117,6 +118,17 @@ def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str
         else:
             found[name] = Decision(Part(system=system, parted=_parted(cluster, one, seen, primary or named)))
     return _ordered(site, cluster, seen, primary, found)
+
+
+def _beneath(cluster: Cluster, seen: Mapping[str, Seen]) -> None:
+    """Raise RefusedError where a server runs whose data directory is gone from beneath it."""
+    lost = [one.name for one in seen.values() if one.running and one.data in NOTHING]
+    if lost:
+        raise RefusedError(
+            f"{cluster.name}: the server of {', '.join(lost)} runs, but its data directory is gone",
+            why="what it still has in memory, and in files that are open, is all that there is of it",
+            hint=f"Dump what you can from it first, then stop it and  hakit postgres reinit {cluster.name} {lost[0]}",
+        )
 
 
 def _one_system(cluster: Cluster, seen: Mapping[str, Seen]) -> None:
