@@ -122,6 +122,7 @@ class Server:
             "max_connections": 20,
             "shared_buffers": "16MB",
             "max_wal_senders": 10,
+            "dynamic_shared_memory_type": "mmap",  # its files go with the folder, whatever kills the server
             "wal_level": "replica",
             "wal_log_hints": "on",
             "wal_retrieve_retry_interval": "200ms",
@@ -245,12 +246,18 @@ class Server:
             return
         self.thaw()
         if mode == "kill":
-            for pid in self._pids():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._kill()
         else:
             process.send_signal({"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
         process.wait(PATIENCE)
+
+    def _kill(self) -> None:
+        """Kill every process, and free what no process is left to free: a reboot would."""
+        segment = (self.data / "postmaster.pid").read_text().splitlines()[6].split()[-1]
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        subprocess.run(["ipcrm", "-m", segment], check=True)
 
     def freeze(self) -> None:
         """Let no process of it run, so that it hangs."""
