@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hakit.errors import RefusedError
 from hakit.postgres.failover import Failover
 from hakit.postgres.rejoin import Return
-from tests.unit.postgres.model import Killed, Model
+from tests.unit.postgres.model import Killed, Model, Server
 
 
 def loaded(hosts: int = 3, synchronous: int = 1) -> Model:
@@ -193,4 +195,42 @@ def test_a_promoted_one_that_nobody_followed_is_opened_not_overtaken() -> None:
         failover(model).run(fenced=["db1"])
     assert "failover main --to db2" in str(caught.value.hint)
     failover(model).run("db2", ["db1"], accept_loss=True)
+    assert model.primary == "db2"
+
+
+def test_the_one_with_more_is_chosen_whatever_the_order() -> None:
+    model = loaded(3, 0)
+    model.servers["db2"].upstream = ""
+    model.write()
+    model.power_off("db1")
+    assert failover(model).run(fenced=["db1"], accept_loss=True).primary == "db3"
+
+
+def test_where_not_all_can_be_halted_the_others_follow_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    model.power_off("db1")
+    halt = model.do_halt
+
+    def hang(server: Server) -> dict[str, Any]:
+        if server.host == "db3":
+            raise RefusedError("db3: the server still receives after 30 s")
+        return halt(server)
+
+    monkeypatch.setattr(model, "do_halt", hang)
+    with pytest.raises(RefusedError, match="may lose commits"):
+        failover(model).run(fenced=["db1"])
+    assert model.servers["db2"].upstream == "db1"
+    assert all(one.epoch < 2 for one in model.servers.values())
+
+
+def test_a_primary_that_was_made_without_those_who_answer_is_reckoned_with() -> None:
+    model = loaded(3, 2)
+    for host in ("db1", "db3"):
+        model.power_off(host)
+    failover(model).run(fenced=["db1", "db3"], accept_loss=True)
+    for host in ("db1", "db3"):
+        model.power_on(host)
+    model.servers["db2"].wired = False
+    with pytest.raises(RefusedError, match="db2 does not answer, and may still take writes"):
+        failover(model).run()
     assert model.primary == "db2"
