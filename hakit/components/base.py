@@ -87,13 +87,14 @@ class Serving:
 class Tier:
     """Hosts behind an address, any one of which suffices: a pool of servers.
 
-    `path` is the setting on `host` that names them.
+    `path` is the setting on `host` that names them. Where `automatic` is False another one takes the work only by hand.
     """
 
     address: str
     hosts: tuple[str, ...]
     host: Host
     path: Path
+    automatic: bool = True
 
 
 @dataclass(frozen=True, slots=True)

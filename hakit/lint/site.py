@@ -47,6 +47,7 @@ def broken_promise(site: Site, components: Mapping[str, Component]) -> Iterator[
         for tier in tiers:
             if tier.address in (service.address, "*"):
                 yield from promise.survival(tier.hosts, "answer behind it")
+                yield from promise.by_hand(tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,16 @@ class _Promise:
         if service.automatic and not serving.automatic:
             message = f"{service.address} moves only by hand, but an automatic takeover is promised"
             yield self._finding("automatic", message, "automatic: false")
+
+    def by_hand(self, tier: Tier) -> Iterator[Finding]:
+        """What answers behind the address is replaced only by a human."""
+        service = self.service
+        if service.automatic and service.survives != "nothing" and not tier.automatic:
+            message = (
+                f"behind {service.address} an operator chooses the next primary, but an automatic takeover is promised"
+            )
+            key = "automatic" if "automatic" in service.model_fields_set else "survives"
+            yield self._finding(key, message, "automatic: false")
 
     def survival(self, hosts: tuple[str, ...], what: str) -> Iterator[Finding]:
         """The hosts that do one part of the work fall with one host or one zone."""

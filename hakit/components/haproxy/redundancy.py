@@ -82,7 +82,8 @@ def tiers(site: Site) -> Iterator[Tier]:
                     address = address if view.is_specific(address) else "*"
                     if names and (address, names) not in seen and all(one in site.hosts for one in names):
                         seen.add((address, names))
-                        yield Tier(address, names, host, ("haproxy", kind, target))
+                        by_hand = pool.postgresql is not None and pool.role == "primary"
+                        yield Tier(address, names, host, ("haproxy", kind, target), automatic=not by_hand)
 
 
 def _pools(site: Site) -> Iterator[RedundancyGroup]:

@@ -143,6 +143,12 @@ def test_a_primary_of_the_past_is_not_started(
             id="split brain",
         ),
         pytest.param(
+            {"db1": primary(data="absent"), "db2": standby(), "db3": standby()},
+            "the server of db1 runs, but its data directory is gone",
+            "all that there is of it",
+            id="data gone from beneath a server",
+        ),
+        pytest.param(
             {"db1": primary(), "db2": standby(system=OTHERS), "db3": ABSENT},
             "hold data of different clusters",
             f"db1: {OURS}; db2: {OTHERS}",

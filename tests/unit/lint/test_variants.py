@@ -19,6 +19,7 @@ EXPECT = "# expect: "
 def test_variant(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAKIT_SECRET_VRRP", "eight888")
     monkeypatch.setenv("HAKIT_SECRET_LONG", "nine99999")
+    monkeypatch.setenv("HAKIT_SECRET_REPLICATION", "of standbys")
     site = load(path, {name: component.Settings for name, component in COMPONENTS.items()})
     found = [f"{one.rule or '-'} {one.severity} {one.key}" for one in findings(site, COMPONENTS)]
     expected = [line.removeprefix(EXPECT) for line in path.read_text().splitlines() if line.startswith(EXPECT)]
