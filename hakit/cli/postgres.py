@@ -185,7 +185,7 @@ def failover(
         return Failover(at, power_off, confirm).run(to, fenced, accept_loss=accept_loss)
 
     _ask_first(f"Make another member of {cluster} the primary?", assume_yes=assume_yes, as_json=as_json)
-    _conduct(asked, cluster, work, as_json=as_json)
+    _conduct(asked, cluster, work, as_json=as_json, doubted=fenced)
 
 
 @postgres.command(
@@ -246,6 +246,7 @@ def _conduct(
     *,
     as_json: bool,
     host: str = "",
+    doubted: tuple[str, ...] = (),
 ) -> Outcome:
     """Open the sessions under all locks, work, and say what it came to."""
     import json
@@ -271,7 +272,7 @@ def _conduct(
     scope = replace(scope, run_id=record.id)
     with interruptible(), Moving(quiet=as_json) as moving:
         sink = record.recording(moving.sink)
-        with Sessions(scope, shape, sink, lock=True) as sessions:
+        with Sessions(scope, shape, sink, lock=True, doubted=doubted) as sessions:
             at = Conductor(shape, sessions, lambda name, text: sink(Noted(name, text)), run=record.id, who=scope.who)
             outcome = work(at, scope)
     record.write("result.json", outcome_json(cluster, outcome))

@@ -221,18 +221,18 @@ class Failover:
                 f"{primary} runs as the primary and answers: there is nothing to fail over",
                 hint=f"hakit postgres switchover {self._layout.name} --to {to}",
             )
-        state = picture.states[primary]
-        mended = state.held or any(self._waits(one) for one in picture.states.values() if one.host != primary)
+        done = last.kind == FAILOVER and last.primary == primary and last.before in self._fenced
+        undone = any(one.held or self._waits(one) for one in picture.states.values())
         if last.epoch and last.primary != primary:
             self._make_sure(picture)
             last = self._at.decide(STARTED, primary, picture)
             self._at.record(last, first=[primary])
-        elif not mended:
+        elif not (done or undone):
             raise RefusedError(
                 f"{primary} runs as the primary and answers: there is nothing to fail over",
                 hint=f"to move it:  hakit postgres switchover {self._layout.name}",
             )
-        self._at.note(primary, "is the primary; what an earlier command left undone is done")
+        self._at.note(primary, "is the primary already; what an earlier command left undone is done")
         return self._finish(last.kind or STARTED, primary, last)
 
     def _waits(self, state: MemberState) -> bool:

@@ -13,7 +13,7 @@ from hakit.engine.session import HostSession
 from hakit.errors import AgentError, HakitError, LockedError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from types import TracebackType
 
     from hakit.agent.answers import AgentEvent
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KIND = "postgres"
+MOMENT = 3.0
+"""Seconds for a host that is said to be dead to answer: on a network that works it takes a tenth of one."""
 _TAIL = 400  # characters of what a fence command says
 
 
@@ -31,14 +33,24 @@ class Sessions:
     """The sessions with all members that can be reached. A context manager: leaving it ends every one of them.
 
     With `lock` each host's lock is taken, so that nobody else works on a member meanwhile; one that is taken already
-    ends the command (LockedError). Whatever happens is told to `sink`.
+    ends the command (LockedError). Whatever happens is told to `sink`. Those `doubted` are said to be dead: they get
+    only a moment to prove the contrary.
     """
 
-    def __init__(self, scope: Scope, layout: Layout, sink: Callable[[Event], None], *, lock: bool) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        layout: Layout,
+        sink: Callable[[Event], None],
+        *,
+        lock: bool,
+        doubted: Collection[str] = (),
+    ) -> None:
         self._scope = scope
         self._layout = layout
         self._sink = sink
         self._lock = lock
+        self._doubted = frozenset(doubted)
         self._sessions: dict[str, HostSession] = {}
         self._places: dict[str, Place] = {}
         self._errors: dict[str, HakitError] = {}
@@ -66,7 +78,8 @@ class Sessions:
         for host in self._layout.members:
             if host not in self.reachable and host not in self._opening:
                 self._opening[host] = self._pool.submit(self._open, host)
-        done, _ = wait(self._opening.values(), patience)
+        wait([future for host, future in self._opening.items() if host not in self._doubted], patience)
+        done, _ = wait(self._opening.values(), MOMENT if self._doubted else 0)
         for host, future in list(self._opening.items()):
             if future not in done:
                 self._errors.setdefault(host, AgentError(f"{host}: no answer yet"))

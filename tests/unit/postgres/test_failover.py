@@ -234,3 +234,11 @@ def test_a_primary_that_was_made_without_those_who_answer_is_reckoned_with() -> 
     with pytest.raises(RefusedError, match="db2 does not answer, and may still take writes"):
         failover(model).run()
     assert model.primary == "db2"
+
+
+def test_the_same_failover_again_finds_it_done() -> None:
+    model = loaded()
+    model.power_off("db1")
+    first = failover(model).run(fenced=["db1"])
+    again = failover(model).run(fenced=["db1"])
+    assert (again.primary, again.epoch, again.timeline) == (first.primary, first.epoch, first.timeline)

@@ -157,6 +157,11 @@ def test_an_epoch_that_was_decided_twice_is_a_split_brain() -> None:
     assert "decided twice" in picture(primary(), standby("db2", decision=other)).torn
 
 
+def test_a_standby_on_a_newer_timeline_than_the_primary_is_a_split_brain() -> None:
+    torn = picture(primary(), standby("db2", timeline=2), standby("db3")).torn
+    assert torn == "db1 is the primary on timeline 1, and db2 is on timeline 2"
+
+
 def test_lsns_are_numbers() -> None:
     assert lsn("16/B374D848") == 0x16B374D848
     assert written(0x16B374D848) == "16/B374D848"
