@@ -105,7 +105,8 @@ class RedundancyGroup:
     `reached`, asked beside them unless it is out of its duties, whether those that send it work do so.
     `holder`, asked of each member itself, says whether it holds the group's role (a VIP, say) now: holders go last.
     `keep` members have to serve while another one is disrupted. `service` is asked of clients: whether the group as a
-    whole serves. `unit` is what a group-atomic change stops on the backups, before the holder changes.
+    whole serves. `unit` is what a group-atomic change stops on the backups, before the holder changes. `patience` are
+    the seconds that a member may need to serve again after it was changed, where that is more than a daemon's start.
     """
 
     name: str
@@ -117,6 +118,7 @@ class RedundancyGroup:
     service: tuple[Probe, ...] = ()
     unit: str = ""
     reached: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
+    patience: float = 0.0
 
     def asked(self, host: str) -> tuple[Probe, ...]:
         """All that tells whether a member serves and is given work."""

@@ -67,7 +67,8 @@ class Shortage:
 class Gate:
     """Asks the groups' probes from where they look.
 
-    `halted` says that nothing new is to be begun, so that a wait for it ends; `aborted` that no wait goes on.
+    `halted` says that nothing new is to be begun, so that a wait for it ends; `aborted` that no wait goes on. `tell` is
+    given a host and why it is waited for longer than usual.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class Gate:
         sessions: Mapping[str, HostSession],
         halted: Callable[[], bool] = lambda: False,
         aborted: Callable[[], bool] = lambda: False,
+        tell: Callable[[str, str], None] = lambda _host, _text: None,
     ) -> None:
         self.groups = tuple(groups)
         self._sessions = sessions
         self._halted = halted
         self._aborted = aborted
+        self._tell = tell
         self._served: set[str] = set()
 
     def groups_of(self, host: str) -> tuple[RedundancyGroup, ...]:
@@ -140,8 +143,13 @@ class Gate:
             asked += [("", probe) for group in served for probe in group.service]
             return next((reason for reason in self._ask(asked).values() if reason), "")
 
-        why = self._wait(failing, PATIENCE, self._aborted)
-        return f"does not serve after {PATIENCE:.0f} s: {why}" if why else ""
+        limit, why = PATIENCE, self._wait(failing, PATIENCE, self._aborted)
+        more = max((group.patience for group in groups), default=0.0) - PATIENCE
+        if why and more > 0 and not self._aborted():
+            limit += more
+            self._tell(host, f"does not serve yet, and gets up to {more:.0f} s more for it: {why}")
+            why = self._wait(failing, more, self._aborted)
+        return f"does not serve after {limit:.0f} s: {why}" if why else ""
 
     def await_gone(self, probes: Sequence[Probe], limit: float) -> str:
         """Wait until a host carries nothing any more. Returns "" or what it still carries."""

@@ -60,7 +60,7 @@ class Rolling:
         self._halted = threading.Event()
         self._aborted = threading.Event()
         self.groups = run.scope.groups()
-        self.gate = Gate(self.groups, run.sessions, self._halted.is_set, self._aborted.is_set)
+        self.gate = Gate(self.groups, run.sessions, self._halted.is_set, self._aborted.is_set, self._note)
         self.duty = Duty(run.scope.site, run.scope.components, run.sessions, self.gate, self._note)
         self._run = run
         self._limits = limits
@@ -223,6 +223,8 @@ class Rolling:
         host = step.host
         blind = self.duty.blind(host) if out else frozenset()
         groups = self.gate.groups_of(host)
+        if result.state == "failed":  # what failed has nothing to catch up with
+            groups = tuple(replace(group, patience=0.0) for group in groups)
         why = ""
         if out:
             why = self.gate.await_ready(host, [group for group in groups if group.component not in blind])

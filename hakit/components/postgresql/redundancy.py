@@ -48,6 +48,7 @@ def groups(site: Site) -> Iterator[RedundancyGroup]:
             # All members answer at the same port, so one question fits each of them.
             holder=Probe(kind="http", target=url(hosts[0], "primary", loopback=True), timeout=ANSWERS),
             keep=keep(cluster),
+            patience=cluster.first.replication.catch_up,
         )
 
 

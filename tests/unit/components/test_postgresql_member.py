@@ -107,6 +107,7 @@ def test_each_member_is_seen_by_the_next_and_the_maker_goes_last(tmp_path: Path)
     assert group.hosts == ("db1", "db3", "db2")
     seen = {host: (probe.target, probe.seen_from) for host, (probe,) in group.probes.items()}
     assert seen["db3"] == ("http://10.1.0.3:8008/ready", "db1")
+    assert group.patience == 300
     assert group.holder is not None
     assert group.holder.target == "http://127.0.0.1:8008/primary"
 

@@ -74,6 +74,18 @@ def test_a_member_that_does_not_serve_is_told_with_the_reason() -> None:
     assert "http://web1/ from lb1: refused" in wait(Session("lb1", NO), Session("web1", YES))
 
 
+def test_a_group_may_need_longer_and_says_so() -> None:
+    told: list[tuple[str, str]] = []
+    lb1 = Session("lb1", *[NO] * 400, YES)
+    probe = Probe(kind="http", target="http://web1/", seen_from="lb1")
+    group = RedundancyGroup("pool", "haproxy", ("web1", "web2"), {"web1": (probe,)}, patience=60.0)
+    assert (
+        Gate([group], open_sessions(lb1), tell=lambda *words: told.append(words)).await_serving("web1", [group]) == ""
+    )
+    assert [host for host, _ in told] == ["web1"]
+    assert "gets up to 60 s more for it: " in told[0][1]
+
+
 @pytest.mark.parametrize("others", [(), (Session("lb1", YES, usable=False),)], ids=["not asked", "dead"])
 def test_without_the_asker_the_member_is_asked_itself(others: tuple[Session, ...]) -> None:
     web1 = Session("web1", YES)
