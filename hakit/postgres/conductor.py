@@ -175,16 +175,16 @@ class Conductor:
         """Have the members that are standbys follow the primary, directly or as declared; who does not, and why."""
         absent = picture.absent
         running = [host for host, state in picture.states.items() if host != primary and state.follows]
-        for host in running:
-            below = self.layout.followers(host, primary, absent)
-            if below:
-                self.each([host], "slots", lambda _, below=below: {"hosts": ",".join(below)})  # type: ignore[misc]
+        below = {host: ",".join(self.layout.followers(host, primary, absent)) for host in running}
+        self.each([host for host in running if below[host]], "slots", lambda host: {"hosts": below[host]})
         _, failed = self.each(
             running,
             "follow",
             lambda host: {"upstream": self.layout.upstream_of(host, primary, absent), "wait": str(patience)},
             patience + 30.0,
         )
+        # What is left of an earlier role would hold back WAL for members that follow another one now.
+        self.each([host for host in running if not below[host]], "slots", lambda _: {"hosts": ""})
         return {host: error.message for host, error in failed.items()}
 
     def serve(self, primary: str, *, patience: float = ATTACHING, hold: bool = False) -> bool:

@@ -351,12 +351,13 @@ class Model:
         return [row for row in self.acknowledged if row not in rows]
 
     def healthy(self) -> bool:
-        """One primary, named by the last decision, all others stream from it, and nobody is held."""
+        """One primary, named by the last decision, all others stream from it, nobody is held, no slot is left."""
         lead = self.servers.get(self.primary)
         self.flow()
         return bool(
             lead
             and not any(one.held for one in self.servers.values())
             and lead.decision["primary"] == lead.host
+            and not any(one.slots for one in self.servers.values() if one is not lead)
             and all(self.streams(one) for one in self.servers.values() if one is not lead)
         )
