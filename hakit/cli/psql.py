@@ -61,7 +61,8 @@ def psql(
     from hakit.ssh.terminal import interact
 
     connection = scope.connect(scope.site.hosts[name])
-    command = ["runuser", "-u", USER, "--", "psql", "-h", SOCKETS, "-p", str(place.port), "-d", database]
+    command = ["env", "-C", "/", "runuser", "-u", USER, "--"]
+    command += ["psql", "-h", SOCKETS, "-p", str(place.port), "-d", database]
     click.echo(f"psql on {name}", err=True)
     try:
         ctx.exit(interact(connection, shlex.join(command if connection.root else ["sudo", *command])))

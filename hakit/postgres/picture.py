@@ -88,6 +88,17 @@ class Picture:
                     )
         return ""
 
+    @property
+    def half_way(self) -> bool:
+        """Whether a switchover was killed while nobody was the primary: its target has never been promoted."""
+        last = self.decision
+        if last.kind != SWITCHOVER or self.leaders:
+            return False
+        target, old = self.states.get(last.primary), self.states.get(last.before)
+        if target is not None:
+            return target.signal
+        return old is not None and (old.former or old.demoted)
+
     def _settled(self, host: str) -> bool:
         return host in self.states and self.states[host].data == CLUSTER and bool(self.states[host].system)
 
@@ -181,7 +192,7 @@ class Picture:
         name, last = self.layout.name, self.decision
         if not any(state.data == CLUSTER for state in self.states.values()) and not self.absent:
             return Finding("bad", f"{name} is not made yet", "hakit apply")
-        if last.kind == SWITCHOVER and {last.primary, last.before} <= set(self.states):
+        if self.half_way and {last.primary, last.before} <= set(self.states):
             text = f"the switchover from {last.before} to {last.primary} stopped half-way: nobody is the primary"
             return Finding("bad", text, f"hakit postgres switchover {name}")
         if last.kind == FAILOVER and last.primary in self.states and self.states[last.primary].follows:

@@ -54,7 +54,7 @@ class Switchover:
         """Make `to`, or the best standby, the primary. Raises RefusedError where things are as before then."""
         picture = self._at.whole()
         last = picture.decision
-        if last.kind == SWITCHOVER and not picture.primary:
+        if picture.half_way:
             return self._go_on(picture)
         if not picture.primary:
             raise RefusedError(
@@ -229,6 +229,8 @@ class Switchover:
         self._at.note(self._target, f"goes on with the switchover from {self._old} that stopped half-way")
         if target.signal and not target.running:
             self._at.do(self._target, "start", STARTING)
+        if old.follows:
+            return self._go_on_with_two_standbys(picture)
         if not old.signal and not (old.clean or old.demoted):
             error = RefusedError(f"{self._old} was not shut down cleanly ({old.state})")
             self._go_back(error)
@@ -241,6 +243,18 @@ class Switchover:
         except HakitError as error:
             self._go_back(error)
             raise
+        return self._take_over()
+
+    def _go_on_with_two_standbys(self, picture: Picture) -> Outcome:
+        """The old primary was started meanwhile, as the standby that its disk says it is."""
+        end = picture.states[self._old].lsn
+        if not self._at.until(lambda: self._at.state(self._target).lsn >= end, ARRIVING):
+            raise RefusedError(
+                f"{self._target} has less than {self._old}, which is a standby by now: nobody is the primary",
+                hint=f"hakit postgres failover {self._layout.name}  makes the most advanced one the primary",
+            )
+        self._at.record(picture.decision)
+        self._at.slots(self._target, picture.absent)
         return self._take_over()
 
     def _go_back(self, error: HakitError) -> None:

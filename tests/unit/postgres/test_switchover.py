@@ -118,3 +118,41 @@ def test_a_target_lost_while_it_is_promoted_is_found_by_the_next_run(monkeypatch
     monkeypatch.undo()
     assert Switchover(model.conductor()).run().primary == "db2"
     assert model.healthy()
+
+
+def test_the_server_of_a_finished_switchover_that_died_is_no_half_switchover() -> None:
+    model = loaded()
+    Switchover(model.conductor()).run("db2")
+    model.servers["db2"].running = False
+    model.servers["db2"].state = "in production"
+    with pytest.raises(RefusedError, match="nothing to switch over from") as caught:
+        Switchover(model.conductor()).run()
+    assert caught.value.hint == "hakit postgres failover main"
+    assert model.servers["db1"].running
+
+
+def killed_at(step: int) -> Model:
+    model = loaded()
+    model.kill_at = step
+    with pytest.raises(Killed):
+        Switchover(model.conductor()).run("db2")
+    model.kill_at = -1
+    return model
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_an_old_primary_that_was_booted_as_a_standby_meanwhile_is_no_hindrance(missing: bool) -> None:
+    cut = (killed_at(step) for step in range(2, 200))
+    model = next(one for one in cut if one.servers["db1"].signal)
+    model.power_off("db1")
+    model.power_on("db1")
+    assert model.servers["db1"].standby
+    if missing:
+        model.servers["db2"].upstream = ""
+        model.servers["db1"].wal.append((1, "more"))
+        with pytest.raises(RefusedError, match="db2 has less than db1") as caught:
+            Switchover(model.conductor()).run()
+        assert "failover main" in str(caught.value.hint)
+    else:
+        assert Switchover(model.conductor()).run().primary == "db2"
+        assert model.healthy()
