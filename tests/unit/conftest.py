@@ -1,0 +1,20 @@
+"""What holds for all tests without a host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hakit.present.commands import remember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def no_inventory_was_given() -> Iterator[None]:
+    """A command line that ran in this process gave an inventory, which messages would name from then on."""
+    remember("")
+    yield
+    remember("")
