@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from hakit.agent.actions import Action
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from hakit.engine.steps import Step
 
     Work = Callable[[Step], HostResult]
+
+
+LISTEN = 0.5
+"""Seconds after which a wait for workers is begun anew, so that an interrupt is heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class Rolling:
                 del self._waiting[step.name]
                 self._running[step.name] = step
                 pool.submit(self._guarded, step, work)
-            ended = self._ended.get()
+            ended = self._next()
             if ended is not None:
                 step, result = ended
                 del self._running[step.name]
@@ -118,6 +123,15 @@ class Rolling:
             else:
                 self._abort()
                 return
+
+    def _next(self) -> tuple[Step, HostResult] | None:
+        """What ends next, or None for an interrupt.
+
+        A signal that comes in the moment before the wait, or to another thread, does not end the wait: look about.
+        """
+        while True:
+            with suppress(Empty):
+                return self._ended.get(timeout=LISTEN)
 
     def _ready(self) -> list[Step]:
         """The steps that may begin now; more than there are workers would begin after an interrupt."""
