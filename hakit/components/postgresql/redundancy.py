@@ -68,6 +68,8 @@ def withdrawals(site: Site, host: Host) -> Iterator[Withdrawal]:
 
     Balancers of the inventory are told by their own component, which also waits until they have no session on it.
     """
+    if COMPONENT not in host.settings:
+        return
     cluster = cluster_of(site, host)
     if len(cluster.hosts) > 1 and settings_of(host).endpoint.allow and not balancers(site, cluster):
         target = aside(cluster.name)

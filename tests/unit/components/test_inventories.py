@@ -32,3 +32,14 @@ def test_the_example_is_a_data_centre() -> None:
     site = load(INVENTORIES / "example-datacentre", {name: one.Settings for name, one in COMPONENTS.items()})
     assert len(site.hosts) >= 20
     assert len({host.zone for host in site.hosts.values()}) == 3
+
+
+@pytest.mark.parametrize("name", ["database", "lab"])
+def test_every_host_can_be_taken_out_of_its_duties(name: str) -> None:
+    """A component is asked about hosts that it does not run on: another one's servers, say."""
+    site = load(INVENTORIES / name, {name: one.Settings for name, one in COMPONENTS.items()})
+    duties = {
+        host: [duty.what for one in COMPONENTS.values() for duty in one.withdraw(site, known)]
+        for host, known in site.hosts.items()
+    }
+    assert all(duties.values()), duties
