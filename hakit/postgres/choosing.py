@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hakit.postgres.member import FAILOVER, SWITCHOVER, written
+from hakit.agent.postgres.decision import FAILOVER, SWITCHOVER
+from hakit.postgres.member import written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from hakit.agent.postgres.decision import Decision
 from hakit.errors import HakitError, RefusedError
-from hakit.postgres.member import Decision, MemberState
+from hakit.postgres.member import MemberState
 from hakit.postgres.picture import Picture
 
 if TYPE_CHECKING:
@@ -142,14 +143,14 @@ class Conductor:
         known = max(MADE_EPOCH, picture.decision.epoch)
         before = picture.primary or picture.decision.primary or self.layout.maker
         return Decision(
-            known + 1 + unseen,
-            primary,
-            before if before != primary else picture.decision.before,
-            kind,
-            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            self._run,
-            self._who,
-            tuple(host for host in self.layout.members if host in excused),
+            epoch=known + 1 + unseen,
+            primary=primary,
+            before=before if before != primary else picture.decision.before,
+            kind=kind,
+            since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            run=self._run,
+            who=self._who,
+            excused=tuple(host for host in self.layout.members if host in excused),
         )
 
     def record(self, decision: Decision, first: Iterable[str] = ()) -> frozenset[str]:

@@ -10,16 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres import quorum
+from hakit.agent.postgres.decision import FAILOVER, STARTED
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
 from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse
-from hakit.postgres.member import CLUSTER, FAILOVER, STARTED, MemberState, lsn
+from hakit.postgres.member import CLUSTER, MemberState, lsn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from hakit.postgres.member import Decision
+    from hakit.agent.postgres.decision import Decision
     from hakit.postgres.picture import Picture
 
 UNSEEN = 100

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 PRIMARY, STANDBY = "primary", "standby"
 CLUSTER = "cluster"
 """What `look` calls a data directory with a cluster in it."""
-MADE, SWITCHOVER, FAILOVER, STARTED = "made", "switchover", "failover", "started"
 LOST = ("lost", "unreserved")
 """What pg_replication_slots says of a slot whose WAL is gone, or goes at the next checkpoint."""
 
@@ -29,35 +29,6 @@ def lsn(text: object) -> int:
 def written(number: int) -> str:
     """The reverse of `lsn`."""
     return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Who was decided to be the primary: the record that each member keeps. Epoch 0: nobody was."""
-
-    epoch: int = 0
-    primary: str = ""
-    before: str = ""
-    kind: str = ""
-    since: str = ""
-    run: str = ""
-    who: str = ""
-    excused: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, answer: object) -> Decision:
-        """From the record as a host tells it."""
-        found = answer if isinstance(answer, dict) else {}
-        words = {key: str(found.get(key) or "") for key in ("primary", "before", "kind", "since", "run", "who")}
-        return cls(_number(found.get("epoch")), **words, excused=tuple(map(str, found.get("excused") or ())))
-
-    def text(self) -> str:
-        """The record as a host takes it."""
-        return json.dumps({**asdict(self), "excused": list(self.excused)})
-
-    def same(self, other: Decision) -> bool:
-        """Whether both name the same primary at the same epoch; whom they excuse changes as members come back."""
-        return (self.epoch, self.primary) == (other.epoch, other.primary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +82,7 @@ class MemberState:
     settings: Mapping[str, str] = field(default_factory=dict)
     replayed_at: str = ""
     held: str = ""
-    decision: Decision = Decision()
+    decision: Decision = UNDECIDED
     why: str = ""
     free: int = 0
 
@@ -136,7 +107,7 @@ class MemberState:
             pending=tuple(map(str, answer.get("pending") or ())),
             settings={str(key): _text(value) for key, value in (answer.get("settings") or {}).items()},
             replayed_at=_text(answer.get("replayed_at")),
-            decision=Decision.of(answer.get("decision")),
+            decision=from_wire(answer.get("decision") or {}),
             free=_number(answer.get("free")),
             **text,
         )

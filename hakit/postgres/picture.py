@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from hakit.agent.postgres.decision import FAILOVER, SWITCHOVER, UNDECIDED, Decision
 from hakit.agent.postgres.place import slot_name
 from hakit.postgres.layout import Synchrony
-from hakit.postgres.member import CLUSTER, FAILOVER, LOST, SWITCHOVER, Decision, written
+from hakit.postgres.member import CLUSTER, LOST, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,11 +60,9 @@ class Picture:
         last = max((one.epoch for one in known), default=0)
         named = [one for one in known if one.epoch == last]
         if not last:
-            return Decision()
+            return UNDECIDED
         excused = tuple(host for host in self.layout.members if any(host in one.excused for one in named))
-        first = named[0]
-        words = (first.primary, first.before, first.kind, first.since, first.run, first.who)
-        return Decision(last, *words, excused)
+        return named[0].replace(excused=excused)
 
     @property
     def torn(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hakit.errors import HakitError, RefusedError
@@ -118,7 +117,7 @@ class Return:
         last = picture.decision
         if last.epoch:
             excused = tuple(host for host in last.excused if host != self._host)
-            self._at.do(self._host, "decide", record=replace(last, excused=excused).text())
+            self._at.do(self._host, "decide", record=last.replace(excused=excused).text())
         hosts = {self._host, *self._layout.followers(upstream, picture.primary, picture.absent)}
         self._at.do(upstream, "slots", hosts=",".join(sorted(hosts)))
 

@@ -125,7 +125,7 @@ def status_json(picture: Picture, now: datetime) -> dict[str, Any]:
         "cluster": picture.layout.name,
         "state": health(picture),
         "primary": picture.primary or None,
-        "decision": asdict(picture.decision) if picture.decision.epoch else None,
+        "decision": picture.decision.wire() if picture.decision.epoch else None,
         "members": {host: _member_json(picture, host, now) for host in picture.layout.members},
         "findings": [asdict(one) for one in picture.findings()],
     }

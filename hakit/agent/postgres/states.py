@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from hakit.agent import jsonlite
 from hakit.agent.declare import Declaration
-from hakit.agent.postgres import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from hakit.agent.postgres.record import Decision
+from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
 
 PRIMARY, STANDBY, STOPPED, STARTING = "primary", "standby", "stopped", "starting"
 ROLES = (PRIMARY, STANDBY, STOPPED, STARTING)
@@ -34,7 +30,7 @@ class State(Declaration):
     standby: bool = False
     streams: bool = False
     held: str = ""
-    decision: Decision = record.Decision()
+    decision: Decision = UNDECIDED
     since: str = ""
 
 
@@ -62,7 +58,7 @@ def parse(said: str) -> State:
         raise ValueError("no host, role, timeline and the like")
     number(words["lsn"])
     number(words["replayed"])
-    decision = record.from_wire(data.get("decision", {}))
+    decision = from_wire(data.get("decision", {}))
     return State(timeline=timeline, decision=decision, **flags, **words)
 
 

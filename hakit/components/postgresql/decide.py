@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres import decision
 from hakit.agent.tasks import Task
 from hakit.components.base import Decision
-from hakit.components.postgresql.decision import COPY, CREATE, Part
 from hakit.components.postgresql.members import clusters, place, settings_of
+from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.components.postgresql.tuning import NEEDED, needed
 from hakit.errors import RefusedError
 
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
 LOOK = 30.0
 """Seconds for a member to tell its state; it gives up on its own server long before."""
 NOTHING, CLUSTER, PRIMARY = frozenset({"absent", "empty"}), "cluster", "primary"
-MADE = "made"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one member said; the words are those of the task `look`."""
+    """What one member said; the words are those of the task `look`. `last`: who was named primary, as it knows."""
 
     name: str
     data: str
@@ -43,15 +43,12 @@ class Seen:
     role: str = ""
     lsn: str = ""
     committed: str = ""
-    epoch: int = 0
-    named: str = ""
-    kind: str = ""
+    last: decision.Decision = decision.UNDECIDED
     settings: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, name: str, answer: Mapping[str, Any]) -> Seen:
         """From the answer to `look`; what it does not say is unknown."""
-        record = answer.get("decision") or {}
         settings = answer.get("settings") or {}
         numbers = {key: int(settings[key]) for key in NEEDED if str(settings.get(key, "")).isdecimal()}
         return cls(
@@ -64,9 +61,7 @@ class Seen:
             role=str(answer.get("role") or ""),
             lsn=str(answer.get("lsn") or ""),
             committed=str(answer.get("replayed_at") or ""),
-            epoch=int(record.get("epoch") or 0),
-            named=str(record.get("primary") or ""),
-            kind=str(record.get("kind") or ""),
+            last=decision.from_wire(answer.get("decision") or {}),
             settings=tuple(numbers.items()),
         )
 
@@ -166,8 +161,8 @@ def _described(one: Seen) -> str:
 
 def _named(cluster: Cluster, seen: Mapping[str, Seen]) -> str:
     """Whom the latest decision names; empty where there is none. Raises RefusedError for two of the same epoch."""
-    epoch = max(one.epoch for one in seen.values())
-    names = {one.named: one.name for one in seen.values() if one.epoch == epoch and epoch}
+    epoch = max(one.last.epoch for one in seen.values())
+    names = {one.last.primary: one.name for one in seen.values() if one.last.epoch == epoch and epoch}
     if len(names) > 1:
         told = " and ".join(f"{named} (on {host})" for named, host in names.items())
         raise RefusedError(
@@ -216,11 +211,11 @@ def _first(cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:
             why="whether the cluster is there already isn't known, and a second one beside it would split it",
             hint="Bring all members up, or take those that are gone out of the inventory.",
         )
-    past = next((one for one in seen.values() if one.epoch > 1 or (one.epoch and one.kind != MADE)), None)
+    past = next((one for one in seen.values() if one.last.epoch > 1 or one.last.kind not in {"", decision.MADE}), None)
     if past is not None:
         raise RefusedError(
             f"{cluster.name} is not made anew: its data are gone from every member, but it was there",
-            why=f"{past.name} remembers that {past.named} was its primary",
+            why=f"{past.name} remembers that {past.last.primary} was its primary",
             hint="Restore the data of one member; or, to begin with nothing, remove /var/lib/hakit-postgresql on all.",
         )
     found = {cluster.maker: Decision(Part(CREATE))}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hakit.components.base import Decision
 from hakit.components.postgresql import decide
 from hakit.components.postgresql.decide import decide as decided
-from hakit.components.postgresql.decision import COPY, CREATE, Part
+from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.errors import RefusedError
 from tests.unit.components.sites import site
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakit.agent.postgres import endpoint, states
+from hakit.agent.postgres.decision import Decision
 from hakit.agent.postgres.endpoint import Answer, Heard, View, answer
-from hakit.agent.postgres.record import Decision
 from hakit.agent.postgres.states import PRIMARY, STANDBY, STARTING, STOPPED, State
 
 NOW = 1000.0

@@ -7,7 +7,7 @@ import pytest
 
 from hakit.agent.errors import Failure
 from hakit.agent.postgres import control, look, record
-from hakit.agent.postgres.record import Decision
+from hakit.agent.postgres.decision import Decision
 from tests.unit.agent.postgres.members import Host
 from tests.unit.agent.postgres.servers import PROGRAMS, VERSION, account, until
 
