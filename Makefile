@@ -53,8 +53,8 @@ unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit -m 'not long' -n $(WORKERS) --dist worksteal
 
 lab-tests: packages ## Run the tests on the lab's hosts
-	$(BIN)/pytest tests/lab -m 'not long and not timed' -n $(LAB_WORKERS) --dist loadfile --no-loadscope-reorder
-	$(BIN)/pytest tests/lab -m 'not long and timed'
+	$(BIN)/pytest tests/lab -m 'not long and not timed' -n $(LAB_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
+	$(BIN)/pytest tests/lab -m 'not long and timed' --durations=15
 
 test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory lint
