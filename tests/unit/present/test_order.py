@@ -36,6 +36,10 @@ def joint(*followers: str) -> list[Step]:
             [*row("a1", "a2"), *row("b1"), Step("b2", after=frozenset({"a1", "b1"}))],
             "one at a time: a1 then a2\none at a time: b1 then b2\nafter a1: b2",
         ),
+        (
+            [Step("db1"), *(Step(host, after=frozenset({"db1"})) for host in ("db2", "db3"))],
+            "after db1: db2 and db3",
+        ),
     ],
 )
 def test_in_words(steps: list[Step], text: str) -> None:
