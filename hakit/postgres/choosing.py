@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.decision import FAILOVER, SWITCHOVER
-from hakit.postgres.member import written
+from hakit.agent.postgres.wal import written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -219,12 +219,16 @@ def _unable(picture: Picture, host: str) -> str:
     return f"{host} could not be halted"
 
 
-def choose_switchover(picture: Picture, to: str = "") -> str | Refusal:
-    """Who takes over from a primary that serves: the named one, else the most advanced that commits wait for."""
+def choose_switchover(picture: Picture, to: str = "", unfit: Mapping[str, str] | None = None) -> str | Refusal:
+    """Who takes over from a primary that serves: the named one, else the most advanced that commits wait for.
+
+    `unfit` are members that must not, and why.
+    """
     layout, lead = picture.layout, picture.primary
     if to == lead:
         return Refusal(f"{to} is the primary already")
-    reasons = {host: _unfit(picture, host) for host in layout.members if host != lead}
+    barred = unfit or {}
+    reasons = {host: barred.get(host) or _unfit(picture, host) for host in layout.members if host != lead}
     if to:
         why = reasons.get(to, f"{to} is no member of {layout.name}")
         return Refusal(f"{to} can't take over from {lead}", why) if why else to

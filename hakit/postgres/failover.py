@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from hakit.agent.postgres import quorum
 from hakit.agent.postgres.decision import FAILOVER, STARTED
+from hakit.agent.postgres.wal import number
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
 from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse
-from hakit.postgres.member import CLUSTER, MemberState, lsn
+from hakit.postgres.member import CLUSTER, MemberState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -132,7 +133,7 @@ class Failover:
         answers, failed = self._at.each(running, "halt", timeout=HALTING)
         for host, error in failed.items():
             self._at.note(host, f"could not be halted: {error.message}")
-        positions = {host: Position(int(one["timeline"]), lsn(one["lsn"])) for host, one in answers.items()}
+        positions = {host: Position(int(one["timeline"]), number(one["lsn"])) for host, one in answers.items()}
         found = choosing.choose_failover(picture, positions, to, accept_loss=accept_loss)
         if isinstance(found, choosing.Refusal):
             refuse(found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
+from hakit.agent.postgres.wal import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,20 +16,6 @@ CLUSTER = "cluster"
 """What `look` calls a data directory with a cluster in it."""
 LOST = ("lost", "unreserved")
 """What pg_replication_slots says of a slot whose WAL is gone, or goes at the next checkpoint."""
-
-
-def lsn(text: object) -> int:
-    """An LSN as the number of bytes before it; 0 where there is none (PostgreSQL manual, 8.20: `16/B374D848`)."""
-    high, slash, low = str(text or "").partition("/")
-    try:
-        return (int(high, 16) << 32) + int(low, 16) if slash else 0
-    except ValueError:
-        return 0
-
-
-def written(number: int) -> str:
-    """The reverse of `lsn`."""
-    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +82,11 @@ class MemberState:
             host,
             bool(answer.get("installed")),
             timeline=_number(answer.get("timeline")),
-            checkpoint=lsn(answer.get("checkpoint")),
+            checkpoint=number(_text(answer.get("checkpoint"))),
             signal=bool(answer.get("standby")),
             running=bool(answer.get("running")),
-            lsn=lsn(answer.get("lsn")),
-            replayed=lsn(answer.get("replayed")),
+            lsn=number(_text(answer.get("lsn"))),
+            replayed=number(_text(answer.get("replayed"))),
             receiving=_text(receiving.get("status")),
             source=_text(receiving.get("from")),
             replicas=tuple(_replica(one) for one in answer.get("replicas") or ()),
@@ -145,7 +132,7 @@ class MemberState:
 
 def _replica(one: Mapping[str, Any]) -> Replica:
     text = {key: _text(one.get(key)) for key in ("name", "state", "sync")}
-    return Replica(**text, flushed=lsn(one.get("flushed")), replayed=lsn(one.get("replayed")))
+    return Replica(**text, flushed=number(_text(one.get("flushed"))), replayed=number(_text(one.get("replayed"))))
 
 
 def _slot(one: Mapping[str, Any]) -> Slot:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from hakit.agent.postgres.decision import FAILOVER, SWITCHOVER, UNDECIDED, Decision
 from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.wal import written
 from hakit.postgres.layout import Synchrony
-from hakit.postgres.member import CLUSTER, LOST, written
+from hakit.postgres.member import CLUSTER, LOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.decision import STARTED, SWITCHOVER
+from hakit.agent.postgres.wal import written
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.conductor import (
@@ -24,7 +25,7 @@ from hakit.postgres.conductor import (
     Outcome,
     refuse,
 )
-from hakit.postgres.member import MemberState, written
+from hakit.postgres.member import MemberState
 
 if TYPE_CHECKING:
     from hakit.postgres.picture import Picture

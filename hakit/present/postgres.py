@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres.wal import written
 from hakit.engine import events
-from hakit.postgres.member import CLUSTER, written
+from hakit.postgres.member import CLUSTER
 from hakit.present.commands import pasteable
 from hakit.present.plan import failure
 from hakit.present.progress import Live

@@ -13,7 +13,7 @@ The names are Patroni's where they mean the same (its REST API, "Health check en
 from __future__ import annotations
 
 from hakit.agent.declare import Declaration
-from hakit.agent.postgres import states
+from hakit.agent.postgres import states, wal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _reasons_not_to_read(view: View, lag: int | None) -> Iterator[str]:
         yield f"it is on timeline {view.mine.timeline}, and does not follow {parted[0]}"
     if lag is not None and not view.end:
         yield "it does not know yet how far the primary is"
-    behind = view.end - states.number(view.mine.replayed)
+    behind = view.end - wal.number(view.mine.replayed)
     if lag is not None and behind > lag:
         yield f"it is {behind / (1 << 20):.1f} MB behind"
 
@@ -178,7 +178,7 @@ def end_of_wal(view: View) -> int:
     told = [one for one in fresh(view).values() if one.system == view.mine.system]
     if not silent(view):
         told.append(view.mine)
-    return max((states.number(one.lsn) for one in told if one.role == states.PRIMARY or one.streams), default=0)
+    return max((wal.number(one.lsn) for one in told if one.role == states.PRIMARY or one.streams), default=0)
 
 
 _VERDICTS: dict[str, Callable[[View, int | None], str]] = {

@@ -18,7 +18,7 @@ MODULES = (
         f"postgres/{name}"
         for name in (
             "asking", "client", "control", "decision", "endpoint", "guard", "own", "place", "quorum", "record",
-            "resident", "serving", "states", "watching",
+            "resident", "serving", "states", "wal", "watching",
         )
     ),
 )  # fmt: skip

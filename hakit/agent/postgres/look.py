@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 from hakit.agent import disk
-from hakit.agent.postgres import control, power, record, torn
+from hakit.agent.postgres import control, power, record, torn, wal
 from hakit.agent.postgres.client import Connection, SqlError
 from hakit.agent.postgres.own import held_because
 from hakit.agent.postgres.place import SOCKETS
-from hakit.agent.postgres.steps import TIMELINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
 PATIENCE = 3.0  # seconds for the server's answer
 LOG = 64 << 10  # bytes at the end of the server's log in which its last words are looked for
 # One round trip; each of the queries is one result.
-QUERIES = """
+QUERIES = f"""
 SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
-       CASE WHEN pg_is_in_recovery() THEN (%TIMELINE%)
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
-       CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-       ELSE pg_current_wal_flush_lsn() END,
+       {wal.TIMELINE},
+       CASE WHEN pg_is_in_recovery() THEN {wal.END} ELSE pg_current_wal_flush_lsn() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
        to_char(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
                WHEN current_setting('track_commit_timestamp')::bool THEN (pg_last_committed_xact()).timestamp END
@@ -43,11 +40,7 @@ SELECT name FROM pg_settings WHERE pending_restart ORDER BY 1;
 SELECT name, setting FROM pg_settings WHERE name IN (
     'max_connections', 'max_wal_senders', 'max_worker_processes', 'max_prepared_transactions',
     'max_locks_per_transaction', 'synchronous_standby_names', 'synchronous_commit');
-""".replace(
-    # Without its upstream a standby's control file may still tell an older timeline than its WAL is of.
-    "%TIMELINE%",
-    TIMELINE.replace("'%LSN%'::pg_lsn", "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"),
-)
+"""  # noqa: S608 - of constants
 
 
 def look(place: Place, work: Work) -> Found:

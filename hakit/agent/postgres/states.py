@@ -5,6 +5,7 @@ from __future__ import annotations
 from hakit.agent import jsonlite
 from hakit.agent.declare import Declaration
 from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
+from hakit.agent.postgres.wal import number
 
 PRIMARY, STANDBY, STOPPED, STARTING = "primary", "standby", "stopped", "starting"
 ROLES = (PRIMARY, STANDBY, STOPPED, STARTING)
@@ -60,11 +61,3 @@ def parse(said: str) -> State:
     number(words["replayed"])
     decision = from_wire(data.get("decision", {}))
     return State(timeline=timeline, decision=decision, **flags, **words)
-
-
-def number(lsn: str) -> int:
-    """An LSN as the number of bytes that it is: `1/2` is 4294967298, nothing is 0. Raises ValueError."""
-    if not lsn:
-        return 0
-    high, _, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, power, programs, record, upstream
+from hakit.agent.postgres import control, power, programs, record, upstream, wal
 from hakit.agent.postgres.place import slot_name
 from hakit.agent.postgres.power import POLL, connect, wait_for
 
@@ -33,22 +33,6 @@ RECEIVER = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
 ENDS = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()"
-# A control file tells the timeline of the last checkpoint; WAL that came later has it in the names of its files.
-TIMELINE = """
-SELECT greatest(
-    (SELECT timeline_id FROM pg_control_checkpoint()),
-    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-    (SELECT received_tli FROM pg_stat_wal_receiver),
-    (SELECT max(('x' || left(name, 8))::bit(32)::int)
-     FROM pg_ls_waldir(), (SELECT setting::bigint AS bytes FROM pg_settings WHERE name = 'wal_segment_size') segment
-     WHERE name ~ '^[0-9A-F]{24}$'
-       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / bytes)
-           + ('x' || right(name, 8))::bit(32)::bigint
-           = trunc(greatest('%LSN%'::pg_lsn - '0/0'::pg_lsn - 1, 0) / bytes))
-)"""
-PROMOTED = """
-SELECT CASE WHEN pg_is_in_recovery() THEN NULL
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
 
 
 def hold(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
@@ -79,9 +63,9 @@ def halt(place: Place, arguments: dict[str, str], work: Work, timeout: float) ->
         before = _timeline(connection)
         connection.query("SELECT pg_reload_conf()")
         _wait_settled(connection, place, timeout)
-        received, replayed = connection.query(ENDS)[0]
-        flushed = max(received or "0/0", replayed or "0/0", key=number)
-        return {"timeline": max(before, _timeline(connection)), "lsn": flushed, "replayed": replayed or "0/0"}
+        flushed, replayed = connection.query(f"SELECT {wal.END}, pg_last_wal_replay_lsn()")[0]
+        timeline = max(before, _timeline(connection))
+        return {"timeline": timeline, "lsn": flushed or "0/0", "replayed": replayed or "0/0"}
 
 
 def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
@@ -100,15 +84,7 @@ def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
 
 
 def _timeline(connection: Connection) -> int:
-    received, replayed = connection.query(ENDS)[0]
-    end = max(received or "0/0", replayed or "0/0", key=number)
-    return int(_value(connection, TIMELINE.replace("%LSN%", end)) or 0)
-
-
-def number(lsn: str) -> int:
-    """An LSN as the number of bytes that it is: `1/2` is 4294967298."""
-    high, _, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
+    return int(_value(connection, f"SELECT {wal.TIMELINE}") or 0)
 
 
 def _value(connection: Connection, sql: str) -> str | None:
@@ -224,8 +200,9 @@ def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float)
         if _value(connection, "SELECT pg_is_in_recovery()") == "t":
             # Not to wait in there: the server would give up a query that takes longer than our patience with it.
             connection.query("SELECT pg_promote(false)")
-        wait_for(lambda: _value(connection, PROMOTED) is not None, timeout, f"{place.host} was not promoted")
-        timeline = int(_value(connection, PROMOTED) or 0)
+        promoted = f"SELECT {wal.PROMOTED}"
+        wait_for(lambda: _value(connection, promoted) is not None, timeout, f"{place.host} was not promoted")
+        timeline = int(_value(connection, promoted) or 0)
         if upstream.write(place, upstream.NOBODY, work):
             connection.query("SELECT pg_reload_conf()")
     return {"timeline": timeline}

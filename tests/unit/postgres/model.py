@@ -9,10 +9,10 @@ from hakit.agent.postgres.decision import from_wire, parse
 from hakit.agent.postgres.guard import judge
 from hakit.agent.postgres.place import Member, Place
 from hakit.agent.postgres.states import State
+from hakit.agent.postgres.wal import written
 from hakit.errors import ConnectError, HakitError, RefusedError
 from hakit.postgres.conductor import Conductor
 from hakit.postgres.layout import Layout, Synchrony
-from hakit.postgres.member import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

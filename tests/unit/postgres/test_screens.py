@@ -8,7 +8,7 @@ import pytest
 
 from hakit.postgres.conductor import Outcome
 from hakit.postgres.layout import Layout, Synchrony
-from hakit.postgres.member import MemberState, lsn, written
+from hakit.postgres.member import MemberState
 from hakit.postgres.picture import Picture
 from hakit.present.postgres import outcome_json, outcome_text, size, status_json, status_text
 
@@ -160,12 +160,6 @@ def test_an_epoch_that_was_decided_twice_is_a_split_brain() -> None:
 def test_a_standby_on_a_newer_timeline_than_the_primary_is_a_split_brain() -> None:
     torn = picture(primary(), standby("db2", timeline=2), standby("db3")).torn
     assert torn == "db1 is the primary on timeline 1, and db2 is on timeline 2"
-
-
-def test_lsns_are_numbers() -> None:
-    assert lsn("16/B374D848") == 0x16B374D848
-    assert written(0x16B374D848) == "16/B374D848"
-    assert lsn(None) == lsn("") == lsn("nonsense") == 0
 
 
 def test_an_outcome_names_the_pause_and_what_is_left() -> None:

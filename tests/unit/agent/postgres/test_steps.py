@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.errors import Failure
-from hakit.agent.postgres.steps import number
+from hakit.agent.postgres.own import Own
+from hakit.agent.postgres.wal import number
 from hakit.agent.starting import AgentGone
 from hakit.agent.tasks import Task
 from tests.unit.agent.postgres.members import Host, until
@@ -90,6 +91,10 @@ def test_a_halted_standby_tells_the_timeline_that_it_received_last(pair: tuple[H
     db1.do("start")
     db1.do("follow", upstream="db2", wait="30")
     assert db1.do("halt")["timeline"] == 2
+    assert db1.do("look")["timeline"] == 2
+    own = Own(db1.place, str(db1.server.root))  # as an endpoint that has just begun to look
+    assert own.look()[0].timeline == 2
+    own.close()
 
 
 def test_a_standby_that_left_the_primarys_history_is_halted_too(pair: tuple[Host, Host]) -> None:
