@@ -53,7 +53,9 @@ class Clusters:
             return self._missing(resource, state, work)
         place = resource.place
         if state.data != control.CLUSTER:
-            raise Failure(_in_the_way(resource, state, work), path=place.data)
+            # A file system of its own has a lost+found from the start.
+            why = making.mounted(place, work) or _in_the_way(resource, state, work)
+            raise Failure(why, path=place.data)
         why = torn.read(place, work)
         if why:
             raise Failure(f"{place.data} can't be used: {why}", path=place.data)
@@ -149,7 +151,7 @@ def _check_version(resource: Cluster, work: Work) -> None:
 
 def _in_the_way(resource: Cluster, state: State, work: Work) -> str:
     path = resource.place.data
-    what = "is not a directory"
+    what = "is a symbolic link" if os.path.islink(work.at(path)) else "is not a directory"
     if os.path.isdir(work.at(path)) and not os.path.islink(work.at(path)):
         names = sorted(os.listdir(work.at(path)))
         what = f"holds {', '.join(names[:SHOWN])}{' and more' if len(names) > SHOWN else ''}"
