@@ -56,7 +56,15 @@ class Opened(Run):
 def run(sessions: dict[str, Session], *names: str) -> Run:
     hosts = site(*(host(name) for name in names))
     scope: Any = SimpleNamespace(
-        site=hosts, components={}, hosts=names, watched=(), groups=lambda: (), forks=2, who="ana@desk", run_id="run"
+        site=hosts,
+        components={},
+        hosts=names,
+        watched=(),
+        groups=lambda: (),
+        forks=2,
+        who="ana@desk",
+        run_id="run",
+        movers=(),
     )
     found = Opened(cast("Scope", scope), lambda _: None, lock=True)
     found.sessions = cast("dict[str, HostSession]", sessions)

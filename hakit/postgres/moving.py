@@ -1,0 +1,69 @@
+"""Who leads a cluster, as a role that a run hands over before it takes the primary's host out of service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hakit.components.postgresql.members import clusters
+from hakit.engine.events import Noted
+from hakit.engine.handover import Handover
+from hakit.errors import RefusedError
+from hakit.postgres import choosing
+from hakit.postgres.conductor import Conductor, refuse, refuse_torn
+from hakit.postgres.layout import Layout, layout
+from hakit.postgres.sessions import Lent
+from hakit.postgres.switchover import Switchover
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hakit.engine.run import Run
+    from hakit.inventory.model import Site
+
+
+def movers(site: Site) -> tuple[Primacy, ...]:
+    """One for each cluster whose members can stand in for each other."""
+    return tuple(Primacy(site, layout(site, name)) for name, one in clusters(site).items() if len(one.hosts) > 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Primacy:
+    """The primary's role in one cluster; moved by a switchover."""
+
+    site: Site
+    layout: Layout
+
+    def foresee(self, run: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
+        """Who takes over from a host that leads now. Raises RefusedError where nobody can, and in a split brain."""
+        if host not in self.layout.members:
+            return None
+        picture = Conductor(self.layout, Lent(run, self.site, self.layout, lock=False)).look()
+        if host not in picture.leaders:
+            return None
+        refuse_torn(picture)
+        found = choosing.choose_switchover(picture, preferred, unfit)
+        if preferred and isinstance(found, choosing.Refusal):
+            found = choosing.choose_switchover(picture, "", unfit)
+        if isinstance(found, choosing.Refusal):
+            refuse(found)
+        return Handover(host, f"leads cluster {self.layout.name}", found)
+
+    def hand_over(self, run: Run, handover: Handover) -> str:
+        """Switch over. Raises RefusedError where it fails, or where the old primary does not follow the new one."""
+        hands = Lent(run, self.site, self.layout, lock=True)
+        scope = run.scope
+        at = Conductor(
+            self.layout, hands, lambda host, text: run.sink(Noted(host, text)), run=scope.run_id, who=scope.who
+        )
+        outcome = Switchover(at).run(handover.to)
+        for host, why in outcome.left.items():
+            run.sink(Noted(host, f"is not in its place after the switchover: {why}"))
+        if handover.host in outcome.left:
+            raise RefusedError(
+                f"{outcome.primary} leads cluster {self.layout.name} now, but {handover.host} does not follow it",
+                why=outcome.left[handover.host],
+                hint=outcome.next[0] if outcome.next else f"see  hakit postgres status {self.layout.name}",
+            )
+        pause = "" if outcome.pause is None else f"; writers waited {outcome.pause:.1f} s"
+        return f"{outcome.primary} leads cluster {self.layout.name} now{pause}"
