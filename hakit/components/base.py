@@ -196,12 +196,14 @@ class Decision:
 
     `value` is the component's own and reaches its `resources` as `ctx.decided`: it selects what is done, never the
     content of a file. `after` are hosts that must have been brought to their declared state before this one can be.
-    With `first` the host is changed before the other members of its groups, whatever role it holds.
+    With `first` the host is changed before the other members of its groups, whatever role it holds. `notes` are what
+    an operator should know of the host, whether anything is to be done there or not.
     """
 
     value: object = None
     after: tuple[str, ...] = ()
     first: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

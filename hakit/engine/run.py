@@ -184,6 +184,8 @@ class Run:
         observed, lost = self._each(lambda name: self._observe(name, deciding.tasks(name, facts[name])), asked)
         left = {name: own for name, own in facts.items() if name not in lost}
         decisions = deciding.decide(left, observed)
+        for host, note in decisions.notes(self.scope.hosts):
+            self.sink(Noted(host, note))
         plans, refused = self._each(lambda name: self._plan_open(name, left[name], decisions), list(left))
         return plans, {**failed, **lost, **refused}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.agent.postgres import decision
 from hakit.agent.tasks import Task
 from hakit.components.base import Decision
+from hakit.components.postgresql import room
 from hakit.components.postgresql.members import clusters, place, settings_of
 from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.components.postgresql.tuning import NEEDED, needed
@@ -93,7 +94,7 @@ def decide(site: Site, observed: Answers) -> dict[str, Decision]:
         seen = {name: Seen.of(name, observed[name]) for name in cluster.names if name in observed}
         if seen:
             found |= _cluster(site, cluster, seen)
-    return found
+    return {name: replace(one, notes=room.warnings(site.hosts[name], observed[name])) for name, one in found.items()}
 
 
 def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:
