@@ -59,7 +59,7 @@ class Clusters:
         why = torn.read(place, work)
         if why:
             raise Failure(f"{place.data} can't be used: {why}", path=place.data)
-        _check_version(resource, work)
+        control.check_version(work.at(place.data), place.version)
         if resource.system and state.system and state.system != resource.system:
             raise Failure(
                 f"{place.data} holds another cluster: its system identifier is {state.system}, that of "
@@ -135,17 +135,6 @@ def _check_never_made(resource: Cluster, state: State, work: Work) -> None:
             f"names {known.primary} the primary): is its file system mounted? To give its data up and begin a new "
             f"cluster, delete that file",
             path=place.data,
-        )
-
-
-def _check_version(resource: Cluster, work: Work) -> None:
-    with open(f"{work.at(resource.place.data)}/PG_VERSION", encoding="utf-8", errors="replace") as file:
-        version = file.read().strip()
-    if version != str(resource.place.version):
-        raise Failure(
-            f"{resource.place.data} holds a cluster of PostgreSQL {version}, and {resource.place.version} is declared: "
-            "hakit does not upgrade data",
-            path=resource.place.data,
         )
 
 

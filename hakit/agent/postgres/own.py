@@ -29,8 +29,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        {wal.TIMELINE},
        CASE WHEN pg_is_in_recovery() THEN {wal.END} ELSE pg_current_wal_flush_lsn() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
-       coalesce(receiver.status = 'streaming', false)
-FROM (SELECT) one LEFT JOIN pg_stat_wal_receiver receiver ON true
+       {wal.STREAMS}
 """  # noqa: S608 - of constants
 
 

@@ -110,7 +110,7 @@ def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
         address = words["host"]
 
         def streams() -> bool:
-            return (address, "streaming") in connection.query("SELECT sender_host, status FROM pg_stat_wal_receiver")
+            return (address, "t") in connection.query(f"SELECT sender_host, {wal.STREAMS} FROM pg_stat_wal_receiver")  # noqa: S608 - of constants
 
         if wait:
             wait_for(streams, wait, f"{place.host} did not begin to stream from {host} ({address})")

@@ -27,6 +27,16 @@ ELSE greatest(
 END"""  # noqa: S608 - of constants
 """SQL: the timeline of a server that runs; for a standby the newest one of which it has WAL."""
 
+STREAMS = """
+EXISTS (SELECT FROM pg_stat_wal_receiver receiver JOIN pg_stat_activity USING (pid)
+        WHERE receiver.status = 'streaming'
+          AND (receiver.last_msg_receipt_time <> receiver.last_msg_send_time OR wait_event = 'WalReceiverMain'))"""
+"""SQL: whether a standby receives.
+
+A receiver says `streaming` from its very start, also one whose upstream is about to refuse it; then it has got no
+message yet (PostgreSQL sets both times to the same then), and does not wait for the next one either.
+"""
+
 PROMOTED = f"CASE WHEN NOT pg_is_in_recovery() THEN {_PRIMARY} END"
 """SQL: the timeline of a primary; NULL on a standby."""
 
