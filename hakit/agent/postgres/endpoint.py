@@ -110,6 +110,9 @@ def primary(view: View) -> str:
         return "it is a standby"
     if view.held:
         return f"held: {view.held}"
+    why = stray(view)
+    if why:
+        return why
     others = claimants(view)
     if others:
         lines = ", ".join(f"{name} (timeline {told.timeline})" for name, told in sorted(others.items()))
@@ -117,6 +120,18 @@ def primary(view: View) -> str:
     late = sorted(name for name, one in view.peers.items() if view.now - one.asked > CLAIM)
     if late:  # after a freeze, others may have gone on without us
         return f"{', '.join(late)}: not asked yet whether it is the primary"
+    return ""
+
+
+def stray(view: View) -> str:
+    """Whether our server is of another cluster than most of those that answer; empty when it is not.
+
+    Where only two answer neither can tell which of them it is.
+    """
+    told = [one for one in fresh(view).values() if one.system]
+    others = sorted(one.host for one in told if one.system != view.mine.system)
+    if len(others) > 1 + len(told) - len(others):
+        return f"{', '.join(others)} are of another cluster"
     return ""
 
 
@@ -136,17 +151,16 @@ def fresh(view: View) -> dict[str, State]:
 
 def replica(view: View, lag: int | None) -> str:
     """Why our server must not be read from as a standby; empty when it may be."""
-    return next(_reasons_not_to_read(view, lag), "")
+    return next(filter(None, _reasons_not_to_read(view, lag)), "")
 
 
 def _reasons_not_to_read(view: View, lag: int | None) -> Iterator[str]:
-    why = silent(view)
-    if why:
-        yield why
+    yield silent(view)
     if view.mine.role != states.STANDBY:
         yield "it is the primary"
     if view.held:
         yield f"held: {view.held}"
+    yield stray(view)
     if view.aside:
         yield f"put aside: {view.aside}"
     if view.now - view.word > ALONE:
@@ -170,7 +184,7 @@ def ready(view: View) -> str:
     """Why a rolling change must not go on to the next member; empty when it may."""
     if view.mine.role != states.STANDBY:
         return primary(view)
-    return silent(view) or ("" if view.mine.streams else "it does not stream")
+    return silent(view) or stray(view) or ("" if view.mine.streams else "it does not stream")
 
 
 def end_of_wal(view: View) -> int:
