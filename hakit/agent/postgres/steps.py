@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Seconds for which a standby must be seen without a receiver, its end of WAL unchanged, before it counts as halted: its
 # startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
 SETTLED = 0.6
+LOST = "lost"  # of a slot whose WAL is gone (PostgreSQL documentation, pg_replication_slots)
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
 # A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
@@ -120,7 +121,8 @@ def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
 def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
     """Have slots for the members `hosts` (with commas between) and for no other member; what was made, dropped, kept.
 
-    Slots that are no member's are left alone. One in use is waited for, and then kept.
+    One that has lost its WAL serves nobody any more and is made anew. Slots that are no member's are left alone. One in
+    use is waited for, and then kept.
     """
     wanted = [one for one in arguments["hosts"].split(",") if one]
     strangers = sorted(set(wanted) - {one.name for one in place.members})
@@ -129,7 +131,10 @@ def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -
     names = {slot_name(one) for one in wanted if one != place.host}
     ours = {slot_name(one.name) for one in place.members}
     with connect(place, work) as connection:
-        there = {str(row[0]) for row in connection.query("SELECT slot_name FROM pg_replication_slots")}
+        found = connection.query("SELECT slot_name, wal_status FROM pg_replication_slots")
+        there = {str(name) for name, status in found}
+        lost = {str(name) for name, status in found if status == LOST} & names
+        there -= lost - _drop(connection, lost, min(BUSY, timeout))
         made = sorted(names - there)
         for name in made:
             connection.query(f"SELECT pg_create_physical_replication_slot('{name}', true)")

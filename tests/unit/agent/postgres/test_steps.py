@@ -156,6 +156,24 @@ def test_a_running_server_is_not_turned_around(pair: tuple[Host, Host], verb: st
         host.do(verb)
 
 
+def test_a_slot_that_lost_its_wal_is_made_anew(servers: Servers) -> None:
+    db1 = servers.member("db1").create().start("-c", "max_slot_wal_keep_size=1MB", "-c", "max_wal_size=32MB")
+    host = Host(db1)
+    assert host.do("slots", hosts="db2")["made"] == ["db2"]
+    status = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'db2'"
+
+    def lost() -> bool:
+        db1.query("SELECT pg_switch_wal()")
+        db1.query("CREATE TABLE IF NOT EXISTS t (n int)")
+        db1.query("INSERT INTO t SELECT generate_series(1, 1000)")
+        db1.query("CHECKPOINT")
+        return db1.value(status) == "lost"
+
+    until(lost, "the slot has lost its WAL")
+    assert host.do("slots", hosts="db2") == {"made": ["db2"], "dropped": [], "kept": []}
+    assert db1.value(status) == "reserved"
+
+
 def test_slots_of_members_alone_are_made_and_dropped(pair: tuple[Host, Host]) -> None:
     db1 = pair[0]
     db1.query("SELECT pg_create_physical_replication_slot('archive')")
