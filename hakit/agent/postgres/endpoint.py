@@ -103,24 +103,23 @@ def silent(view: View) -> str:
 
 def primary(view: View) -> str:
     """Why our server must not be written to; empty when it may be."""
-    why = silent(view)
-    if why:
-        return why
+    return next(filter(None, _reasons_not_to_write(view)), "")
+
+
+def _reasons_not_to_write(view: View) -> Iterator[str]:
+    yield silent(view)
     if view.mine.role != states.PRIMARY:
-        return "it is a standby"
+        yield "it is a standby"
     if view.held:
-        return f"held: {view.held}"
-    why = stray(view)
-    if why:
-        return why
+        yield f"held: {view.held}"
+    yield stray(view)
     others = claimants(view)
     if others:
         lines = ", ".join(f"{name} (timeline {told.timeline})" for name, told in sorted(others.items()))
-        return f"{lines} claims to be the primary, too; ours is timeline {view.mine.timeline}"
+        yield f"{lines} claims to be the primary, too; ours is timeline {view.mine.timeline}"
     late = sorted(name for name, one in view.peers.items() if view.now - one.asked > CLAIM)
     if late:  # after a freeze, others may have gone on without us
-        return f"{', '.join(late)}: not asked yet whether it is the primary"
-    return ""
+        yield f"{', '.join(late)}: not asked yet whether it is the primary"
 
 
 def stray(view: View) -> str:
