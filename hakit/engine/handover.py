@@ -42,6 +42,9 @@ class Foreseen:
 class Mover(Protocol):
     """Moves one role between hosts that stand in for each other."""
 
+    def ends(self, key: str) -> bool:
+        """Whether to stop this resource of a host ends the role that the host holds."""
+
     def foresee(self, run: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         """What a host has to hand over before it is out, and to whom; None when it holds nothing. Changes nothing.
 
@@ -53,6 +56,9 @@ class Mover(Protocol):
         """Do it; how it went, in words. Safe to repeat. Raises RefusedError, LockedError, AgentError, ConnectError."""
 
 
+Due = tuple[tuple[Mover, Handover], ...]
+
+
 class Handovers:
     """What the hosts of a run have to hand over. `unfit` are hosts that an operator has taken out of service."""
 
@@ -61,7 +67,7 @@ class Handovers:
         self._unfit = dict(unfit)
         self._foreseen: dict[tuple[str, Mover], str] = {}
 
-    def of(self, host: str) -> tuple[tuple[Mover, Handover], ...]:
+    def of(self, host: str) -> Due:
         """What a host has to hand over now. Raises RefusedError when nobody can take it over."""
         found = []
         for mover in self._run.scope.movers:
@@ -71,6 +77,10 @@ class Handovers:
                 self._foreseen[host, mover] = handover.to
                 found.append((mover, handover))
         return tuple(found)
+
+    def ending(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Those of some resources whose stop ends a role."""
+        return tuple(key for key in keys if any(mover.ends(key) for mover in self._run.scope.movers))
 
     def foreseen(self, hosts: Iterable[str]) -> Foreseen:
         """What these hosts have to hand over as things are, and for whom nobody can take it over."""
@@ -83,7 +93,7 @@ class Handovers:
                 refused[host] = error
         return Foreseen(tuple(found), refused)
 
-    def carry_out(self, host: str, due: Iterable[tuple[Mover, Handover]]) -> None:
+    def carry_out(self, host: str, due: Due) -> None:
         """Hand over what a host holds. Raises RefusedError, LockedError, AgentError, ConnectError."""
         for mover, handover in due:
             self._run.sink(events.Noted(host, str(handover)))

@@ -23,6 +23,7 @@ from hakit.errors import HakitError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from hakit.engine.handover import Due
     from hakit.engine.run import Run
     from hakit.engine.steps import Step
 
@@ -238,7 +239,14 @@ class Rolling:
             return f"not touched: {error.text()}"
         if not due:
             return ""
-        self.handovers.carry_out(host, due)
+        return self.hand_over(step, due)
+
+    def hand_over(self, step: Step, due: Due) -> str:
+        """Have others take over what the host of a step holds; why it must not go on then, or "".
+
+        Raises RefusedError, LockedError, AgentError, ConnectError.
+        """
+        self.handovers.carry_out(step.host, due)
         return self._closed(step)
 
     def _withdraw(self, host: str) -> bool:

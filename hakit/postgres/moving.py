@@ -34,6 +34,10 @@ class Primacy:
     site: Site
     layout: Layout
 
+    def ends(self, key: str) -> bool:
+        """Whether this is the unit of a member's server."""
+        return key.startswith("unit:postgresql@") and key.endswith(f"-{self.layout.name}.service")
+
     def foresee(self, run: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         """Who takes over from a host that leads now. Raises RefusedError where nobody can, and in a split brain."""
         if host not in self.layout.members:
