@@ -21,6 +21,14 @@ _DRY = (
 )
 
 
+_GONE = ("has already been removed", "can no longer")
+
+
+def is_gone(why: str) -> bool:
+    """Whether a standby receives nothing because its upstream no longer has the WAL that it needs."""
+    return any(sign in why for sign in _GONE)
+
+
 def path(place: Place) -> str:
     """The server's log, where Debian puts it."""
     return f"/var/log/postgresql/postgresql-{place.label}.log"

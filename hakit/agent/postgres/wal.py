@@ -30,11 +30,12 @@ END"""  # noqa: S608 - of constants
 STREAMS = """
 EXISTS (SELECT FROM pg_stat_wal_receiver receiver JOIN pg_stat_activity USING (pid)
         WHERE receiver.status = 'streaming'
-          AND (receiver.last_msg_receipt_time <> receiver.last_msg_send_time OR wait_event = 'WalReceiverMain'))"""
+          AND (last_msg_receipt_time <> last_msg_send_time
+               OR wait_event = 'WalReceiverMain' AND last_msg_receipt_time < clock_timestamp() - interval '0.5 s'))"""
 """SQL: whether a standby receives.
 
-A receiver says `streaming` from its very start, also one whose upstream is about to refuse it; then it has got no
-message yet (PostgreSQL sets both times to the same then), and does not wait for the next one either.
+A receiver says `streaming` from its very start, also one that its upstream is about to refuse. Such a one has got no
+message yet (both times are that of its start then), and does not live long enough to wait for one.
 """
 
 PROMOTED = f"CASE WHEN NOT pg_is_in_recovery() THEN {_PRIMARY} END"

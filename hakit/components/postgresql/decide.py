@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.agent.postgres import decision
 from hakit.agent.tasks import Task
 from hakit.components.base import Decision
-from hakit.components.postgresql import room
+from hakit.components.postgresql import behind, room
 from hakit.components.postgresql.members import clusters, place, settings_of
 from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.components.postgresql.tuning import NEEDED, needed
@@ -91,10 +91,12 @@ def decide(site: Site, observed: Answers) -> dict[str, Decision]:
     """What each member that answered is to do. Raises RefusedError."""
     found: dict[str, Decision] = {}
     for cluster in clusters(site).values():
-        seen = {name: Seen.of(name, observed[name]) for name in cluster.names if name in observed}
-        if seen:
-            found |= _cluster(site, cluster, seen)
-    return {name: replace(one, notes=room.warnings(site.hosts[name], observed[name])) for name, one in found.items()}
+        answers = {name: observed[name] for name in cluster.names if name in observed}
+        seen = {name: Seen.of(name, answer) for name, answer in answers.items()}
+        for name, one in _cluster(site, cluster, seen).items() if seen else ():
+            notes = *room.warnings(site.hosts[name], answers[name]), *behind.warnings(cluster.name, name, answers)
+            found[name] = replace(one, notes=notes)
+    return found
 
 
 def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:
@@ -106,7 +108,7 @@ def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str
         return _first(cluster, seen) if empty else {name: Decision(Part()) for name in seen}
     named = _named(cluster, seen)
     primary = _primary(seen, named)
-    system = next(one.system for one in seen.values() if one.there)
+    system = next((one.system for one in seen.values() if one.there and one.system), "")
     found = {}
     for name, one in seen.items():
         if one.data in NOTHING:
@@ -138,8 +140,19 @@ def _one_system(cluster: Cluster, seen: Mapping[str, Seen]) -> None:
         raise RefusedError(
             f"the members of {cluster.name} hold data of different clusters",
             why=f"their system identifiers are {told}",
-            hint="Find out which of them are right, and move the other data directories aside by hand.",
+            hint=_stray(cluster, seen, systems)
+            or "Find out which of them are right, and move the other data directories aside by hand.",
         )
+
+
+def _stray(cluster: Cluster, seen: Mapping[str, Seen], systems: Mapping[str, list[str]]) -> str:
+    """How to have one member take the others' data, where one cluster of two runs; empty where that isn't plain."""
+    running = [system for system, names in systems.items() if any(seen[name].leads for name in names)]
+    others = [name for system, names in systems.items() if system not in running for name in names]
+    if len(running) != 1 or len(others) != 1:
+        return ""
+    reinit = f"hakit postgres reinit {cluster.name} {others[0]}"
+    return f"If those of {others[0]} are the wrong ones:  {reinit}  moves them aside"
 
 
 def _one_primary(cluster: Cluster, seen: Mapping[str, Seen]) -> None:

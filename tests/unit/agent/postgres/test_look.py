@@ -193,6 +193,30 @@ def test_a_standby_that_its_upstream_refuses_receives_nothing_and_says_why(serve
     assert "streaming" not in statuses
 
 
+def test_a_standby_that_was_away_for_too_long_says_so(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    log = db2.at(serverlog.path(db2.place))
+    log.parent.mkdir(parents=True)
+    log.symlink_to(db2.log)
+    db2.stop()
+    db1.query("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+    db1.query("ALTER SYSTEM SET max_wal_size = '32MB'")
+    db1.reload()
+    db1.query("CREATE TABLE t (n int)")
+
+    def lost() -> bool:
+        db1.query("INSERT INTO t SELECT generate_series(1, 1000)")
+        db1.query("SELECT pg_switch_wal()")
+        db1.query("CHECKPOINT")
+        return db1.value("SELECT wal_status FROM pg_replication_slots") == "lost"
+
+    until(lost, "the slot has lost its WAL")
+    db2.start()
+    until(lambda: serverlog.is_gone(seen(db2)["why"]), "it says why")
+    looks = [(found["receiving"] or {}).get("status", "") for found in (seen(db2) for _ in range(100))]
+    assert "streaming" not in looks
+
+
 def test_a_damaged_record_fails_the_look(servers: Servers) -> None:
     db1 = servers.member("db1").create()
     db1.at(db1.place.decision).write_text("{")
