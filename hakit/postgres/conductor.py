@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from hakit.agent.postgres.decision import Decision
-from hakit.errors import HakitError, RefusedError
+from hakit.engine.interrupts import heard
+from hakit.errors import HakitError, RefusedError, StoppedError
 from hakit.postgres.member import MemberState
 from hakit.postgres.picture import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from hakit.postgres.choosing import Refusal
     from hakit.postgres.layout import Layout
@@ -74,7 +76,10 @@ class Outcome:
 
 
 class Conductor:
-    """One command's work with the members of a cluster. `note` is told, by host, what happens."""
+    """One command's work with the members of a cluster. `note` is told, by host, what happens.
+
+    `agree` is asked before anything is changed, with what is going to happen; it raises whatever ends the command.
+    """
 
     def __init__(
         self,
@@ -84,19 +89,25 @@ class Conductor:
         *,
         run: str = "",
         who: str = "",
+        agree: Callable[[str], None] = lambda _question: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.layout = layout
         self.hands = hands
         self.note = note
+        self.agree = agree
         self.clock = clock
+        self._interrupted = self._warned = False
         self._sleep = sleep
         self._run = run
         self._who = who
 
     def do(self, host: str, verb: str, timeout: float = 60.0, **arguments: str) -> dict[str, Any]:
         """Have a member carry a verb out. Raises RefusedError, AgentError, ConnectError."""
+        if self._interrupted and not self._warned:
+            self._warned = True
+            self.note(host, "interrupted: ends as soon as the cluster can be left so; Ctrl-C again ends at once")
         return self.hands.do(host, verb, arguments, timeout)
 
     def each(
@@ -112,7 +123,7 @@ class Conductor:
     def look(self) -> Picture:
         """The cluster now."""
         answers, failed = self.each(self.layout.members, "look")
-        errors = {host: error.message for host, error in {**self.hands.errors, **failed}.items()}
+        errors = {host: _apart(host, error) for host, error in {**self.hands.errors, **failed}.items()}
         states = {host: MemberState.of(host, answers[host]) for host in self.layout.members if host in answers}
         return Picture(self.layout, states, errors)
 
@@ -125,6 +136,23 @@ class Conductor:
         picture = self.look()
         refuse_torn(picture)
         return picture
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let a first interrupt wait for `heed`, or for the end of this; a second one ends the command where it is."""
+
+        def arrive() -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        with heard(arrive):
+            yield
+
+    def heed(self) -> None:
+        """Where all that was begun can be undone. Raises StoppedError when somebody interrupted."""
+        if self._interrupted:
+            raise StoppedError(f"interrupted; {self.layout.name} is as it was")
 
     def until(self, condition: Callable[[], bool], patience: float) -> bool:
         """Poll until something is so; whether it came to be within `patience` seconds."""
@@ -204,6 +232,11 @@ class Conductor:
     def _attached(self, primary: str) -> bool:
         state = self.state(primary)
         return state.leads and Picture(self.layout, {primary: state}).attached()
+
+
+def _apart(host: str, error: HakitError) -> str:
+    """An error's message without the host, for texts that name it already."""
+    return error.message.removeprefix(f"{host}: ")
 
 
 def refuse(found: Refusal) -> NoReturn:

@@ -16,6 +16,7 @@ from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
 from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse
+from hakit.postgres.layout import must_be_members
 from hakit.postgres.member import CLUSTER, MemberState
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ class Failover:
 
         Raises RefusedError; unless it says otherwise nothing was changed.
         """
+        must_be_members(self._layout, filter(None, (to, *fenced)))
         picture = self._at.whole()
-        self._check_named(picture, to, fenced)
+        self._check_named(picture, fenced)
         self._fenced = set(fenced)
         if picture.primary:
             return self._settle(picture, to)
@@ -64,20 +66,20 @@ class Failover:
         found = choosing.choose_failover(picture, guess, to, accept_loss=accept_loss)
         if isinstance(found, choosing.Refusal):
             refuse(found)
+        loss = f" This may be lost: {found.loss}." if found.loss else ""
+        self._at.agree(f"Make {found.target} the primary of {self._layout.name}?{loss}")
         self._make_sure(picture)
-        stopped: list[str] = []
-        try:
-            choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
-        except HakitError:
-            self._put_back(picture, stopped)
-            raise
-        return self._promote(picture, choice)
+        with self._at.undisturbed():
+            stopped: list[str] = []
+            try:
+                choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
+                self._at.heed()
+            except HakitError:
+                self._put_back(picture, stopped)
+                raise
+            return self._promote(picture, choice)
 
-    def _check_named(self, picture: Picture, to: str, fenced: Collection[str]) -> None:
-        for host in filter(None, (to, *fenced)):
-            if host not in self._layout.members:
-                members = ", ".join(self._layout.members)
-                raise RefusedError(f"{host} is no member of {self._layout.name}: it has {members}")
+    def _check_named(self, picture: Picture, fenced: Collection[str]) -> None:
         for host in fenced:
             if host in picture.states:
                 raise RefusedError(
@@ -261,11 +263,14 @@ class Failover:
                 why=f"What may be lost: {loss}.",
                 hint="bring those that do not answer back, or add  --accept-loss",
             )
+        words = f" This may be lost: {loss}." if loss else ""
+        self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{words}")
         self._make_sure(picture)
-        self._stop(host)
-        decision = self._decided(STARTED, host, picture)
-        self._demote(picture, host)
-        if picture.states[host].signal:
-            self._at.do(host, "resume")
-        self._at.do(host, "start", STARTING)
-        return self._finish(STARTED, host, decision, loss)
+        with self._at.undisturbed():
+            self._stop(host)
+            decision = self._decided(STARTED, host, picture)
+            self._demote(picture, host)
+            if picture.states[host].signal:
+                self._at.do(host, "resume")
+            self._at.do(host, "start", STARTING)
+            return self._finish(STARTED, host, decision, loss)

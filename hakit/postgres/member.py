@@ -100,6 +100,11 @@ class MemberState:
         )
 
     @property
+    def blank(self) -> bool:
+        """Whether there is nothing of a cluster on it yet."""
+        return not self.installed or self.data in ("absent", "empty", "")
+
+    @property
     def leads(self) -> bool:
         """Whether it is a running primary."""
         return self.running and self.role == PRIMARY

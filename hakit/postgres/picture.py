@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from hakit.agent.postgres.decision import FAILOVER, SWITCHOVER, UNDECIDED, Decision
+from hakit.agent.postgres.decision import FAILOVER, MADE, STARTED, SWITCHOVER, UNDECIDED, Decision
 from hakit.agent.postgres.place import slot_name
 from hakit.agent.postgres.wal import written
 from hakit.postgres.layout import Synchrony
@@ -89,6 +89,11 @@ class Picture:
         return ""
 
     @property
+    def unmade(self) -> bool:
+        """Whether all members answer, and none has data."""
+        return not self.absent and all(state.blank for state in self.states.values())
+
+    @property
     def half_way(self) -> bool:
         """Whether a switchover was killed while nobody was the primary: its target has never been promoted."""
         last = self.decision
@@ -154,14 +159,19 @@ class Picture:
                     found.append(one)
         return tuple(found) or (self.layout.synchrony,)
 
+    @property
+    def waits(self) -> int:
+        """For how many standbys the primary's commits wait now."""
+        lead = self.states.get(self.primary)
+        names = lead.settings.get("synchronous_standby_names") if lead else None
+        if lead is None or names is None:
+            return self.layout.synchrony.count
+        return Synchrony.parse(names, lead.settings.get("synchronous_commit", "on")).count
+
     def attached(self) -> bool:
         """Whether as many synchronous standbys are attached to the primary as its commits wait for."""
         lead = self.states.get(self.primary)
-        if lead is None:
-            return False
-        names, commit = lead.settings.get("synchronous_standby_names"), lead.settings.get("synchronous_commit", "on")
-        needed = self.layout.synchrony if names is None else Synchrony.parse(names, commit)
-        return sum(one.acknowledges for one in lead.replicas) >= needed.count
+        return lead is not None and sum(one.acknowledges for one in lead.replicas) >= self.waits
 
     def findings(self) -> tuple[Finding, ...]:
         """What is not as it should be, the worst first."""
@@ -176,21 +186,34 @@ class Picture:
         if not self.primary:
             yield self._leaderless()
         elif last.epoch and last.primary != self.primary:
-            text = f"a {last.kind} to {last.primary} was begun and not ended; {self.primary} is still the primary"
-            yield Finding("bad", text, f"hakit postgres {self._verb()} {name}")
+            yield Finding("bad", self._contradiction(), f"hakit postgres {self._verb()} {name}")
         elif self.states[self.primary].held:
             text = f"{self.primary} gets no writes: {self.states[self.primary].held}"
             yield Finding("bad", text, f"hakit postgres {self._verb()} {name}", self.primary)
         elif not self.attached():
-            text = f"commits wait for standbys, and too few are attached to {self.primary}: writes hang"
-            yield Finding("bad", text)
+            yield Finding("bad", f"writes hang: commits wait for {_standbys(self.waits)}, and {self._there()}")
+
+    def _contradiction(self) -> str:
+        """What a decision means that names another one than who leads."""
+        last, lead = self.decision, self.primary
+        if last.kind in (SWITCHOVER, FAILOVER) and last.before in ("", lead):
+            return f"a {last.kind} to {last.primary} was begun and not ended; {lead} is still the primary"
+        was = "was made the primary" if last.kind == MADE else f"was named the primary (by a {last.kind})"
+        if last.kind == STARTED:
+            was = "was to go on as the primary"
+        return f"{last.primary} {was}, but {lead} leads: it was promoted by other means, and could not start again"
+
+    def _there(self) -> str:
+        """How many of them are attached."""
+        there = sum(one.acknowledges for one in self.states[self.primary].replicas)
+        return f"{there or 'none'} {'is' if there < 2 else 'are'} attached to {self.primary}"  # noqa: PLR2004 - the plural of the verb
 
     def _verb(self) -> str:
         return SWITCHOVER if self.decision.kind == SWITCHOVER else FAILOVER
 
     def _leaderless(self) -> Finding:
         name, last = self.layout.name, self.decision
-        if not any(state.data == CLUSTER for state in self.states.values()) and not self.absent:
+        if self.unmade:
             return Finding("bad", f"{name} is not made yet", "hakit apply")
         if self.half_way and {last.primary, last.before} <= set(self.states):
             text = f"the switchover from {last.before} to {last.primary} stopped half-way: nobody is the primary"
@@ -211,8 +234,9 @@ class Picture:
         if state is None:
             yield Finding("risk", f"{host} does not answer: {self.errors.get(host, 'no session')}", "", host)
             return
-        if not state.installed or state.data in ("absent", "empty", ""):
-            yield Finding("risk", f"{host} has no data yet", "hakit apply", host)
+        if state.blank:
+            if not self.unmade:
+                yield Finding("risk", f"{host} has no data yet", "hakit apply", host)
         elif state.data != CLUSTER:
             why = f": {state.why}" if state.why else ""
             yield Finding("bad", f"the data directory of {host} can't be used ({state.data}){why}", "", host)
@@ -243,3 +267,7 @@ class Picture:
     def _slot_lost(self, host: str) -> bool:
         slots = (slot for state in self.states.values() for slot in state.slots)
         return any(slot.name == slot_name(host) and slot.status in LOST for slot in slots)
+
+
+def _standbys(number: int) -> str:
+    return f"{number} standby" if number == 1 else f"{number} standbys"

@@ -30,11 +30,12 @@ class Return:
         """Have the member follow the primary with the data that it has. Raises RefusedError."""
         picture, state = self._check()
         primary, upstream = picture.primary, self._upstream(picture)
+        streamed = state.streams and state.upstream == upstream
         self._prepare(picture, upstream)
         if state.follows and self._follows(upstream):
-            return self._done(REJOIN, picture, "it followed again")
+            return self._done(REJOIN, picture, "it did so already" if streamed else "it had only to be told whom")
         if state.signal and not state.demoted and not state.running and self._starts(upstream):
-            return self._done(REJOIN, picture, "it was started and follows")
+            return self._done(REJOIN, picture, "it had only to be started")
         self._at.note(self._host, f"is compared with {primary}, and rewound where it parted from it")
         self._at.do(self._host, "stop", STOPPING, mode="fast")
         self._at.do(primary, "checkpoint", CHECKPOINT)
@@ -74,7 +75,10 @@ class Return:
         """What both need. Raises RefusedError."""
         picture, host, name = self._at.whole(), self._host, self._layout.name
         if host not in picture.states:
-            raise RefusedError(f"{host} does not answer: {picture.errors.get(host, '')}")
+            raise RefusedError(
+                f"{host} does not answer: {picture.errors.get(host, '')}",
+                hint="see that it is on and that SSH reaches it",
+            )
         if not picture.primary:
             findings = picture.findings()
             raise RefusedError(
@@ -83,9 +87,12 @@ class Return:
                 hint=findings[0].command if findings else None,
             )
         if host == picture.primary:
-            raise RefusedError(f"{host} is the primary of {name}: there is nothing to take back")
+            raise RefusedError(
+                f"{host} is the primary of {name}: there is nothing to take back",
+                hint=f"to move the primary first:  hakit postgres switchover {name}",
+            )
         state, lead = picture.states[host], picture.states[picture.primary]
-        if not state.installed or (state.data in ("absent", "empty", "") and not anew):
+        if not state.installed or (state.blank and not anew):
             raise RefusedError(f"{host} has no data", hint="hakit apply  copies them")
         if anew:
             return picture, state

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres.decision import MADE
 from hakit.agent.postgres.wal import written
 from hakit.engine import events
 from hakit.postgres.member import CLUSTER
@@ -14,15 +17,17 @@ from hakit.present.progress import Live
 from hakit.present.terminal import duration, fold, paint, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping
 
+    from hakit.agent.postgres.decision import Decision
     from hakit.postgres.conductor import Outcome
     from hakit.postgres.member import MemberState
     from hakit.postgres.picture import Picture
 
 LEVELS = {"alarm": "red", "bad": "red", "risk": "yellow"}
 HEAD = ("host", "role", "timeline", "LSN", "behind", "sync")
+QUICK = 0.5
+"""Seconds within which an answer needs no progress."""
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -47,11 +52,13 @@ def status_text(picture: Picture, now: datetime) -> str:
     shown = paint(state.upper() if state == "alarm" else state, colour)
     lines = [f"{paint(picture.layout.name, bold=True)}  {shown}  {_summary(picture)}"]
     lines += _table([HEAD, *(_row(picture, host, now) for host in picture.layout.members)])
+    lines += _decided(picture.decision)
     lines += _slots(picture)
-    for one in picture.findings():
+    found = picture.findings()
+    for place, one in enumerate(found):
         sign = paint("✗" if one.level != "risk" else "!", LEVELS[one.level])
         lines.append(fold(f"{sign} {printable(one.text)}", "  "))
-        if one.command:
+        if one.command and one.command not in {later.command for later in found[place + 1 : place + 2]}:
             lines.append(f"    {pasteable(one.command)}")
     return "\n".join(lines)
 
@@ -81,7 +88,7 @@ def _row(picture: Picture, host: str, now: datetime) -> tuple[str, ...]:
 def role(state: MemberState) -> str:
     """What a member is, in a word or two."""
     if state.data != CLUSTER:
-        return "no data" if state.data in ("", "absent", "empty") else state.data
+        return "no data" if state.blank else state.data
     if not state.running:
         return "stopped"
     return (state.role or "hangs") + (" held" if state.held else "")
@@ -105,6 +112,23 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     wide = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(wide[column]) for column, cell in enumerate(row)).rstrip() for row in rows]
     return [paint(lines[0], dim=True), *map(printable, lines[1:])]
+
+
+def _decided(last: Decision) -> list[str]:
+    """Who moved the primary last, and when."""
+    if last.kind in ("", MADE):
+        return []
+    came = f" from {last.before}" if last.before else ""
+    who = f", by {last.who}" if last.who else ""
+    return [fold(printable(f"last moved: {last.kind} to {last.primary}{came}, {_local(last.since)}{who}"), "  ")]
+
+
+def _local(stamp: str) -> str:
+    """A moment in the user's zone; as it came where it is none."""
+    try:
+        return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return stamp
 
 
 def _slots(picture: Picture) -> list[str]:
@@ -166,11 +190,12 @@ def outcome_text(cluster: str, outcome: Outcome) -> str:
         lines.append(f"{cluster} was {word[outcome.kind]} {outcome.primary} (timeline {outcome.timeline}){pause}.")
     else:
         notes = f": {'; '.join(outcome.notes)}" if outcome.notes else ""
-        lines.append(f"{outcome.before} follows {outcome.primary} again{printable(notes)}.")
+        lines.append(f"{outcome.before} follows {outcome.primary}{printable(notes)}.")
     if outcome.loss:
         lines.append(paint(f"May be lost: {printable(outcome.loss)}.", "yellow"))
     lines += [f"{host} is not in its place: {printable(why)}" for host, why in outcome.left.items()]
-    lines += [pasteable(command) for command in outcome.next or (f"hakit postgres status {cluster}",)]
+    lines += [pasteable(f"Go on with  {command}") for command in outcome.next]
+    lines += [] if outcome.next else [pasteable(f"See  hakit postgres status {cluster}")]
     return "\n".join(lines)
 
 
@@ -182,20 +207,42 @@ def outcome_json(cluster: str, outcome: Outcome) -> dict[str, Any]:
 
 
 class Moving(Live):
-    """Shows what is done with a cluster, as it happens."""
+    """Shows who is waited for, then what is done with a cluster, as it happens.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    With `asking` nothing else is said: who does not answer is told by the status that follows.
+    """
+
+    def __init__(self, members: Iterable[str], *, quiet: bool = False, asking: bool = False) -> None:
         super().__init__(quiet=quiet)
-        self._last = "asking its members"
+        self._awaited = list(members)
+        self._asking = asking
+        self._last = ""
+        self._began = time.monotonic()
+
+    def begin(self, moment: float) -> None:
+        """Count the waiting from another moment than from now (monotonic)."""
+        self._began = moment
 
     def lines(self) -> list[str]:
-        """What is on its way."""
-        return [paint(printable(self._last), dim=True)]
+        """What is on its way; nothing during the first half second."""
+        waited = time.monotonic() - self._began
+        if waited < QUICK:
+            return []
+        awaited = list(self._awaited)
+        text = f"waiting for {', '.join(awaited)}  {duration(waited)}" if awaited else self._last
+        return [paint(printable(text), dim=True)] if text else []
 
     def sink(self, event: events.Event) -> None:
         """Take an event of a command on a cluster."""
+        if isinstance(event, (events.Reached, events.Unreachable)) and event.host in self._awaited:
+            self._awaited.remove(event.host)
+        if not self._asking:
+            self._tell(event)
+
+    def _tell(self, event: events.Event) -> None:
         match event:
             case events.Noted(host=host, text=text):
+                self._awaited.clear()
                 self._last = f"{host}  {text}"
                 self.say(f"{paint(host, bold=True)}  {pasteable(printable(text))}")
             case events.Reached(host=host, taken_over=taken) if taken:

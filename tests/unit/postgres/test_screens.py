@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from hakit.engine.events import Reached, Unreachable
+from hakit.errors import ConnectError
 from hakit.postgres.conductor import Outcome
 from hakit.postgres.layout import Layout, Synchrony
 from hakit.postgres.member import MemberState
 from hakit.postgres.picture import Picture
-from hakit.present.postgres import outcome_json, outcome_text, size, status_json, status_text
+from hakit.present.postgres import Moving, outcome_json, outcome_text, size, status_json, status_text
 
 NOW = datetime(2026, 11, 22, 16, 0, 0, tzinfo=UTC)
 MEMBERS = ("db1", "db2", "db3")
@@ -120,7 +123,7 @@ def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
         (
             [primary(replicas=[]), standby("db2"), standby("db3")],
             {},
-            "too few are attached to db1: writes hang",
+            "writes hang: commits wait for 1 standby, and none is attached to db1",
             "",
         ),
         (
@@ -146,6 +149,58 @@ def test_what_is_wrong_is_told_with_the_command_that_mends_it(
     assert command in text
     assert found.findings()
     assert json.dumps(status_json(found, NOW))
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "said", "command"),
+    [
+        ("switchover", "db1", "a switchover to db2 was begun and not ended; db1 is still the primary", "switchover"),
+        ("failover", "db1", "a failover to db2 was begun and not ended; db1 is still the primary", "failover"),
+        ("made", "", "db2 was made the primary, but db1 leads: it was promoted by other means", "failover"),
+        ("started", "db1", "db2 was to go on as the primary, but db1 leads", "failover"),
+        ("switchover", "db3", "db2 was named the primary (by a switchover), but db1 leads", "switchover"),
+    ],
+)
+def test_a_decision_that_names_another_one_is_told_by_its_kind(kind: str, before: str, said: str, command: str) -> None:
+    named = {"epoch": 2, "primary": "db2", "before": before, "kind": kind}
+    found = picture(primary(decision=named), standby("db2"), standby("db3")).findings()
+    assert [(said in one.text, one.command) for one in found] == [(True, f"hakit postgres {command} main")]
+
+
+def test_a_cluster_that_is_not_made_says_so_once() -> None:
+    blank = [member(host, installed=False, data="absent", decision=None) for host in MEMBERS]
+    assert status_text(picture(*blank), NOW).splitlines()[-2:] == ["✗ main is not made yet", "    hakit apply"]
+
+
+def test_a_command_that_mends_two_things_is_named_once() -> None:
+    pending = [primary(pending=["max_connections"]), standby("db2", pending=["max_connections"]), standby("db3")]
+    assert status_text(picture(*pending), NOW).count("hakit apply") == 1
+
+
+def test_the_last_move_is_told_with_its_time_and_who_did_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    moved = {
+        "epoch": 2,
+        "primary": "db1",
+        "before": "db2",
+        "kind": "switchover",
+        "since": "2026-11-22T15:00:00Z",
+        "who": "ann@desk",
+    }
+    text = status_text(picture(primary(decision=moved), standby("db2"), standby("db3")), NOW)
+    assert "last moved: switchover to db1 from db2, 2026-11-22 15:00:00 +0000, by ann@desk" in text
+
+
+def test_who_is_waited_for_is_named() -> None:
+    asking = Moving(("db1", "db2"), asking=True)
+    assert asking.lines() == []
+    asking.begin(time.monotonic() - 2.0)
+    assert asking.lines() == ["waiting for db1, db2  2.0 s"]
+    asking.sink(Reached("db1", 0.1))
+    assert asking.lines() == ["waiting for db2  2.0 s"]
+    asking.sink(Unreachable("db2", ConnectError("db2: no route")))
+    assert asking.lines() == []
 
 
 def test_members_of_another_cluster_are_a_split_brain() -> None:
