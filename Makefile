@@ -9,9 +9,11 @@ LAB_WORKERS := 3
 # haproxy and keepalived judge rendered configurations, PostgreSQL what hakit does with a server, sshd is what the SSH
 # tests talk to on loopback.
 JUDGES := haproxy keepalived openssh-client openssh-server postgresql
+# pgbench, which writes while the demo moves a database's primary and pulls its power.
+BENCH := postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages judges demo lab-up lab-down lint matrix unit lab-tests test test-long
+.PHONY: help venv packages judges bench demo lab-up lab-down lint matrix unit lab-tests test test-long
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -26,8 +28,8 @@ venv: .venv/.installed ## Make .venv with hakit and its Python packages
 packages: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements)
 
-demo: packages ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
-	@$(BIN)/python scripts/demo.py
+demo: packages bench ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
+	@$(BIN)/python -m scripts.demo
 
 lab-up: packages ## Make the lab's hosts and power them on
 	@$(BIN)/hakit lab up -i $(LAB)
@@ -45,6 +47,9 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 
 judges: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)
+
+bench: .venv/.installed
+	@SUDO="$(SUDO)" scripts/debian-packages $(BENCH)
 
 matrix: .venv/.installed ## Write the fault matrix into docs/safety.md
 	@$(BIN)/python scripts/fault_matrix.py
