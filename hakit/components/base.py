@@ -163,7 +163,8 @@ class Report:
     `subject` names it (`VRRP front`, `pool web`), `state` is the daemon's own word (MASTER, `2 of 3 up`), `level` what
     it means: `good`, `risk` (serves, but a further failure would not be survived), `bad` (does not serve). `path` is
     the setting (below `hakit`, on that host) that it is the state of, as in `Serving` (without what follows the
-    instance's name) and `Tier`: so a service finds the reports that matter to it.
+    instance's name) and `Tier`: so a service finds the reports that matter to it. `group` names the redundancy group
+    in which `state` is the host's role.
     """
 
     subject: str
@@ -171,6 +172,7 @@ class Report:
     level: Literal["good", "risk", "bad"]
     detail: str = ""
     path: Path = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ when it does not serve; `alarm` when two hosts hold its address; `unknown` when 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from hakit.agent.probes import Probe
@@ -43,7 +43,10 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A service, or what stands for one: its state, its address (empty for a group without one), who holds it, why."""
+    """A service, or what stands for one: its state, its address (empty for a group without one), who holds it, why.
+
+    `roles` are what the members of a group are in it, where their component says so.
+    """
 
     name: str
     kind: Literal["service", "address", "group"]
@@ -51,6 +54,7 @@ class Row:
     address: str = ""
     holders: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +267,17 @@ class _Judge:
         return len(failed) == len(asked)
 
     def _group(self, group: RedundancyGroup) -> Row:
-        failing = {host: why for host in group.hosts if (why := self._unable(host, [group]))}
+        failing = {host: reason for host in group.hosts if (reason := self._unable(host, [group]))}
         state: State = "healthy" if not failing else "down" if len(failing) == len(group.hosts) else "at risk"
         holders = tuple(
             host for host in group.hosts if group.holder is not None and self._holds(host, group.holder.target)
         )
-        return Row(group.name, "group", state, "", holders, tuple(f"{host}: {why}" for host, why in failing.items()))
+        why = tuple(f"{host}: {reason}" for host, reason in failing.items())
+        return Row(group.name, "group", state, "", holders, why, self._roles(group))
+
+    def _roles(self, group: RedundancyGroup) -> dict[str, str]:
+        members = [host for name, host in self.hosts.items() if name in group.hosts]
+        return {host.name: report.state for host in members for report in host.reports if report.group == group.name}
 
     def _failing(self, group: RedundancyGroup, host: str) -> str:
         """Why a member does not serve, as seen by whoever answered; empty when nothing speaks against it."""

@@ -168,6 +168,19 @@ def test_a_group_behind_no_address_has_a_row_of_its_own() -> None:
     ]
 
 
+def test_a_groups_row_says_what_its_members_are_in_it() -> None:
+    class Loose(Floating):
+        def tiers(self, site: Site) -> Iterable[Tier]:
+            return ()
+
+    moment = Moment(Loose())
+    roles = {"web1": "primary", "web2": "standby"}
+    moment.reports = {host: (Report("pool", role, "good", group="pool web"),) for host, role in roles.items()}
+    (row,) = (row for row in moment.state.rows if row.name == "pool web")
+    assert row.roles == roles
+    assert "web1 primary, web2 standby" in status_text(moment.state)
+
+
 def test_a_member_that_can_not_take_over_is_a_risk() -> None:
     moment = Moment()
     moment.fail("lb2", UNIT, "vrrp.service is inactive")
@@ -310,6 +323,7 @@ def test_json_holds_everything() -> None:
     assert data["good"] is False
     assert data["services"][0] | {"why": []} == {
         "name": "shop", "kind": "service", "state": "alarm", "address": VIP, "holders": ["lb1", "lb2"], "why": [],
+        "roles": {},
     }  # fmt: skip
     assert data["hosts"]["lb1"]["answers"] is True
 
