@@ -28,7 +28,12 @@ class Handover:
 
     def __str__(self) -> str:
         """In words: `db1 leads cluster main: switched over to db2 first`."""
-        return f"{self.host} {self.what}: switched over to {self.to} first"
+        return f"{self.host} {self.text}"
+
+    @property
+    def text(self) -> str:
+        """The same without who it is about."""
+        return f"{self.what}: switched over to {self.to} first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,10 @@ class Mover(Protocol):
         """
 
     def hand_over(self, run: Run, handover: Handover) -> str:
-        """Do it; how it went, in words. Safe to repeat. Raises RefusedError, LockedError, AgentError, ConnectError."""
+        """Do it; what the new holder does now, in words. Safe to repeat.
+
+        Raises RefusedError, LockedError, AgentError, ConnectError.
+        """
 
 
 Due = tuple[tuple[Mover, Handover], ...]
@@ -96,5 +104,5 @@ class Handovers:
     def carry_out(self, host: str, due: Due) -> None:
         """Hand over what a host holds. Raises RefusedError, LockedError, AgentError, ConnectError."""
         for mover, handover in due:
-            self._run.sink(events.Noted(host, str(handover)))
-            self._run.sink(events.Noted(host, mover.hand_over(self._run, handover)))
+            self._run.sink(events.Noted(host, handover.text))
+            self._run.sink(events.Noted(handover.to, mover.hand_over(self._run, handover)))

@@ -70,4 +70,4 @@ class Primacy:
                 hint=outcome.next[0] if outcome.next else f"see  hakit postgres status {self.layout.name}",
             )
         pause = "" if outcome.pause is None else f"; writers waited {outcome.pause:.1f} s"
-        return f"{outcome.primary} leads cluster {self.layout.name} now{pause}"
+        return f"leads cluster {self.layout.name} now{pause}"

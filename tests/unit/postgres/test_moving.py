@@ -97,7 +97,7 @@ def test_who_is_preferred_takes_over_if_it_may(running: Running, preferred: str,
 def test_the_standby_takes_over_and_the_old_primary_follows(running: Running) -> None:
     found = running.foresee("db1")
     assert found is not None
-    assert running.mover.hand_over(running.run, found).startswith("db2 leads cluster main now; writers waited ")
+    assert running.mover.hand_over(running.run, found).startswith("leads cluster main now; writers waited ")
     assert running.model.primary == "db2"
     assert running.model.healthy()
     assert running.model.servers["db3"].decision["run"] == "run"
