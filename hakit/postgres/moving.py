@@ -1,4 +1,8 @@
-"""Who leads a cluster, as a role that a run hands over before it takes the primary's host out of service."""
+"""Who leads a cluster, as a role that a run hands over before it takes the primary's host out of service.
+
+Every command that works on a site with a cluster makes the movers, few have them do anything: what does the work is
+imported then.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,7 @@ from hakit.components.postgresql.members import clusters
 from hakit.engine.events import Noted
 from hakit.engine.handover import Handover
 from hakit.errors import RefusedError
-from hakit.postgres import choosing
-from hakit.postgres.conductor import Conductor, refuse, refuse_torn
 from hakit.postgres.layout import Layout, layout
-from hakit.postgres.sessions import Lent
-from hakit.postgres.switchover import Switchover
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,10 @@ class Primacy:
         """Who takes over from a host that leads now. Raises RefusedError where nobody can, and in a split brain."""
         if host not in self.layout.members:
             return None
+        from hakit.postgres import choosing
+        from hakit.postgres.conductor import Conductor, refuse, refuse_torn
+        from hakit.postgres.sessions import Lent
+
         picture = Conductor(self.layout, Lent(run, self.site, self.layout, lock=False)).look()
         if host not in picture.leaders:
             return None
@@ -55,6 +59,10 @@ class Primacy:
 
     def hand_over(self, run: Run, handover: Handover) -> str:
         """Switch over. Raises RefusedError where it fails, or where the old primary does not follow the new one."""
+        from hakit.postgres.conductor import Conductor
+        from hakit.postgres.sessions import Lent
+        from hakit.postgres.switchover import Switchover
+
         hands = Lent(run, self.site, self.layout, lock=True)
         scope = run.scope
         at = Conductor(
