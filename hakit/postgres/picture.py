@@ -68,6 +68,30 @@ class Picture:
     @property
     def torn(self) -> str:
         """Why nothing may be changed here: two primaries, two histories; empty when all is of one piece."""
+        if self._parted or not self._ahead:
+            return self._parted
+        lead, host = self.states[self.primary], self.states[self._ahead[0]]
+        return f"{lead.host} is the primary on timeline {lead.timeline}, and {host.host} is on timeline {host.timeline}"
+
+    @property
+    def astray(self) -> tuple[str, ...]:
+        """The members that were promoted by other means, or followed one that was, while the decided primary leads.
+
+        They are all that tears the cluster: it is of one piece once these are copied anew.
+        """
+        lead = self.primary
+        return self._ahead if lead and self.decision.primary == lead and not self._parted else ()
+
+    @property
+    def _ahead(self) -> tuple[str, ...]:
+        """The members that are on a newer timeline than the primary."""
+        lead = self.states.get(self.primary)
+        there = [host for host in self.layout.members if self._settled(host)]
+        return tuple(host for host in there if lead and self.states[host].timeline > lead.timeline)
+
+    @property
+    def _parted(self) -> str:
+        """Why it can't be told whose data are the right ones; empty when it can."""
         if len(self.leaders) > 1:
             return f"{' and '.join(self.leaders)} both run as primaries of {self.layout.name}"
         systems = {self.states[host].system for host in self.layout.members if self._settled(host)}
@@ -79,13 +103,6 @@ class Picture:
         }
         if len(named) > 1:
             return f"epoch {last.epoch} of {self.layout.name} names {' and '.join(sorted(named))}: it was decided twice"
-        if self.primary:
-            lead = self.states[self.primary].timeline
-            for host, state in self.states.items():
-                if host != self.primary and state.data == CLUSTER and state.timeline > lead:
-                    return (
-                        f"{self.primary} is the primary on timeline {lead}, and {host} is on timeline {state.timeline}"
-                    )
         return ""
 
     @property
@@ -182,6 +199,9 @@ class Picture:
         name, last = self.layout.name, self.decision
         if self.torn:
             yield Finding("alarm", f"split brain: {self.torn}; {'; '.join(self.histories())}")
+            for host in self.astray:
+                text = f"{host}, or whom it followed, was promoted by other means: it has a history of its own"
+                yield Finding("bad", text, f"hakit postgres reinit {name} {host}", host)
             return
         if not self.primary:
             yield self._leaderless()
@@ -240,7 +260,7 @@ class Picture:
         elif state.data != CLUSTER:
             why = f": {state.why}" if state.why else ""
             yield Finding("bad", f"the data directory of {host} can't be used ({state.data}){why}", "", host)
-        elif host != self.primary and self.primary:
+        elif self.primary and host not in (self.primary, *self.astray):
             yield from self._follower(state)
         if state.pending:
             text = f"{host} needs a restart for {', '.join(state.pending)}"

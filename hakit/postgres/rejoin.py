@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.errors import HakitError, RefusedError
-from hakit.postgres.conductor import ATTACHING, CHECKPOINT, STARTING, STOPPING, Conductor, Outcome
+from hakit.postgres.conductor import ATTACHING, CHECKPOINT, STARTING, STOPPING, Conductor, Outcome, refuse_torn
 from hakit.postgres.member import CLUSTER
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ class Return:
 
     def _check(self, *, anew: bool = False) -> tuple[Picture, MemberState]:
         """What both need. Raises RefusedError."""
-        picture, host, name = self._at.whole(), self._host, self._layout.name
+        picture, host, name = self._at.look(), self._host, self._layout.name
+        if not (anew and host in picture.astray):
+            refuse_torn(picture)
         if host not in picture.states:
             raise RefusedError(
                 f"{host} does not answer: {picture.errors.get(host, '')}",

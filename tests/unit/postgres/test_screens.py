@@ -217,6 +217,31 @@ def test_a_standby_on_a_newer_timeline_than_the_primary_is_a_split_brain() -> No
     assert torn == "db1 is the primary on timeline 1, and db2 is on timeline 2"
 
 
+def test_who_was_promoted_by_hand_is_copied_anew_once_it_is_stopped() -> None:
+    rival = member("db2", timeline=2, state="shut down", checkpoint="0/3000200")
+    found = picture(primary(), rival, standby("db3"))
+    assert found.astray == ("db2",)
+    text = status_text(found, NOW)
+    assert "ALARM" in text
+    assert "hakit postgres reinit main db2" in text
+    assert "rejoin" not in text
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [primary(), primary("db2", timeline=2), standby("db3")],
+        [primary(), member("db2", timeline=2, decision={**DECISION, "epoch": 2, "primary": "db2"}), standby("db3")],
+        [primary(), member("db2", timeline=2), standby("db3", system="8")],
+        [standby("db1"), member("db2", timeline=2), standby("db3")],
+        [primary(), standby("db2"), standby("db3")],
+    ],
+    ids=["it runs", "it was decided", "another cluster", "nobody leads", "all is well"],
+)
+def test_nobody_is_astray_while_it_is_not_clear_who_is_right(states: list[MemberState]) -> None:
+    assert picture(*states).astray == ()
+
+
 def test_an_outcome_names_the_pause_and_what_is_left() -> None:
     outcome = Outcome("switchover", "db2", "db1", 3, 4, 0.8342, left={"db3": "is off"}, next=("hakit postgres x",))
     text = outcome_text("main", outcome)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hakit.errors import RefusedError
+from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
 from tests.unit.postgres.model import Killed, Model, Server
 
@@ -102,6 +103,25 @@ def test_two_primaries_are_refused_with_both_histories(monkeypatch: pytest.Monke
         Switchover(model.conductor()).run()
     assert "db1: primary, timeline 1" in str(caught.value.why)
     assert "db3: primary, timeline 2" in str(caught.value.why)
+
+
+def test_who_was_promoted_by_hand_comes_back_as_a_copy_once_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    rival = model.servers["db3"]
+    rival.signal, rival.timeline = False, 2
+    monkeypatch.setattr(model, "check", lambda: None)
+    with pytest.raises(RefusedError, match="both run as primaries"):
+        Return(model.conductor(), "db3").reinit()
+    model.do_stop(rival)
+    for command in (Switchover(model.conductor()).run, Return(model.conductor(), "db3").rejoin):
+        with pytest.raises(RefusedError, match="split brain") as caught:
+            command()
+        assert "hakit postgres reinit main db3" in str(caught.value.hint)
+    with pytest.raises(RefusedError, match="split brain"):
+        Return(model.conductor(), "db2").reinit()
+    Return(model.conductor(), "db3").reinit()
+    assert model.healthy()
+    assert model.primary == "db1"
 
 
 def test_a_target_lost_while_it_is_promoted_is_found_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
