@@ -63,7 +63,7 @@ class Drill:
             time.sleep(STILL)
             hakit("postgres", "switchover", *AT, CLUSTER, "--yes")
             time.sleep(STILL)
-            self._ended("switchover", writer.stop())
+            self.take("switchover", writer.stop())
 
     def fail_over(self) -> str:
         """Pull the primary's power while the clients write, and name another one; who was the primary."""
@@ -75,7 +75,7 @@ class Drill:
             hakit("postgres", "failover", *AT, CLUSTER, "--fenced", primary, "--yes")
             wait_until(self._writable, f"{SERVICE} takes writes")
             time.sleep(STILL)
-            self._ended("failover", writer.stop())
+            self.take("failover", writer.stop())
         return primary
 
     def take_back(self, host: str) -> None:
@@ -86,6 +86,15 @@ class Drill:
         hakit("postgres", "rejoin", *AT, CLUSTER, host)
         wait_until(lambda: status()["state"] == "healthy", f"{CLUSTER} is healthy")
         hakit("postgres", "status", *AT, CLUSTER)
+
+    def take(self, name: str, written: Writing) -> None:
+        """Keep what a writer was told, to be compared in the end, and say it."""
+        self._written[name] = written
+        counts = {outcome: written.counts.get(outcome, 0) for outcome in ("acknowledged", "failed", "unknown")}
+        click.echo(
+            f"{' → '.join(written.turns)}: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}, "
+            + paint(f"longest pause {written.longest_pause:.2f} s", bold=True)
+        )
 
     def count(self, told: Benched, books: Books) -> None:
         """Compare what the clients were told with what is there. Raises FailedError when a commit is missing."""
@@ -105,14 +114,6 @@ class Drill:
         self._database.ask(f"DROP TABLE IF EXISTS {table(name)}")
         click.echo("Four clients insert a row each 50 ms, ids of their own making, and pgbench writes beside them.")
         return Writer(self._stage.lab.enter(), self._conninfo, table=table(name))
-
-    def _ended(self, name: str, written: Writing) -> None:
-        self._written[name] = written
-        counts = {outcome: written.counts.get(outcome, 0) for outcome in ("acknowledged", "failed", "unknown")}
-        click.echo(
-            f"{' → '.join(written.turns)}: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}, "
-            + paint(f"longest pause {written.longest_pause:.2f} s", bold=True)
-        )
 
     def _rows(self, name: str) -> set[str]:
         return {row[0] for row in self._database.ask(f"SELECT id FROM {table(name)}")}  # noqa: S608 - our own name
