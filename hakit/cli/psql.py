@@ -101,9 +101,12 @@ def _command(connection: Connection, place: Place, database: str, words: tuple[s
 
 
 def _chosen(picture: Picture, *, replica: bool) -> str:
-    """The primary, or a standby. Raises RefusedError when there is none."""
+    """The primary, or a standby. Raises RefusedError when there is none, or more than one primary."""
     from hakit.errors import RefusedError
+    from hakit.postgres.conductor import refuse_torn
 
+    if not picture.primary:
+        refuse_torn(picture)
     found = [host for host, state in picture.states.items() if state.streams] if replica else [picture.primary]
     if not any(found):
         what = "standby that streams" if replica else "primary"
