@@ -122,7 +122,11 @@ class Apply:
         if why:
             return batch.changed, 0, why
         last = self._batch(step, ending, ())
-        return batch.changed + last.changed, last.failed, ""
+        if last.changed or last.failed:
+            return batch.changed + last.changed, last.failed, ""
+        for key in ending:
+            self._run.sink(events.Noted(host, f"{key.partition(':')[2]} was restarted as it handed its role over", key))
+        return batch.changed + len(ending), 0, ""
 
     def _due(self, host: str) -> Due:
         """What a host has to hand over; nothing where nobody could take it: then its server is restarted in place."""

@@ -11,6 +11,7 @@ from hakit.engine import events
 from hakit.engine.apply import Apply, relay
 from hakit.engine.duty import RETIRED, Duty, mark_of
 from hakit.engine.gate import Gate
+from hakit.engine.handover import Foreseen, Handovers
 from hakit.engine.leaving import spare
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.session import HostSession
@@ -44,6 +45,11 @@ class Retirement:
         self._run.sessions[self._host] = session
         self._going = session.leftovers(session.open(lock=True))
         return replace(found, hosts={**found.hosts, self._host: self._going})
+
+    @property
+    def foreseen(self) -> Foreseen:
+        """What the host hands over before it leaves, as things are."""
+        return Foreseen() if self._dead else Handovers(self._run, self._run.resting()).foreseen([self._host])
 
     def execute(self, found: SitePlan, limits: Limits) -> Outcome:
         """Out of all groups, then peers, then the host itself. Raises RefusedError, AgentError, ConnectError."""

@@ -80,7 +80,8 @@ def heard(cluster: Cluster, host: str) -> tuple[int, int]:
 
 def restarted(said: str) -> list[str]:
     """The hosts whose server came to its new configuration, in that order; `→` where the primary's role moved."""
-    found = re.findall(r"^(db\d)  ✓ unit:postgresql@15-main.service|(leads cluster main now)", said, re.MULTILINE)
+    ways = r"✓ unit:postgresql@15-main.service  restart|postgresql@15-main.service was restarted"
+    found = re.findall(rf"^(db\d)  (?:{ways})|(leads cluster main now)", said, re.MULTILINE)
     return [host or "→" for host, _ in found]
 
 
