@@ -213,7 +213,7 @@ def fence(layout: Layout, host: str, address: str) -> bool:
     declared = layout.fences.get(host)
     if declared is None:
         return False
-    argv = [word.replace("{host}", host).replace("{address}", address) for word in map(str, declared.command)]
+    argv = declared.argv(host, address)
     hint = f"cut the power of {host} yourself, then add  --fenced {host}"
     try:
         done = subprocess.run(

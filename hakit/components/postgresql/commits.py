@@ -111,8 +111,8 @@ def _weak_commits(cluster: Cluster) -> Iterator[Finding]:
 
 def _promised(site: Site, components: Components, cluster: Cluster) -> Iterator[Finding]:
     """Services with `rpo: 0s` in front of a cluster whose commits wait for nobody."""
-    commit = str(declared(cluster.first, COMMIT) or "on").lower()
-    if cluster.first.synchronous is not None and commit not in _LOCAL:
+    commit = declared(cluster.first, COMMIT)
+    if cluster.first.synchronous is not None and (commit is None or str(commit).lower() not in _LOCAL):
         return
     members = set(cluster.names)
     fronts = {tier.address for one in components.values() for tier in one.tiers(site) if members & set(tier.hosts)}
