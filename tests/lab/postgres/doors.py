@@ -104,7 +104,7 @@ class Seen:
 
 
 class Doors:
-    """Knocks at both balancers 20 times a second from entering the context until `stop`."""
+    """Knocks at one balancer after the other, 20 times a second, from entering the context until `stop`."""
 
     def __init__(self, cluster: Cluster, table: str) -> None:
         password = SECRETS["HAKIT_SECRET_ORDERS"]

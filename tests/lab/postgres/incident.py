@@ -78,9 +78,10 @@ class Incident:
         count = self.finish()
         self.cluster.settled()
         # A step that was on its way to a host has ended by now.
-        count += self.finish()
-        self.cluster.settled()
-        return count
+        late = self.finish()
+        if late:
+            self.cluster.settled()
+        return count + late
 
     def next(self) -> list[str]:
         """The first command that `status` names; none where it has no reason to name one."""

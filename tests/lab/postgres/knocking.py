@@ -3,9 +3,9 @@
     python knocking.py INTERVAL TIMEOUT
 
 Its first line of stdin is a JSON object: `doors`, the conninfo of each balancer by its name, and `table`, which it
-makes through the first where it is missing. Every INTERVAL seconds it knocks at each door, whether the last knock was
-answered or not, unless many of them hang. Prints `ready` after the first acknowledged row. Ends when its stdin is
-closed and every knock has ended; then prints one JSON value, in monotonic seconds:
+makes through the first where it is missing. Every INTERVAL seconds it knocks at one door after the other, whether the
+last knock was answered or not, unless many of them hang. Prints `ready` after the first acknowledged row. Ends when its
+stdin is closed and every knock has ended; then prints one JSON value, in monotonic seconds:
 
     {"knocks": [[id, door, begun, ended, outcome, server, timeline, text], …], "until": time}
 
@@ -19,6 +19,7 @@ import json
 import sys
 import time
 import uuid
+from itertools import cycle
 from typing import Any
 
 import psycopg
@@ -81,10 +82,11 @@ def _reason(error: BaseException) -> str:
 
 async def _knock(doors: list[Door], interval: float, ended: asyncio.Event) -> None:
     following, told = time.monotonic(), False
-    while not ended.is_set():
-        for door in doors:
-            door.knock()
-        if not told and any(knock[4] == "acknowledged" for door in doors for knock in door.knocks):
+    for door in cycle(doors):
+        if ended.is_set():
+            return
+        door.knock()
+        if not told and any(knock[4] == "acknowledged" for one in doors for knock in one.knocks):
             told = True
             say("ready")
         following = max(following + interval, time.monotonic())

@@ -110,12 +110,11 @@ def fail_over(cluster: Cluster, step: str, second: str = "", *, pull: bool) -> s
 @pytest.fixture
 def settled(cluster: Cluster) -> Cluster:
     """The cluster with all its members in their places; whatever a failed test left is mended before."""
-    for host in cluster.lab.lab.status():
-        if host.power != "on":
-            cluster.lab.lab.power(host.name, "on")
     if not cluster.streaming():
-        Incident(cluster).finish()
-    cluster.settled()
+        for host in cluster.lab.lab.status():
+            if host.power != "on":
+                cluster.lab.lab.power(host.name, "on")
+        Incident(cluster).settle()
     return cluster
 
 
