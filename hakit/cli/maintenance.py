@@ -35,8 +35,8 @@ def maintenance(
 ) -> None:
     """Take a HOST out of service, or back into it.
 
-    on: the balancers send it no more requests and its virtual addresses move to its peers, once these are seen to
-    serve; then its sessions get time to end. It stays so, over reboots too, until `off`, which sees it serve first.
+    on: the balancers send it no more requests, its virtual addresses move to its peers and what it leads is switched
+    over, once these are seen to serve; then its sessions get time to end. It stays so, over reboots too, until `off`, which sees it serve first.
     While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes: 0 done, 1 refused or
     failed, 2 the inventory or the command line is wrong.
     """
