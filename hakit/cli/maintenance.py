@@ -36,9 +36,9 @@ def maintenance(
     """Take a HOST out of service, or back into it.
 
     on: the balancers send it no more requests, its virtual addresses move to its peers and what it leads is switched
-    over, once these are seen to serve; then its sessions get time to end. It stays so, over reboots too, until `off`, which sees it serve first.
-    While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes: 0 done, 1 refused or
-    failed, 2 the inventory or the command line is wrong.
+    over, once these are seen to serve; then its sessions get time to end. It stays so, over reboots too, until `off`,
+    which sees it serve first. While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes:
+    0 done, 1 refused or failed, 2 the inventory or the command line is wrong.
     """
     import json
     from dataclasses import replace
