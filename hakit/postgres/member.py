@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 PRIMARY, STANDBY = "primary", "standby"
 CLUSTER = "cluster"
 """What `look` calls a data directory with a cluster in it."""
-LOST = ("lost", "unreserved")
-"""What pg_replication_slots says of a slot whose WAL is gone, or goes at the next checkpoint."""
+LOST = "lost"
+"""What pg_replication_slots says of a slot whose WAL is gone."""
+CRAMPED = 16 << 20
+"""Bytes for WAL with which a server is about to stop: PostgreSQL's segments are of 16 MB, unless asked otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class MemberState:
     held: str = ""
     decision: Decision = UNDECIDED
     why: str = ""
-    free: int = 0
+    free: int | None = None
 
     @classmethod
     def of(cls, host: str, answer: Mapping[str, Any]) -> MemberState:
@@ -95,9 +97,14 @@ class MemberState:
             settings={str(key): _text(value) for key, value in (answer.get("settings") or {}).items()},
             replayed_at=_text(answer.get("replayed_at")),
             decision=from_wire(answer.get("decision") or {}),
-            free=_number(answer.get("free")),
+            free=_number(answer["free"]) if "free" in answer else None,
             **text,
         )
+
+    @property
+    def cramped(self) -> bool:
+        """Whether there is no room left for WAL; unknown is no."""
+        return self.data == CLUSTER and self.free is not None and self.free < CRAMPED
 
     @property
     def blank(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from hakit.agent.postgres import serverlog
 from hakit.agent.postgres.decision import FAILOVER, MADE, STARTED, SWITCHOVER, UNDECIDED, Decision
 from hakit.agent.postgres.place import slot_name
 from hakit.agent.postgres.wal import written
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hakit.postgres.member import MemberState, Replica
 
 Level = Literal["alarm", "bad", "risk"]
+OTHER = {"partial": "a cluster that is not whole", "foreign": "something else than a cluster"}
+"""What is in a data directory that isn't a cluster, by the words of `look`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +71,56 @@ class Picture:
     @property
     def torn(self) -> str:
         """Why nothing may be changed here: two primaries, two histories; empty when all is of one piece."""
-        if self._parted or not self._ahead:
+        if self._parted:
             return self._parted
+        if self._strangers:
+            told = "; ".join(f"{', '.join(hosts)}: {system}" for system, hosts in self._systems.items())
+            return f"the members of {self.layout.name} have the data of different clusters ({told})"
+        if not self._ahead:
+            return ""
         lead, host = self.states[self.primary], self.states[self._ahead[0]]
         return f"{lead.host} is the primary on timeline {lead.timeline}, and {host.host} is on timeline {host.timeline}"
 
     @property
     def astray(self) -> tuple[str, ...]:
-        """The members that were promoted by other means, or followed one that was, while the decided primary leads.
+        """The members with another history than the decided primary, which leads.
 
-        They are all that tears the cluster: it is of one piece once these are copied anew.
+        They have the data of another cluster, or were promoted by other means, or followed one that was. They are all
+        that tears the cluster: it is of one piece once these are copied anew.
         """
         lead = self.primary
-        return self._ahead if lead and self.decision.primary == lead and not self._parted else ()
+        decided = lead and self.decision.primary == lead and not self._parted
+        return (*self._strangers, *self._ahead) if decided else ()
+
+    @property
+    def _strangers(self) -> tuple[str, ...]:
+        """The members with the data of another cluster than the primary's; where nobody leads, than the first one's."""
+        systems = self._systems
+        ours = self.states[self.primary].system if self.primary else next(iter(systems), "")
+        return tuple(host for system, hosts in systems.items() if system != ours for host in hosts)
+
+    @property
+    def _systems(self) -> dict[str, list[str]]:
+        """The members by the cluster whose data they have."""
+        found: dict[str, list[str]] = {}
+        for host in self.layout.members:
+            state = self.states.get(host)
+            if state is not None and state.data == CLUSTER and state.system:
+                found.setdefault(state.system, []).append(host)
+        return found
 
     @property
     def _ahead(self) -> tuple[str, ...]:
         """The members that are on a newer timeline than the primary."""
         lead = self.states.get(self.primary)
-        there = [host for host in self.layout.members if self._settled(host)]
-        return tuple(host for host in there if lead and self.states[host].timeline > lead.timeline)
+        ours = self._systems.get(lead.system, []) if lead else []
+        return tuple(host for host in ours if lead and self.states[host].timeline > lead.timeline)
 
     @property
     def _parted(self) -> str:
         """Why it can't be told whose data are the right ones; empty when it can."""
         if len(self.leaders) > 1:
             return f"{' and '.join(self.leaders)} both run as primaries of {self.layout.name}"
-        systems = {self.states[host].system for host in self.layout.members if self._settled(host)}
-        if len(systems) > 1:
-            return f"the members of {self.layout.name} have the data of different clusters"
         last = self.decision
         named = {
             one.decision.primary for one in self.states.values() if one.decision.epoch == last.epoch and last.epoch
@@ -120,9 +144,6 @@ class Picture:
         if target is not None:
             return target.signal
         return old is not None and (old.former or old.demoted)
-
-    def _settled(self, host: str) -> bool:
-        return host in self.states and self.states[host].data == CLUSTER and bool(self.states[host].system)
 
     def histories(self) -> tuple[str, ...]:
         """Each member's timeline, end of WAL, and last commit, in words."""
@@ -201,6 +222,8 @@ class Picture:
             yield Finding("alarm", f"split brain: {self.torn}; {'; '.join(self.histories())}")
             for host in self.astray:
                 text = f"{host}, or whom it followed, was promoted by other means: it has a history of its own"
+                if host in self._strangers:
+                    text = f"{host} has the data of another cluster"
                 yield Finding("bad", text, f"hakit postgres reinit {name} {host}", host)
             return
         if not self.primary:
@@ -258,10 +281,16 @@ class Picture:
             if not self.unmade:
                 yield Finding("risk", f"{host} has no data yet", "hakit apply", host)
         elif state.data != CLUSTER:
-            why = f": {state.why}" if state.why else ""
-            yield Finding("bad", f"the data directory of {host} can't be used ({state.data}){why}", "", host)
+            command = f"hakit postgres reinit {name} {host}" if self.primary else ""
+            yield Finding(
+                "risk", f"the data directory of {host} holds {OTHER.get(state.data, state.data)}", command, host
+            )
         elif self.primary and host not in (self.primary, *self.astray):
             yield from self._follower(state)
+        if state.cramped:
+            left = (state.free or 0) >> 20
+            text = f"{host} has {left} MiB left for WAL, and its server stops when that is full: make room"
+            yield Finding("risk", text, "", host)
         if state.pending:
             text = f"{host} needs a restart for {', '.join(state.pending)}"
             yield Finding("risk", text, "hakit apply", host)
@@ -271,22 +300,27 @@ class Picture:
     def _follower(self, state: MemberState) -> Iterator[Finding]:
         host, name = state.host, self.layout.name
         rejoin = f"hakit postgres rejoin {name} {host}"
-        lost = self._slot_lost(host)
+        why = f": {state.why}" if state.why else ""
         if state.former:
             yield Finding("risk", f"{host} has the data of a former primary, and is stopped", rejoin, host)
-        elif not state.running:
-            why = f": {state.why}" if state.why else ""
-            yield Finding("risk", f"{host} does not run{why}", rejoin, host)
-        elif lost and not state.streams:
+        elif self.is_left_behind(host):
             text = f"{host} was away for too long: the WAL that it needs is gone"
             yield Finding("risk", text, f"hakit postgres reinit {name} {host}", host)
+        elif not state.running:
+            yield Finding("risk", f"{host} does not run{why}", rejoin, host)
         elif not state.streams:
-            whom = f" from {state.upstream}" if state.upstream else ": it follows nobody"
-            yield Finding("risk", f"{host} receives nothing{whom}", rejoin, host)
+            whom = f" from {state.upstream}{why}" if state.upstream else ": it follows nobody"
+            command = "hakit apply" if serverlog.is_refused(state.why) else rejoin
+            yield Finding("risk", f"{host} receives nothing{whom}", command, host)
 
-    def _slot_lost(self, host: str) -> bool:
-        slots = (slot for state in self.states.values() for slot in state.slots)
-        return any(slot.name == slot_name(host) and slot.status in LOST for slot in slots)
+    def is_left_behind(self, host: str) -> bool:
+        """Whether a standby needs WAL that its upstream no longer has, by what it says, or by its slot."""
+        state = self.states.get(host)
+        if state is None or not state.signal or state.demoted or state.streams:
+            return False
+        slots = (slot for one in self.states.values() for slot in one.slots)
+        lost = any(slot.name == slot_name(host) and slot.status == LOST for slot in slots)
+        return lost or serverlog.is_gone(state.why)
 
 
 def _standbys(number: int) -> str:

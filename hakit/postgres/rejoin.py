@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hakit.agent.postgres import serverlog
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres.conductor import ATTACHING, CHECKPOINT, STARTING, STOPPING, Conductor, Outcome, refuse_torn
 from hakit.postgres.member import CLUSTER
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from hakit.postgres.picture import Picture
 
 REJOIN, REINIT = "rejoin", "reinit"
+SHORT = 5.0
+"""Seconds that a standby has to attach whose slot has lost its WAL: it can have come that far by other means."""
 REWINDING = 4 * 3600.0
 COPYING = 7 * 86400.0
 """Seconds for a copy; the host ends one that does not advance long before."""
@@ -32,10 +35,13 @@ class Return:
         primary, upstream = picture.primary, self._upstream(picture)
         streamed = state.streams and state.upstream == upstream
         self._prepare(picture, upstream)
-        if state.follows and self._follows(upstream):
+        patience = SHORT if picture.is_left_behind(self._host) else ATTACHING
+        if state.follows and self._follows(upstream, patience):
             return self._done(REJOIN, picture, "it did so already" if streamed else "it had only to be told whom")
-        if state.signal and not state.demoted and not state.running and self._starts(upstream):
-            return self._done(REJOIN, picture, "it had only to be started")
+        if state.signal and not state.demoted:
+            if not state.running and self._starts(upstream, patience):
+                return self._done(REJOIN, picture, "it had only to be started")
+            self._check_reasons(upstream)
         self._at.note(self._host, f"is compared with {primary}, and rewound where it parted from it")
         self._at.do(self._host, "stop", STOPPING, mode="fast")
         self._at.do(primary, "checkpoint", CHECKPOINT)
@@ -113,6 +119,20 @@ class Return:
             )
         return picture, state
 
+    def _check_reasons(self, upstream: str) -> None:
+        """Raises RefusedError where a standby follows nobody for a reason that no rewind takes away."""
+        host, why = self._host, self._at.state(self._host).why
+        if serverlog.is_gone(why):
+            text = f"{host} was away for too long: {upstream} no longer has the WAL that it needs"
+            raise RefusedError(text, why=why, hint=self._anew())
+        if serverlog.is_refused(why):
+            hint = "hakit apply  puts passwords and rows of pg_hba.conf right"
+            raise RefusedError(f"{upstream} does not let {host} in", why=why, hint=hint)
+        if serverlog.is_full(why):
+            raise RefusedError(
+                f"the disk of {host} is full", why=why, hint="make room there: it goes on by itself then"
+            )
+
     def _anew(self) -> str:
         return f"copy it anew, with its data moved aside:  hakit postgres reinit {self._layout.name} {self._host}"
 
@@ -138,7 +158,7 @@ class Return:
             return False
         return True
 
-    def _starts(self, upstream: str) -> bool:
+    def _starts(self, upstream: str, patience: float) -> bool:
         """Whether a stopped standby starts and streams."""
         try:
             self._at.do(self._host, "follow", upstream=upstream)
@@ -146,7 +166,7 @@ class Return:
         except RefusedError as error:
             self._at.note(self._host, error.message)
             return False
-        return self._follows(upstream)
+        return self._follows(upstream, patience)
 
     def _done(self, kind: str, picture: Picture, note: str) -> Outcome:
         """The end: what hung on it from an earlier command is undone, and what follows it finds its slots."""

@@ -140,7 +140,8 @@ def _slots(picture: Picture) -> list[str]:
                 + (f" ({one.status})" if one.status not in ("", "reserved") else "")
                 for one in state.slots
             ]
-            lines.append(fold(printable(f"slots on {host}: {'; '.join(parts)}; {size(state.free)} free"), "  "))
+            room = "" if state.free is None else f"; {size(state.free)} free"
+            lines.append(fold(printable(f"slots on {host}: {'; '.join(parts)}{room}"), "  "))
     return lines
 
 

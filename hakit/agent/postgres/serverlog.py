@@ -21,12 +21,23 @@ _DRY = (
 )
 
 
+_REFUSED = ("authentication failed", "pg_hba.conf", "no password supplied")
 _GONE = ("has already been removed", "can no longer")
 
 
 def is_gone(why: str) -> bool:
     """Whether a standby receives nothing because its upstream no longer has the WAL that it needs."""
     return any(sign in why for sign in _GONE)
+
+
+def is_refused(why: str) -> bool:
+    """Whether a standby receives nothing because its upstream does not let it in."""
+    return any(sign in why for sign in _REFUSED)
+
+
+def is_full(why: str) -> bool:
+    """Whether a server ended, or receives nothing, because its own disk is full."""
+    return "No space left on device" in why
 
 
 def path(place: Place) -> str:

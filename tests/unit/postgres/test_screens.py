@@ -135,8 +135,46 @@ def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
         (
             [primary(), standby("db2"), member("db3", data="foreign")],
             {},
-            "the data directory of db3 can't be used (foreign)",
+            "the data directory of db3 holds something else than a cluster",
+            "reinit main db3",
+        ),
+        (
+            [
+                primary(slots=[{"name": "db3", "active": False, "kept": 0, "status": "lost"}]),
+                standby("db2"),
+                member("db3", standby=True, state="shut down in recovery"),
+            ],
+            {},
+            "db3 was away for too long: the WAL that it needs is gone",
+            "reinit main db3",
+        ),
+        (
+            [
+                primary(),
+                standby("db2"),
+                standby("db3", receiving=None, why="requested WAL segment 0A has already been removed"),
+            ],
+            {},
+            "db3 was away for too long: the WAL that it needs is gone",
+            "reinit main db3",
+        ),
+        (
+            [primary(), standby("db2"), standby("db3", receiving=None, why="password authentication failed")],
+            {},
+            "db3 receives nothing from db1: password authentication failed",
+            "hakit apply",
+        ),
+        (
+            [primary(free=900 << 10), standby("db2"), standby("db3")],
+            {},
+            "db1 has 0 MiB left for WAL, and its server stops when that is full: make room",
             "",
+        ),
+        (
+            [primary(), standby("db2"), member("db3", system="8", standby=True)],
+            {},
+            "split brain: the members of main have the data of different clusters (db1, db2: 7; db3: 8); db1: primary",
+            "reinit main db3",
         ),
     ],
 )
@@ -207,6 +245,14 @@ def test_members_of_another_cluster_are_a_split_brain() -> None:
     assert "different clusters" in picture(primary(), standby("db2", system="8"), standby("db3")).torn
 
 
+def test_who_has_the_data_of_another_cluster_is_copied_anew() -> None:
+    found = picture(primary(), standby("db2"), member("db3", system="8", timeline=5))
+    assert found.astray == ("db3",)
+    text = status_text(found, NOW)
+    assert "db3 has the data of another cluster" in text
+    assert "rejoin" not in text
+
+
 def test_an_epoch_that_was_decided_twice_is_a_split_brain() -> None:
     other = {"epoch": 1, "primary": "db2", "kind": "failover"}
     assert "decided twice" in picture(primary(), standby("db2", decision=other)).torn
@@ -232,11 +278,12 @@ def test_who_was_promoted_by_hand_is_copied_anew_once_it_is_stopped() -> None:
     [
         [primary(), primary("db2", timeline=2), standby("db3")],
         [primary(), member("db2", timeline=2, decision={**DECISION, "epoch": 2, "primary": "db2"}), standby("db3")],
-        [primary(), member("db2", timeline=2), standby("db3", system="8")],
+        [primary(), primary("db2", system="8"), standby("db3")],
+        [standby("db1"), standby("db2"), member("db3", system="8")],
         [standby("db1"), member("db2", timeline=2), standby("db3")],
         [primary(), standby("db2"), standby("db3")],
     ],
-    ids=["it runs", "it was decided", "another cluster", "nobody leads", "all is well"],
+    ids=["it runs", "it was decided", "another one runs", "another one, nobody leads", "nobody leads", "all is well"],
 )
 def test_nobody_is_astray_while_it_is_not_clear_who_is_right(states: list[MemberState]) -> None:
     assert picture(*states).astray == ()
