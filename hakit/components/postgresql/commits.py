@@ -39,7 +39,7 @@ def too_few_candidates(site: Site, components: Components) -> Iterator[Finding]:
         if synchronous is None or any(name not in cluster.names for name in cluster.candidates):
             continue
         count = synchronous.any or synchronous.first or 0
-        left = min((len({*cluster.candidates} - {name}) for name in cluster.promotable), default=0)
+        left = min((len(cluster.counting(name)) for name in cluster.promotable), default=0)
         host, path = cluster.hosts[0], (*SETTING, "any" if synchronous.any else "first")
         if left < count:
             message = f"commits wait for {count}, but beside the primary only {left} can be left: they would never end"

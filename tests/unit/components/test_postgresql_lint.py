@@ -206,7 +206,8 @@ def test_one_behind_another_standby_does_not_count(tmp_path: Path) -> None:
     problems = cluster(tmp_path, of={"db3": {"upstream": "db2"}}, synchronous={"any": 1})
     assert problems["postgresql.synchronous.any"].startswith("PG005 there is one candidate beside the primary")
     (tmp_path / "again").mkdir()
-    assert cluster(tmp_path / "again", of={"db3": {"upstream": "db1"}}, synchronous={"first": 1}) == {}
+    of = {"db2": {"promotable": False}, "db3": {"promotable": False, "upstream": "db1"}}
+    assert cluster(tmp_path / "again", of=of, synchronous={"any": 1}) == {}
 
 
 def test_one_that_never_leads_does_not_count_among_those_that_do(tmp_path: Path) -> None:
