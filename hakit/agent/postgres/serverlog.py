@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 TAIL = 64 << 10  # bytes at the end of the log in which its last words are looked for
 _START = r"starting PostgreSQL"
 _STOP = r"received \w+ shutdown request"
-# What is ended on purpose says so in the same words as what went wrong.
-_DEAD = r"\b(?:FATAL|PANIC):\s+(?=\S)(?!terminating .* due to administrator command)(.*)"
+# What is ended on purpose says so in the same words as what went wrong; so does who came too early or too late.
+_SESSIONS = r"terminating .* due to administrator command|the database system is"
+_DEAD = rf"\b(?:FATAL|PANIC):\s+(?=\S)(?!{_SESSIONS})(.*)"
 # The messages of PostgreSQL's walreceiver.c and libpqwalreceiver.c; the detail is the reason that the upstream gave.
 _DRY = (
     r"\b(?:FATAL|ERROR):\s+((?:could not (?:connect to the primary server|receive .* from WAL stream"

@@ -163,6 +163,7 @@ def test_what_is_ended_on_purpose_is_no_reason(servers: Servers) -> None:
         "2026-11-22 23:21:20 [2] FATAL:  could not connect to the primary server: timeout expired\n"
         "2026-11-22 23:21:21 [1] LOG:  received fast shutdown request\n"
         "2026-11-22 23:21:21 [3] FATAL:  terminating walreceiver process due to administrator command\n"
+        "2026-11-22 23:21:21 [4] postgres@postgres FATAL:  the database system is shutting down\n"
         "2026-11-22 23:21:22 [1] LOG:  database system is shut down\n"
     )
     assert seen(db1)["why"] == ""
