@@ -65,7 +65,8 @@ class Apply:
     @cached_property
     def foreseen(self) -> Foreseen:
         """What will be handed over before a server is restarted that holds a role, as things are."""
-        found = self._rolling.handovers.foreseen(step.host for step in self.steps if self._ending(step))
+        moving = (step.host for step in self.steps if self._ending(step) and not self._plan.hosts[step.host].first)
+        found = self._rolling.handovers.foreseen(moving)
         refused = {
             host: RefusedError(f"{error.message}, so it is restarted in place", why=error.why)
             for host, error in found.refused.items()
@@ -73,11 +74,9 @@ class Apply:
         return replace(found, refused=refused)
 
     def _ending(self, step: Step) -> tuple[str, ...]:
-        """The resources of a step whose stop ends a role that its host holds, unless it is decided to keep that."""
-        plan = self._plan.hosts[step.host]
-        if not step.disrupts or plan.first:
-            return ()
-        stops = (change.key for change in plan.changes if change.impact == DISRUPTIVE and change.key in step.keys)
+        """The resources that a step stops, and with them a role, where its host holds it."""
+        changes = self._plan.hosts[step.host].changes if step.disrupts else ()
+        stops = (change.key for change in changes if change.impact == DISRUPTIVE and change.key in step.keys)
         return self._rolling.handovers.ending(stops)
 
     def _known(self, apart: Mapping[str, str], working: set[str]) -> dict[str, HostResult]:
@@ -113,6 +112,8 @@ class Apply:
         host, ending = step.host, self._ending(step)
         due = self._due(host) if ending else ()
         if not due:
+            if ending:
+                self._rolling.handovers.brace(host)
             batch = self._batch(step, step.keys, step.remove)
             return batch.changed, batch.failed, ""
         batch = self._batch(step, [key for key in step.keys if key not in ending], step.remove)
@@ -129,7 +130,12 @@ class Apply:
         return batch.changed + len(ending), 0, ""
 
     def _due(self, host: str) -> Due:
-        """What a host has to hand over; nothing where nobody could take it: then its server is restarted in place."""
+        """What a host has to hand over; nothing where its server is restarted in place.
+
+        That is where it was decided that it goes first, or where nobody could take over.
+        """
+        if self._plan.hosts[host].first:
+            return ()
         try:
             return self._rolling.handovers.of(host)
         except RefusedError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from hakit.engine import events
-from hakit.errors import RefusedError
+from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +49,12 @@ class Mover(Protocol):
 
     def ends(self, key: str) -> bool:
         """Whether to stop this resource of a host ends the role that the host holds."""
+
+    def brace(self, run: Run, host: str) -> None:
+        """Have what a host holds stop as quickly as it can, where it is about to; nothing where it holds nothing.
+
+        Raises RefusedError, AgentError, ConnectError.
+        """
 
     def foresee(self, run: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         """What a host has to hand over before it is out, and to whom; None when it holds nothing. Changes nothing.
@@ -100,6 +106,14 @@ class Handovers:
             except RefusedError as error:
                 refused[host] = error
         return Foreseen(tuple(found), refused)
+
+    def brace(self, host: str) -> None:
+        """Prepare a host for a stop of what it holds, which nobody takes over. What can't be done is only told."""
+        for mover in self._run.scope.movers:
+            try:
+                mover.brace(self._run, host)
+            except HakitError as error:
+                self._run.sink(events.Noted(host, f"its stop may take longer: {error.message}"))
 
     def carry_out(self, host: str, due: Due) -> None:
         """Hand over what a host holds. Raises RefusedError, LockedError, AgentError, ConnectError."""

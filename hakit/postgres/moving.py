@@ -38,6 +38,18 @@ class Primacy:
         """Whether this is the unit of a member's server."""
         return key.startswith("unit:postgresql@") and key.endswith(f"-{self.layout.name}.service")
 
+    def brace(self, run: Run, host: str) -> None:
+        """Make a checkpoint on the primary: what is not on its disk by then is written while it stops."""
+        if host not in self.layout.members:
+            return  # and nothing is imported for it
+        from hakit.postgres.conductor import CHECKPOINT, Conductor
+        from hakit.postgres.sessions import Lent
+
+        hands = Lent(run, self.site, self.layout, lock=False)
+        at = Conductor(self.layout, hands)
+        if host in hands.reachable and at.state(host).leads:
+            at.do(host, "checkpoint", CHECKPOINT)
+
     def foresee(self, run: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         """Who takes over from a host that leads now. Raises RefusedError where nobody can, and in a split brain."""
         if host not in self.layout.members:

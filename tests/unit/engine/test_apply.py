@@ -51,10 +51,16 @@ class Leading:
     def __init__(self, diary: list[str], leads: str, to: str) -> None:
         self.leads = leads
         self.to = to
+        self.unready = False
         self._diary = diary
 
     def ends(self, key: str) -> bool:
         return key == SERVER
+
+    def brace(self, _: Run, name: str) -> None:
+        self._diary.append(f"brace {name}")
+        if self.unready:
+            raise RefusedError("it is too busy")
 
     def foresee(self, _: Run, name: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         del unfit, preferred
@@ -138,11 +144,20 @@ def test_what_was_restarted_by_that_is_not_restarted_again() -> None:
     ids=["a reload", "a standby", "decided to go first, in place", "another unit"],
 )
 def test_nothing_is_handed_over(change: Change, leads: str, first: bool) -> None:
+    braced = ["brace db1"] if change is RESTART else []
     place = Place(leads)
     work = place.apply(FILE, change, first=first)
     assert work.foreseen.handovers == ()
     assert work.execute().good
-    assert place.diary == [f"{FILE.key}, {change.key}"]
+    assert place.diary == [*braced, f"{FILE.key}, {change.key}"]
+
+
+def test_a_server_that_can_not_be_prepared_is_restarted_all_the_same() -> None:
+    place = Place("db2")
+    place.mover.unready = True
+    assert place.apply(RESTART).execute().good
+    assert place.diary == ["brace db1", SERVER]
+    assert place.noted == ["its stop may take longer: it is too busy"]
 
 
 def test_the_role_stays_where_the_new_configuration_was_not_made() -> None:
@@ -159,7 +174,7 @@ def test_a_server_that_nobody_can_stand_in_for_is_restarted_in_place() -> None:
     (refused,) = work.foreseen.refused.values()
     assert refused.message == "nobody can take over from db1, so it is restarted in place"
     assert work.execute().good
-    assert place.diary == [f"{FILE.key}, {SERVER}"]
+    assert place.diary == ["brace db1", f"{FILE.key}, {SERVER}"]
     assert place.noted == [refused.message]
 
 

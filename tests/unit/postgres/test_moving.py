@@ -105,6 +105,12 @@ def test_the_standby_takes_over_and_the_old_primary_follows(running: Running) ->
     assert not running.model.lost()
 
 
+@pytest.mark.parametrize(("host", "log"), [("db1", ["checkpoint db1 {}"]), ("db2", []), ("lb1", [])])
+def test_a_checkpoint_makes_the_stop_of_a_primary_short(running: Running, host: str, log: list[str]) -> None:
+    running.mover.brace(running.run, host)
+    assert list(filter(None, running.model.log)) == log
+
+
 def test_nobody_can_take_over(running: Running) -> None:
     running.model.power_off("db3")
     with pytest.raises(RefusedError, match="nobody can take over from db1") as caught:
