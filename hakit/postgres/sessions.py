@@ -143,7 +143,7 @@ class Sessions(Hands):
                 self._opening[host] = threads.begin(self._open, host)
         believed = [future for host, future in self._opening.items() if host not in self._doubted]
         if patience is None and not self._lock:
-            _wait_for_most(believed)
+            wait_for_most(believed)
         else:
             wait(believed, patience)
         done, _ = wait(self._opening.values(), MOMENT if self._doubted else 0)
@@ -196,8 +196,8 @@ class Lent(Hands):
                 self._places[host] = place(site, session.host, session.facts.release)
 
 
-def _wait_for_most(opening: Iterable[Future[None]]) -> None:
-    """Wait for all of these, but for none that takes several times as long as the others did."""
+def wait_for_most(opening: Iterable[Future[None]]) -> None:
+    """Wait for all of these, but for none that takes several times as long as those did that succeeded."""
     began, left = time.monotonic(), set(opening)
     limit: float | None = None
     while left:
@@ -205,7 +205,8 @@ def _wait_for_most(opening: Iterable[Future[None]]) -> None:
         done, left = wait(left, more, FIRST_COMPLETED)
         if not done:
             return
-        limit = max(SOON, SLOWER * (time.monotonic() - began))
+        if any(one.exception() is None for one in done):
+            limit = max(SOON, SLOWER * (time.monotonic() - began))
 
 
 def fence(layout: Layout, host: str, address: str) -> bool:
