@@ -138,8 +138,12 @@ class Return:
 
     def _upstream(self, picture: Picture) -> str:
         """Whom it is to follow: its declared upstream where that serves, else the primary."""
+        return self._layout.upstream_of(self._host, picture.primary, self._away(picture))
+
+    def _away(self, picture: Picture) -> set[str]:
+        """The others that nobody can follow."""
         away = {*picture.absent, *(host for host, state in picture.states.items() if not state.streams)}
-        return self._layout.upstream_of(self._host, picture.primary, away - {picture.primary, self._host})
+        return away - {picture.primary, self._host}
 
     def _prepare(self, picture: Picture, upstream: str) -> None:
         """The member knows the decision, which keeps it from opening for writes, and its upstream keeps WAL for it."""
@@ -175,6 +179,8 @@ class Return:
             below = self._layout.followers(self._host, picture.primary, picture.absent)
             self._at.do(self._host, "slots", hosts=",".join(below))
             self._at.do(self._host, "release")
+            if self._upstream(picture) != picture.primary:
+                self._at.slots(picture.primary, self._away(picture))
         except HakitError as error:
             left[self._host] = error.message
         lead = picture.states[picture.primary]

@@ -38,10 +38,12 @@ def standby(**more: Any) -> dict[str, Any]:
 
 
 class Hands:
-    """Members that answer looks, and on which no standby ever comes to stream."""
+    """Members that answer looks, and whose standbys come to stream, or never do."""
 
-    def __init__(self, looks: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(self, looks: Mapping[str, dict[str, Any]], *, streams: bool = False) -> None:
         self.looks = looks
+        self.streams = streams
+        self.slots: dict[str, str] = {}
         self.done: list[tuple[str, str]] = []
         self.errors: Mapping[str, HakitError] = {}
         self.reachable = NAMES
@@ -53,7 +55,9 @@ class Hands:
         if verb == "look":
             return self.looks[host]
         self.done.append((host, verb))
-        if verb == "follow" and "wait" in arguments:
+        if verb == "slots":
+            self.slots[host] = arguments["hosts"]
+        if verb == "follow" and "wait" in arguments and not self.streams:
             self.waits.append(float(arguments["wait"]))
             raise RefusedError(f"{host} did not begin to stream")
         return {}
@@ -118,3 +122,17 @@ def test_data_of_another_cluster_are_copied_anew_and_not_taken_back() -> None:
     with pytest.raises(RefusedError, match=r"was copied, and does not stream"):  # of a model in which nobody does
         taking_back(hands).reinit()
     assert ("db3", "reinit") in hands.done
+
+
+def test_who_follows_a_standby_again_has_no_slot_left_on_the_primary() -> None:
+    hands = Hands({"db1": LEAD, "db2": standby(), "db3": standby()}, streams=True)
+    layout = Layout("main", NAMES, NAMES, NAMES, NAMES, Synchrony(1, NAMES), "db1", {"db3": "db2"})
+    Return(Conductor(layout, hands), "db3").rejoin()
+    assert hands.slots == {"db2": "db3", "db3": "", "db1": "db2"}
+
+
+def test_while_its_standby_is_away_it_has_one_there() -> None:
+    hands = Hands({"db1": LEAD, "db2": standby(running=False, role="", receiving=None), "db3": standby()}, streams=True)
+    layout = Layout("main", NAMES, NAMES, NAMES, NAMES, Synchrony(1, NAMES), "db1", {"db3": "db2"})
+    Return(Conductor(layout, hands), "db3").rejoin()
+    assert set(hands.slots["db1"].split(",")) == {"db2", "db3"}
