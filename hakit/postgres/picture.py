@@ -219,7 +219,7 @@ class Picture:
     def _cluster(self) -> Iterator[Finding]:
         name, last = self.layout.name, self.decision
         if self.torn:
-            yield Finding("alarm", f"split brain: {self.torn}; {'; '.join(self.histories())}")
+            yield Finding("alarm", "\n".join([f"split brain: {self.torn}", *self.histories()]))
             for host in self.astray:
                 text = f"{host}, or whom it followed, was promoted by other means: it has a history of its own"
                 if host in self._strangers:
@@ -256,6 +256,8 @@ class Picture:
 
     def _leaderless(self) -> Finding:
         name, last = self.layout.name, self.decision
+        if not self.states:
+            return Finding("bad", f"no member of {name} answers, so nobody can tell who leads")
         if self.unmade:
             return Finding("bad", f"{name} is not made yet", "hakit apply")
         if self.half_way and {last.primary, last.before} <= set(self.states):
@@ -263,7 +265,8 @@ class Picture:
             return Finding("bad", text, f"hakit postgres switchover {name}")
         if last.kind == FAILOVER and last.primary in self.states and self.states[last.primary].follows:
             text = f"the failover to {last.primary} stopped half-way: nobody is the primary"
-            return Finding("bad", text, f"hakit postgres failover {name}")
+            vouched = f" --fenced {last.before}" if last.before in self.absent else ""
+            return Finding("bad", text, f"hakit postgres failover {name}{vouched}")
         if last.primary in self.states:
             why = self.states[last.primary].why
             text = f"nobody is the primary; {last.primary} should be, and does not run{f': {why}' if why else ''}"
@@ -301,7 +304,11 @@ class Picture:
         host, name = state.host, self.layout.name
         rejoin = f"hakit postgres rejoin {name} {host}"
         why = f": {state.why}" if state.why else ""
-        if state.former:
+        if not state.system:
+            yield Finding(
+                "risk", f"the data of {host} can't be used{why}", f"hakit postgres reinit {name} {host}", host
+            )
+        elif state.former:
             yield Finding("risk", f"{host} has the data of a former primary, and is stopped", rejoin, host)
         elif self.is_left_behind(host):
             text = f"{host} was away for too long: the WAL that it needs is gone"

@@ -59,10 +59,11 @@ class Switchover:
         if picture.half_way:
             return self._go_on(picture)
         if not picture.primary:
+            worst = picture.findings()[0]
             raise RefusedError(
                 f"{self._layout.name} has no primary that runs: there is nothing to switch over from",
-                why="; ".join(one.text for one in picture.findings()[:1]),
-                hint=f"hakit postgres failover {self._layout.name}",
+                why=worst.text,
+                hint=worst.command,
             )
         unsettled = self._apart(picture) or any(state.held for state in picture.states.values())
         if last.primary == picture.primary and unsettled and to in ("", picture.primary):

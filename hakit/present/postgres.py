@@ -40,7 +40,9 @@ def size(number: int) -> str:
 
 
 def health(picture: Picture) -> str:
-    """`healthy`, `at risk`, `down` or `alarm`, by the worst finding."""
+    """`healthy`, `at risk`, `down` or `alarm`, by the worst finding; `unknown` where no member answers."""
+    if not picture.states:
+        return "unknown"
     worst = next((one.level for one in picture.findings()), "")
     return {"alarm": "alarm", "bad": "down", "risk": "at risk"}.get(worst, "healthy")
 
@@ -48,7 +50,7 @@ def health(picture: Picture) -> str:
 def status_text(picture: Picture, now: datetime) -> str:
     """All of it for a terminal."""
     state = health(picture)
-    colour = {"healthy": "green", "at risk": "yellow"}.get(state, "red")
+    colour = {"healthy": "green", "at risk": "yellow", "unknown": "yellow"}.get(state, "red")
     shown = paint(state.upper() if state == "alarm" else state, colour)
     lines = [f"{paint(picture.layout.name, bold=True)}  {shown}  {_summary(picture)}"]
     lines += _table([HEAD, *(_row(picture, host, now) for host in picture.layout.members)])
@@ -57,7 +59,8 @@ def status_text(picture: Picture, now: datetime) -> str:
     found = picture.findings()
     for place, one in enumerate(found):
         sign = paint("✗" if one.level != "risk" else "!", LEVELS[one.level])
-        lines.append(fold(f"{sign} {printable(one.text)}", "  "))
+        text = printable(one.text).replace("\n", "\n    ")
+        lines.append(fold(f"{sign} {text}", "  "))
         if one.command and one.command not in {later.command for later in found[place + 1 : place + 2]}:
             lines.append(f"    {pasteable(one.command)}")
     return "\n".join(lines)
@@ -65,7 +68,7 @@ def status_text(picture: Picture, now: datetime) -> str:
 
 def _summary(picture: Picture) -> str:
     if not picture.primary:
-        return "no primary"
+        return "no primary" if picture.states else "nobody answers"
     streaming = sum(state.streams for state in picture.states.values())
     return f"{picture.primary} leads, {'1 standby streams' if streaming == 1 else f'{streaming} standbys stream'}"
 

@@ -20,6 +20,7 @@ MEMBERS = ("db1", "db2", "db3")
 LAYOUT = Layout("main", MEMBERS, MEMBERS, MEMBERS, MEMBERS, Synchrony(1, MEMBERS), "db1")
 NAMES = {"synchronous_standby_names": "ANY 1 (db1,db2,db3)", "synchronous_commit": "on"}
 DECISION = {"epoch": 1, "primary": "db1", "kind": "made"}
+FAILED_OVER = {"epoch": 2, "primary": "db2", "before": "db1", "kind": "failover"}
 
 
 def member(host: str, **words: Any) -> MemberState:
@@ -72,7 +73,7 @@ def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
         (
             [primary(), primary("db2", timeline=2), standby("db3")],
             {},
-            "split brain: db1 and db2 both run as primaries of main; db1: primary, timeline 1, 0/3000100",
+            "✗ split brain: db1 and db2 both run as primaries of main\n    db1: primary, timeline 1, 0/3000100",
             "",
         ),
         ([standby("db2"), standby("db3")], {"db1": "no route"}, "db1 was, and does not answer", "failover main"),
@@ -97,6 +98,18 @@ def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
             {},
             "db1 has the data of a former primary, and is stopped",
             "rejoin main db1",
+        ),
+        (
+            [standby("db2", decision=FAILED_OVER), standby("db3", decision=FAILED_OVER)],
+            {"db1": "no route"},
+            "the failover to db2 stopped half-way: nobody is the primary",
+            "failover main --fenced db1",
+        ),
+        (
+            [member("db1", state="in production"), standby("db2", decision=FAILED_OVER), standby("db3")],
+            {},
+            "the failover to db2 stopped half-way: nobody is the primary",
+            "failover main",
         ),
         (
             [primary(held="a switchover to db2 is on its way"), standby("db2"), standby("db3")],
@@ -165,6 +178,12 @@ def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
             "hakit apply",
         ),
         (
+            [primary(), standby("db2"), member("db3", system="", why="it belongs to daemon")],
+            {},
+            "the data of db3 can't be used: it belongs to daemon",
+            "reinit main db3",
+        ),
+        (
             [primary(free=900 << 10), standby("db2"), standby("db3")],
             {},
             "db1 has 0 MiB left for WAL, and its server stops when that is full: make room",
@@ -173,7 +192,7 @@ def test_a_healthy_cluster_fits_into_eighty_columns() -> None:
         (
             [primary(), standby("db2"), member("db3", system="8", standby=True)],
             {},
-            "split brain: the members of main have the data of different clusters (db1, db2: 7; db3: 8); db1: primary",
+            "split brain: the members of main have the data of different clusters (db1, db2: 7; db3: 8)\n    db1: ",
             "reinit main db3",
         ),
     ],
@@ -203,6 +222,14 @@ def test_a_decision_that_names_another_one_is_told_by_its_kind(kind: str, before
     named = {"epoch": 2, "primary": "db2", "before": before, "kind": kind}
     found = picture(primary(decision=named), standby("db2"), standby("db3")).findings()
     assert [(said in one.text, one.command) for one in found] == [(True, f"hakit postgres {command} main")]
+
+
+def test_where_nobody_answers_nobody_is_to_be_promoted() -> None:
+    found = picture(**dict.fromkeys(MEMBERS, "no route"))
+    lines = status_text(found, NOW).splitlines()
+    assert lines[0] == "main  unknown  nobody answers"
+    assert "✗ no member of main answers, so nobody can tell who leads" in lines
+    assert "failover" not in "".join(lines)
 
 
 def test_a_cluster_that_is_not_made_says_so_once() -> None:
