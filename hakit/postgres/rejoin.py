@@ -8,6 +8,7 @@ from hakit.agent.postgres import serverlog
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres.conductor import ATTACHING, CHECKPOINT, STARTING, STOPPING, Conductor, Outcome, refuse_torn
 from hakit.postgres.member import CLUSTER
+from hakit.postgres.picture import OTHER
 
 if TYPE_CHECKING:
     from hakit.postgres.member import MemberState
@@ -104,12 +105,9 @@ class Return:
             raise RefusedError(f"{host} has no data", hint="hakit apply  copies them")
         if anew:
             return picture, state
-        if state.data != CLUSTER or (state.system and lead.system and state.system != lead.system):
-            why = "of another cluster" if state.data == CLUSTER else state.data
-            raise RefusedError(
-                f"the data directory of {host} can't be used: {why}{f' ({state.why})' if state.why else ''}",
-                hint=self._anew(),
-            )
+        if state.data != CLUSTER or state.system != lead.system:
+            holds = f"it holds {OTHER.get(state.data, 'another cluster')}"
+            raise RefusedError(f"the data directory of {host} can't be used", why=state.why or holds, hint=self._anew())
         if (state.former or state.demoted) and state.timeline >= lead.timeline:
             # Each was promoted to that timeline by itself: to pg_rewind both look like one history.
             raise RefusedError(
