@@ -226,12 +226,12 @@ def choose_switchover(picture: Picture, to: str = "", unfit: Mapping[str, str] |
     """
     layout, lead = picture.layout, picture.primary
     if to == lead:
-        return Refusal(f"{to} is the primary already")
+        return Refusal(f"{to} is the primary already", hint="name another one with  --to HOST, or nobody")
     barred = unfit or {}
     reasons = {host: barred.get(host) or _unfit(picture, host) for host in layout.members if host != lead}
     if to:
-        why = reasons.get(to, f"{to} is no member of {layout.name}")
-        return Refusal(f"{to} can't take over from {lead}", why) if why else to
+        why = reasons.get(to, f"is no member of {layout.name}")
+        return Refusal(f"{to} can't take over from {lead}: it {why}") if why else to
     able = [host for host, why in reasons.items() if not why]
     if not able:
         why = "; ".join(f"{host} {why}" for host, why in reasons.items())

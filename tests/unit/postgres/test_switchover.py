@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -176,3 +177,22 @@ def test_an_old_primary_that_was_booted_as_a_standby_meanwhile_is_no_hindrance(m
     else:
         assert Switchover(model.conductor()).run().primary == "db2"
         assert model.healthy()
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("db1", "db1 is the primary already"),
+        ("db9", "db9 can't take over from db1: it is no member of main"),
+        ("db3", "db3 can't take over from db1: it is never promoted: it is delayed, or promotable: false"),
+        ("db2", "db2 can't take over from db1: it does not answer: no route"),
+    ],
+)
+def test_a_target_that_can_not_take_over_is_told_why(to: str, said: str) -> None:
+    model = loaded()
+    model.layout = replace(model.layout, promotable=("db1", "db2"))
+    model.servers["db2"].wired = False
+    with pytest.raises(RefusedError) as caught:
+        Switchover(model.conductor()).run(to)
+    assert caught.value.message == said
+    assert model.steps == 0
