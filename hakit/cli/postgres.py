@@ -116,6 +116,7 @@ def _show(pictures: list[Picture], *, as_json: bool, live: bool) -> None:
     from datetime import UTC, datetime
 
     from hakit.present.postgres import status_json, status_text
+    from hakit.present.terminal import clear
 
     now = datetime.now(UTC)
     if as_json:
@@ -125,8 +126,7 @@ def _show(pictures: list[Picture], *, as_json: bool, live: bool) -> None:
     text = "\n\n".join(status_text(picture, now) for picture in pictures)
     if live:
         stamp = now.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-        clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
-        text = f"{clear}{stamp}\n{text}\n"
+        text = f"{clear()}{stamp}\n{text}\n"
     click.echo(text)
 
 
