@@ -55,6 +55,10 @@ PRIVILEGES = {
 }
 """What can be granted on each kind of object (PostgreSQL documentation, table 5.2; MAINTAIN is new in 17)."""
 EVERYTHING = ("ALL", "ALL PRIVILEGES")
+LONGEST = (1 << 31) - 1
+"""The most of recovery_min_apply_delay, in milliseconds."""
+ROUNDING = 1e-6
+"""What a number of seconds may lose as a float, in milliseconds."""
 SESSION = frozenset({"user", "superuser", "backend", "superuser-backend"})
 """The contexts of parameters that a session, and so a role, may have values of its own for."""
 
@@ -157,6 +161,9 @@ def _roles_in_the_cluster(cluster: Cluster, host: Host, settings: PostgresqlSett
     elif maker is host and not may_lead(settings):
         key = "delay" if settings.delay else "promotable"
         yield (key,), f"the cluster is first made on {host.name}, so it must be one that may be primary"
+    milliseconds = settings.delay * 1000
+    if abs(milliseconds - round(milliseconds)) > ROUNDING or milliseconds > LONGEST:
+        yield ("delay",), "expects whole milliseconds, 24d20h of them at most (the server counts no further)"
     synchronous = settings.synchronous
     if synchronous is not None and (synchronous.any is None) == (synchronous.first is None):
         has = "neither" if synchronous.any is None else "both"

@@ -171,8 +171,12 @@ class DatabaseSettings(Settings):
 class Access(Settings):
     """Who may log in from where: rows of pg_hba.conf, after those that hakit derives."""
 
-    databases: tuple[Identifier, ...] = Field(default=("all",), description="Databases; `all` is every one.")
-    roles: tuple[Identifier, ...] = Field(default=("all",), description="Roles; `all` is every one.")
+    databases: Annotated[tuple[Identifier, ...], Field(min_length=1)] = Field(
+        default=("all",), description="Databases; `all` is every one."
+    )
+    roles: Annotated[tuple[Identifier, ...], Field(min_length=1)] = Field(
+        default=("all",), description="Roles; `all` is every one."
+    )
     group: Name | None = Field(default=None, description="A group or host of the inventory, by its addresses.")
     network: Network | None = Field(default=None, description="Or a network.")
     method: Literal["scram-sha-256", "md5", "cert", "reject", "trust"] = Field(

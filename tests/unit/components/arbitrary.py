@@ -100,7 +100,9 @@ VOCABULARY: dict[str, Strategy] = {
     "a duration with its unit such as 500ms, 3s, 2m, 1h": DURATIONS,
     "a user or group name": st.sampled_from(["root", "keepalived_script", "nobody", "a" * 32, "_x-"]),
     "a secret by its name: {secret: NAME}": st.just({"secret": "planted"}),
-    "an amount of WAL such as 16MB": st.sampled_from(["16MB", "512kB", "1GB", "0kB", "16 MB", "1", "MB", "9999999999TB"]),
+    "an amount of WAL such as 16MB": st.sampled_from(
+        ["16MB", "512kB", "1GB", "0kB", "16 MB", "1", "MB", "9999999999TB"]
+    ),
 }
 
 

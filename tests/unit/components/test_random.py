@@ -47,7 +47,7 @@ TOLD = {
 """What the daemons may complain of → the rule that must have spoken of it, or that somebody waived."""
 SEED = int(os.environ.get("HAKIT_SEED", "20"))
 BOUNDED = settings(
-    max_examples=70,
+    max_examples=50,
     deadline=None,
     database=None,
     # Shrinking runs the daemons hundreds of times; an inventory of this size reads well enough.
@@ -135,7 +135,7 @@ def test_refused_or_accepted(tmp_path: Path, daemons: Daemons, inventory: dict[s
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @seed(LONG_SEED)
-@settings(BOUNDED, max_examples=int(os.environ.get("HAKIT_EXAMPLES", "3000")))
+@settings(BOUNDED, max_examples=int(os.environ.get("HAKIT_EXAMPLES", "1500")))
 @given(inventory=inventories())
 def test_refused_or_accepted_by_the_thousand(tmp_path: Path, daemons: Daemons, inventory: dict[str, Any]) -> None:
     note(f"HAKIT_SEED={LONG_SEED}")
