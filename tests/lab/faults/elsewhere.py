@@ -278,8 +278,7 @@ ROWS: tuple[Row, ...] = (
         (
             "primary-moves",
             "The host that leads a database is booted, upgraded or taken out, or its server restarted",
-            "The standbys go first, another member takes over, then the host has its turn; where nobody can, it is not "
-            "touched",
+            "Standbys go first, another member takes over, then the host has its turn; not where nobody can take over",
             (
                 f"{MAINTENANCE}::test_every_host_is_booted_and_the_primary_last",
                 f"{MAINTENANCE}::test_the_server_is_upgraded_on_standbys_first",
