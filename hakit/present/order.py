@@ -32,8 +32,8 @@ def handovers_text(foreseen: Foreseen) -> str:
     """A line per role that is handed over: `db1 leads cluster main: switched over to db2 first`; or why it can't be."""
     lines = [paint(fold(printable(str(one)), "  "), bold=True) for one in foreseen.handovers]
     lines += [
-        paint(fold(printable(f"{host}: {error.message}{f': {error.why}' if error.why else ''}"), "  "), "red")
-        for host, error in foreseen.refused.items()
+        paint(fold(printable(f"{error.message}{f': {error.why}' if error.why else ''}"), "  "), "red")
+        for error in foreseen.refused.values()
     ]
     return "\n".join(lines)
 
