@@ -118,6 +118,15 @@ def guarded(cluster: Cluster, host: str) -> bool:
     return "made the primary" in cluster.sh(host, "cat /run/hakit-postgresql/*.guard")
 
 
+def mend(cluster: Cluster) -> None:
+    """Put all members in their places again, where a test that failed left them elsewhere."""
+    if not cluster.streaming():
+        for host in cluster.lab.lab.status():
+            if host.power != "on":
+                cluster.lab.lab.power(host.name, "on")
+        Incident(cluster).settle()
+
+
 def tell(request: pytest.FixtureRequest, line: str) -> None:
     """Print a line whether the test fails or not."""
     with request.getfixturevalue("capsys").disabled():

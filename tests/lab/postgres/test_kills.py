@@ -15,7 +15,7 @@ import pytest
 
 from tests.lab.postgres import doors
 from tests.lab.postgres.doors import Doors
-from tests.lab.postgres.incident import Incident, guarded, stepping, tell
+from tests.lab.postgres.incident import Incident, guarded, mend, stepping, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,11 +110,7 @@ def fail_over(cluster: Cluster, step: str, second: str = "", *, pull: bool) -> s
 @pytest.fixture
 def settled(cluster: Cluster) -> Cluster:
     """The cluster with all its members in their places; whatever a failed test left is mended before."""
-    if not cluster.streaming():
-        for host in cluster.lab.lab.status():
-            if host.power != "on":
-                cluster.lab.lab.power(host.name, "on")
-        Incident(cluster).settle()
+    mend(cluster)
     return cluster
 
 
