@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from hakit.agent.postgres.decision import Decision
 from hakit.engine.interrupts import heard
 from hakit.errors import HakitError, RefusedError, StoppedError
+from hakit.postgres import choosing
 from hakit.postgres.member import MemberState
 from hakit.postgres.picture import Picture
 
@@ -31,6 +32,8 @@ STARTING = 300.0
 """Seconds for a server to start: after a crash it has to replay its WAL first."""
 HALTING = 30.0
 CHECKPOINT = 900.0
+FEW, MANY = 10, 100
+"""Epochs left out where members don't answer that may know more, the many where these could have decided alone."""
 MADE_EPOCH = 1
 """The epoch of the decision that is written where a cluster is made."""
 
@@ -163,12 +166,12 @@ class Conductor:
             self._sleep(POLL)
         return True
 
-    def decide(
-        self, kind: str, primary: str, picture: Picture, *, excused: Collection[str] = (), unseen: int = 0
-    ) -> Decision:
-        """A decision newer than every known one, and than so many `unseen`; nobody knows it yet."""
+    def decide(self, kind: str, primary: str, picture: Picture, *, excused: Collection[str] = ()) -> Decision:
+        """A decision newer than every known one; nobody knows it yet."""
         # Standbys that never saw another decision know none; the one of the making has epoch 1, on its primary alone.
         known = max(MADE_EPOCH, picture.decision.epoch)
+        # Who is away may have one that a killed command told nobody else.
+        unseen = 0 if not picture.absent else MANY if choosing.blind(self.layout, picture.absent) else FEW
         before = picture.primary or picture.decision.primary or self.layout.maker
         return Decision(
             epoch=known + 1 + unseen,

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from hakit.agent.postgres.decision import Decision
     from hakit.postgres.picture import Picture
 
-UNSEEN = 100
-"""Epochs left out where members that may know more don't answer: two decisions must never have the same one."""
-
 
 class Failover:
     """One failover of a cluster. `fence` runs the inventory's command for a host and says whether there is one.
@@ -157,12 +154,11 @@ class Failover:
 
     def _decided(self, kind: str, target: str, picture: Picture) -> Decision:
         """Have the decision on disk wherever it must be. Raises RefusedError when it can't be."""
-        voters, absent = self._layout.voters, picture.absent
-        far = choosing.blind(self._layout, absent)
+        voters = self._layout.voters
         # Alone among those that it excuses, a server could open after a restart; without it, never.
         here = len([host for host in voters if host in picture.states])
         excused = self._fenced if here < len(voters) // 2 + 1 else set()
-        decision = self._at.decide(kind, target, picture, excused=excused, unseen=UNSEEN if far else 0)
+        decision = self._at.decide(kind, target, picture, excused=excused)
         kept = self._at.record(decision, first=[target])
         missed = set(voters) - kept - self._fenced
         if missed and not quorum.suffices(set(voters), kept, frozenset(picture.decision.excused)):
