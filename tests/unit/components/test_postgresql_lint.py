@@ -206,7 +206,7 @@ def test_one_behind_another_standby_does_not_count(tmp_path: Path) -> None:
     problems = cluster(tmp_path, of={"db3": {"upstream": "db2"}}, synchronous={"any": 1})
     assert problems["postgresql.synchronous.any"].startswith("PG005 there is one candidate beside the primary")
     (tmp_path / "again").mkdir()
-    of = {"db2": {"promotable": False}, "db3": {"promotable": False, "upstream": "db1"}}
+    of: dict[str, dict[str, Any]] = {"db2": {"promotable": False}, "db3": {"promotable": False, "upstream": "db1"}}
     assert cluster(tmp_path / "again", of=of, synchronous={"any": 1}) == {}
 
 
