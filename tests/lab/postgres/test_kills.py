@@ -73,7 +73,7 @@ def judge(cluster: Cluster, incident: Incident, writer: Writer, knocking: Doors)
 def switch_over(cluster: Cluster, step: str, second: str = "") -> str:
     """Kill a switchover at a step, and maybe what finishes it; what was seen."""
     incident = Incident(cluster)
-    with cluster.writer() as writer, Doors(cluster, f"knocks_{cluster.tables[-1]}") as knocking:
+    with cluster.writer(workers=1) as writer, Doors(cluster, f"knocks_{cluster.tables[-1]}") as knocking:
         incident.cut(step, "postgres", "switchover", "main", "--yes")
         if second:
             incident.cut(second, *incident.next())
@@ -87,7 +87,7 @@ def fail_over(cluster: Cluster, step: str, second: str = "", *, pull: bool) -> s
     before = cluster.primary()
     incident = Incident(cluster, away=before if pull else "")
     fenced = ("--fenced", before) if pull else ()
-    with cluster.writer() as writer, Doors(cluster, f"knocks_{cluster.tables[-1]}") as knocking:
+    with cluster.writer(workers=1) as writer, Doors(cluster, f"knocks_{cluster.tables[-1]}") as knocking:
         if pull:
             cluster.lab.lab.power(before, "pull")
         else:
