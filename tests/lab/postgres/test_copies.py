@@ -165,6 +165,7 @@ def test_a_copy_made_anew_loses_its_standby(full: Cluster, request: pytest.Fixtu
     tell(request, f"{count} commands")
 
 
+@pytest.mark.long
 def test_a_copy_made_anew_loses_its_primary(full: Cluster, request: pytest.FixtureRequest) -> None:
     name = mark(full, "db3")
     with full.writer() as writer:
@@ -181,6 +182,7 @@ def test_a_copy_made_anew_loses_its_primary(full: Cluster, request: pytest.Fixtu
     tell(request, f"{count} commands")
 
 
+@pytest.mark.long
 def test_a_copy_made_anew_loses_its_primary_for_good(full: Cluster, request: pytest.FixtureRequest) -> None:
     name = mark(full, "db3")
     with full.writer() as writer:

@@ -114,6 +114,7 @@ def settled(cluster: Cluster) -> Cluster:
     return cluster
 
 
+@pytest.mark.long
 def test_every_step_is_known(settled: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "steps.json"
     done = stepping(settled, "--steps", str(file), "--", "postgres", "switchover", "main", "--yes")
