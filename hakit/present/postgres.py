@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hakit.agent.postgres.decision import MADE
+from hakit.agent.postgres.decision import MADE, STARTED
 from hakit.agent.postgres.wal import written
 from hakit.engine import events
 from hakit.postgres.member import CLUSTER
@@ -118,12 +118,13 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _decided(last: Decision) -> list[str]:
-    """Who moved the primary last, and when."""
+    """Who decided last who leads, and when; nothing of the making."""
     if last.kind in ("", MADE):
         return []
-    came = f" from {last.before}" if last.before else ""
+    came = f" from {last.before}" if last.before not in ("", last.primary) else ""
+    what = f"{last.primary} goes on as the primary" if last.kind == STARTED else f"{last.kind} to {last.primary}{came}"
     who = f", by {last.who}" if last.who else ""
-    return [fold(printable(f"last moved: {last.kind} to {last.primary}{came}, {_local(last.since)}{who}"), "  ")]
+    return [fold(printable(f"last decided: {what}, {_local(last.since)}{who}"), "  ")]
 
 
 def _local(stamp: str) -> str:

@@ -242,19 +242,23 @@ def test_a_command_that_mends_two_things_is_named_once() -> None:
     assert status_text(picture(*pending), NOW).count("hakit apply") == 1
 
 
-def test_the_last_move_is_told_with_its_time_and_who_did_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "before", "said"),
+    [
+        ("switchover", "db2", "switchover to db1 from db2"),
+        ("failover", "", "failover to db1"),
+        ("started", "db1", "db1 goes on as the primary"),
+    ],
+)
+def test_the_last_decision_is_told_with_its_time_and_who_made_it(
+    kind: str, before: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    moved = {
-        "epoch": 2,
-        "primary": "db1",
-        "before": "db2",
-        "kind": "switchover",
-        "since": "2026-11-22T15:00:00Z",
-        "who": "ann@desk",
-    }
+    when = {"since": "2026-11-22T15:00:00Z", "who": "ann@desk"}
+    moved = {"epoch": 2, "primary": "db1", "before": before, "kind": kind, **when}
     text = status_text(picture(primary(decision=moved), standby("db2"), standby("db3")), NOW)
-    assert "last moved: switchover to db1 from db2, 2026-11-22 15:00:00 +0000, by ann@desk" in text
+    assert f"last decided: {said}, 2026-11-22 15:00:00 +0000, by ann@desk" in text
 
 
 def test_who_is_waited_for_is_named() -> None:
