@@ -183,7 +183,7 @@ def ready(view: View) -> str:
     """Why a rolling change must not go on to the next member; empty when it may."""
     if view.mine.role != states.STANDBY:
         return primary(view)
-    return silent(view) or stray(view) or ("" if view.mine.streams else "it does not stream")
+    return silent(view) or ("" if view.mine.streams else "it does not stream")
 
 
 def end_of_wal(view: View) -> int:
