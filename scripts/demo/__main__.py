@@ -74,11 +74,15 @@ def run() -> None:
 
 def main() -> None:
     """Run the demo, and say in a line or two why it ended early where it did."""
+    left = "The lab is left as it is; remove it with  make lab-down"
     try:
         run()
     except HakitError as error:
-        click.echo(f"{error.text()}\nThe lab is left as it is; remove it with  make lab-down", err=True)
+        click.echo(f"{error.text()}\n{left}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {left}", err=True)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
