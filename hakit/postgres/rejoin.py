@@ -76,7 +76,7 @@ class Return:
                 hint=f"hakit postgres rejoin {self._layout.name} {self._host}",
             )
         aside = str(found.get("aside") or "")
-        return self._done(REINIT, picture, f"its old data are in {aside}: delete them yourself" if aside else "")
+        return self._done(REINIT, picture, f"it was copied; its old data are in {aside}" if aside else "it was copied")
 
     def _check(self, *, anew: bool = False) -> tuple[Picture, MemberState]:
         """What both need. Raises RefusedError."""

@@ -195,10 +195,10 @@ def outcome_text(cluster: str, outcome: Outcome) -> str:
         lines.append(f"{cluster} was {word[outcome.kind]} {outcome.primary} (timeline {outcome.timeline}){pause}.")
     else:
         notes = f": {'; '.join(outcome.notes)}" if outcome.notes else ""
-        lines.append(f"{outcome.before} follows {outcome.primary}{printable(notes)}.")
+        lines.append(fold(f"{outcome.before} follows {outcome.primary}{printable(notes)}.", "  "))
     if outcome.loss:
-        lines.append(paint(f"May be lost: {printable(outcome.loss)}.", "yellow"))
-    lines += [f"{host} is not in its place: {printable(why)}" for host, why in outcome.left.items()]
+        lines.append(paint(fold(f"May be lost: {printable(outcome.loss)}.", "  "), "yellow"))
+    lines += [fold(f"{host} is not in its place: {printable(why)}", "  ") for host, why in outcome.left.items()]
     lines += [pasteable(f"Go on with  {command}") for command in outcome.next]
     lines += [] if outcome.next else [pasteable(f"See  hakit postgres status {cluster}")]
     return "\n".join(lines)
@@ -248,8 +248,9 @@ class Moving(Live):
         match event:
             case events.Noted(host=host, text=text):
                 self._awaited.clear()
-                self._last = f"{host}  {text}"
-                self.say(f"{paint(host, bold=True)}  {pasteable(printable(text))}")
+                said = text.removeprefix(f"{host} ")
+                self._last = f"{host}  {said}"
+                self.say(f"{paint(host, bold=True)}  {pasteable(printable(said))}")
             case events.Reached(host=host, taken_over=taken) if taken:
                 self.say(f"{host}  took over the lock of a run that is dead: {printable(taken)}")
             case events.Unreachable(host=host, error=error):

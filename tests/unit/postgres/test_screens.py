@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hakit.engine.events import Reached, Unreachable
+from hakit.engine.events import Noted, Reached, Unreachable
 from hakit.errors import ConnectError
 from hakit.postgres.conductor import Outcome
 from hakit.postgres.layout import Layout, Synchrony
@@ -326,6 +326,11 @@ def test_an_outcome_names_the_pause_and_what_is_left() -> None:
     assert "switched over to db2 (timeline 3); writes paused for 0.83 s" in text
     assert "db3 is not in its place: is off" in text
     assert outcome_json("main", outcome)["pause"] == 0.834
+
+
+def test_what_a_host_says_of_itself_names_it_once(capsys: pytest.CaptureFixture[str]) -> None:
+    Moving(("db1",)).sink(Noted("db1", "db1 was not shut down cleanly: it recovers first"))
+    assert capsys.readouterr().err == "db1  was not shut down cleanly: it recovers first\n"
 
 
 def test_sizes() -> None:
