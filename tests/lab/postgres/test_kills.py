@@ -156,7 +156,7 @@ def test_a_failover_that_is_killed_is_finished(settled: Cluster, number: int, re
 def test_a_switchover_that_is_killed_anywhere_is_finished(
     settled: Cluster, step: str, request: pytest.FixtureRequest
 ) -> None:
-    tell(request, switch_over(settled, step))
+    tell(request, f"{step}: {switch_over(settled, step)}")
 
 
 @pytest.mark.long
@@ -164,7 +164,7 @@ def test_a_switchover_that_is_killed_anywhere_is_finished(
 def test_a_failover_without_the_old_host_that_is_killed_anywhere_is_finished(
     settled: Cluster, step: str, request: pytest.FixtureRequest
 ) -> None:
-    tell(request, fail_over(settled, step, pull=True))
+    tell(request, f"{step}: {fail_over(settled, step, pull=True)}")
 
 
 @pytest.mark.long
@@ -172,7 +172,7 @@ def test_a_failover_without_the_old_host_that_is_killed_anywhere_is_finished(
 def test_a_failover_on_hosts_that_answer_that_is_killed_anywhere_is_finished(
     settled: Cluster, step: str, request: pytest.FixtureRequest
 ) -> None:
-    tell(request, fail_over(settled, step, pull=False))
+    tell(request, f"{step}: {fail_over(settled, step, pull=False)}")
 
 
 @pytest.mark.long
@@ -188,7 +188,7 @@ def test_a_failover_on_hosts_that_answer_that_is_killed_anywhere_is_finished(
 def test_what_finishes_a_switchover_may_be_killed_too(
     settled: Cluster, first: str, second: str, request: pytest.FixtureRequest
 ) -> None:
-    tell(request, switch_over(settled, first, second))
+    tell(request, f"{first}, {second}: {switch_over(settled, first, second)}")
 
 
 @pytest.mark.long
@@ -196,4 +196,4 @@ def test_what_finishes_a_switchover_may_be_killed_too(
 def test_what_finishes_a_failover_may_be_killed_too(
     settled: Cluster, first: str, second: str, request: pytest.FixtureRequest
 ) -> None:
-    tell(request, fail_over(settled, first, second, pull=True))
+    tell(request, f"{first}, {second}: {fail_over(settled, first, second, pull=True)}")
