@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hakit.errors import RefusedError
+from hakit.postgres.failover import Failover
 from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
 from tests.unit.postgres.model import Killed, Model, Server
@@ -123,6 +124,22 @@ def test_who_was_promoted_by_hand_comes_back_as_a_copy_once_it_is_stopped(monkey
     Return(model.conductor(), "db3").reinit()
     assert model.healthy()
     assert model.primary == "db1"
+
+
+def test_who_was_promoted_by_hand_may_stay_once_the_primary_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    rival = model.servers["db3"]
+    monkeypatch.setattr(model, "check", lambda: None)
+    rival.signal, rival.timeline = False, 2
+    rival.wal.append((2, "promoted"))
+    model.write()  # db1 still acknowledges, with db2
+    model.do_stop(model.servers["db1"])
+    outcome = Failover(model.conductor(), lambda _: False).run()
+    assert outcome.primary == "db3"
+    for host in ("db1", "db2"):
+        Return(model.conductor(), host).rejoin()
+    assert model.healthy()
+    assert model.primary == "db3"
 
 
 def test_a_target_lost_while_it_is_promoted_is_found_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
