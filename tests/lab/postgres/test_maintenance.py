@@ -132,6 +132,7 @@ def test_a_primary_whose_role_nobody_can_take_is_not_booted(cluster: Cluster) ->
         variables.write_text(declared, encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_server_is_upgraded_on_standbys_first(cluster: Cluster) -> None:
     lead = cluster.primary()
     version = cluster.sh(lead, "dpkg-query -W -f '${Version}' postgresql-15")
