@@ -236,7 +236,7 @@ class Failover:
         return self._finish(last.kind or STARTED, primary, last)
 
     def _waits(self, state: MemberState) -> bool:
-        return state.follows and not state.streams
+        return state.follows and not state.in_place
 
     def _open(self, picture: Picture, host: str, *, accept_loss: bool) -> Outcome:
         """Open the stopped former primary itself again."""

@@ -65,6 +65,7 @@ class MemberState:
     upstream: str = ""
     receiving: str = ""
     source: str = ""
+    delays: bool = False
     replicas: tuple[Replica, ...] = ()
     slots: tuple[Slot, ...] = ()
     pending: tuple[str, ...] = ()
@@ -91,6 +92,7 @@ class MemberState:
             replayed=number(_text(answer.get("replayed"))),
             receiving=_text(receiving.get("status")),
             source=_text(receiving.get("from")),
+            delays=bool(answer.get("delays")),
             replicas=tuple(_replica(one) for one in answer.get("replicas") or ()),
             slots=tuple(_slot(one) for one in answer.get("slots") or ()),
             pending=tuple(map(str, answer.get("pending") or ())),
@@ -125,6 +127,11 @@ class MemberState:
     def streams(self) -> bool:
         """Whether it receives what its upstream writes."""
         return self.follows and self.receiving == "streaming"
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it receives, or will when its delay is over: PostgreSQL starts no receiver before."""
+        return self.streams or (self.follows and self.delays)
 
     @property
     def former(self) -> bool:

@@ -315,7 +315,7 @@ class Picture:
             yield Finding("risk", text, f"hakit postgres reinit {name} {host}", host)
         elif not state.running:
             yield Finding("risk", f"{host} does not run{why}", rejoin, host)
-        elif not state.streams:
+        elif not state.in_place:
             whom = f" from {state.upstream}{why}" if state.upstream else ": it follows nobody"
             command = "hakit apply" if serverlog.is_refused(state.why) else rejoin
             yield Finding("risk", f"{host} receives nothing{whom}", command, host)

@@ -107,7 +107,7 @@ def _behind(picture: Picture, host: str, now: datetime) -> str:
 def _sync(picture: Picture, host: str) -> str:
     replica = picture.replica(host)
     if replica is None:
-        return ""
+        return "delayed" if picture.states[host].delays else ""
     return replica.sync if replica.state == "streaming" else f"{replica.sync} {replica.state}"
 
 

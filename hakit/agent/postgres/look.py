@@ -30,7 +30,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
        to_char(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
                WHEN current_setting('track_commit_timestamp')::bool THEN (pg_last_committed_xact()).timestamp END
-               AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+               AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), {wal.DELAYS};
 SELECT CASE WHEN status = 'streaming' AND NOT {wal.STREAMS} THEN 'connecting' ELSE status END, sender_host,
        extract(epoch FROM clock_timestamp() - last_msg_receipt_time) FROM pg_stat_wal_receiver;
 SELECT application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn FROM pg_stat_replication ORDER BY 1;
@@ -53,7 +53,7 @@ def look(place: Place, work: Work) -> Found:
     run, and while a standby receives nothing from its upstream. `lsn` is the end of the WAL on disk, `replayed` how far
     a standby has come, `replayed_at` (UTC) when the last transaction that it replayed was committed; on a primary the
     last commit, where it keeps track of that. `upstream` is the host it is told to follow, `receiving` what it
-    receives: `status`, `from` (host), `heard` (seconds ago).
+    receives: `status`, `from` (host), `heard` (seconds ago). `delays`: whether it holds a commit back on purpose.
     `slots` have the bytes of WAL that they keep. `settings` are those that a standby must not have lower than the
     primary, and those of synchronous replication. `free`: bytes left for WAL.
     """
@@ -89,6 +89,7 @@ _UNANSWERED: Found = {
     "lsn": "",
     "replayed": "",
     "replayed_at": "",
+    "delays": False,
     "receiving": None,
     "replicas": [],
     "slots": [],
@@ -123,7 +124,7 @@ def _files(place: Place, work: Work) -> Found:
 
 def _why_dry(found: Found, place: Place, work: Work) -> str:
     """Why a standby receives nothing, as its log tells; empty for one that does, or that shall not."""
-    if found["role"] != "standby" or not found["upstream"]:
+    if found["role"] != "standby" or not found["upstream"] or found["delays"]:
         return ""
     receiving = found["receiving"]
     if receiving is not None and receiving["status"] == "streaming":
@@ -143,13 +144,14 @@ def _answers(place: Place, work: Work) -> Found:
     """What the server says. Raises SqlError."""
     with Connection(work.at(SOCKETS), place.port, timeout=PATIENCE) as connection:
         (own,), receiver, replicas, slots, pending, settings = connection.results(QUERIES)
-    role, timeline, lsn, replayed, replayed_at = own
+    role, timeline, lsn, replayed, replayed_at, delays = own
     return {
         "role": role or "",
         "timeline": int(timeline or 0),
         "lsn": lsn or "",
         "replayed": replayed or "",
         "replayed_at": replayed_at or "",
+        "delays": delays == "t",
         "receiving": _receiving(place, receiver[0]) if receiver else None,
         "replicas": [_named(("name", "state", "sync", "sent", "flushed", "replayed"), row) for row in replicas],
         "slots": [

@@ -29,7 +29,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        {wal.TIMELINE},
        CASE WHEN pg_is_in_recovery() THEN {wal.END} ELSE pg_current_wal_flush_lsn() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
-       {wal.STREAMS}
+       {wal.STREAMS} OR {wal.DELAYS}
 """  # noqa: S608 - of constants
 
 

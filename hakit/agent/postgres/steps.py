@@ -95,7 +95,8 @@ def _value(connection: Connection, sql: str) -> str | None:
 def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
     """Have a standby follow the member `upstream`, now and after a restart; with `wait`, until it streams from there.
 
-    `wait` is in seconds; 0 or none: a server that does not run is no failure.
+    `wait` is in seconds; 0 or none: a server that does not run is no failure. One that is delayed is not waited for
+    while it holds a commit back.
     """
     del timeout
     wait = float(arguments.get("wait") or 0)
@@ -113,8 +114,13 @@ def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
         def streams() -> bool:
             return (address, "t") in connection.query(f"SELECT sender_host, {wal.STREAMS} FROM pg_stat_wal_receiver")  # noqa: S608 - of constants
 
+        def delays() -> bool:
+            return _value(connection, f"SELECT {wal.DELAYS}") == "t"
+
         if wait:
-            wait_for(streams, wait, f"{place.host} did not begin to stream from {host} ({address})")
+            wait_for(
+                lambda: streams() or delays(), wait, f"{place.host} did not begin to stream from {host} ({address})"
+            )
         return {"upstream": host, "streams": streams()}
 
 

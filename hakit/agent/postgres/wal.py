@@ -38,6 +38,10 @@ A receiver says `streaming` from its very start, also one that its upstream is a
 message yet (both times are that of its start then), and does not live long enough to wait for one.
 """
 
+DELAYS = """
+EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event = 'RecoveryApplyDelay')"""
+"""SQL: whether a standby holds back a commit on purpose. Meanwhile PostgreSQL starts no receiver for it."""
+
 PROMOTED = f"CASE WHEN NOT pg_is_in_recovery() THEN {_PRIMARY} END"
 """SQL: the timeline of a primary; NULL on a standby."""
 

@@ -276,6 +276,15 @@ def test_members_of_another_cluster_are_a_split_brain() -> None:
     assert "different clusters" in picture(primary(), standby("db2", system="8"), standby("db3")).torn
 
 
+def test_one_that_holds_a_commit_back_is_in_its_place() -> None:
+    slots = [{"name": "db3", "active": False, "kept": 5, "status": "extended"}]
+    late = standby("db3", receiving=None, delays=True, replayed="0/2000000")
+    replicas = [{"name": "db2", "state": "streaming", "sync": "quorum"}]
+    found = picture(primary(slots=slots, replicas=replicas), standby("db2"), late)
+    assert found.findings() == ()
+    assert "delayed" in status_text(found, NOW)
+
+
 def test_who_has_the_data_of_another_cluster_is_copied_anew() -> None:
     found = picture(primary(), standby("db2"), member("db3", system="8", timeline=5))
     assert found.astray == ("db3",)

@@ -156,6 +156,23 @@ def test_a_running_server_is_not_turned_around(pair: tuple[Host, Host], verb: st
         host.do(verb)
 
 
+def test_one_that_holds_a_commit_back_is_not_waited_for(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    host = Host(db2)
+    db2.query("ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
+    db2.reload()
+    db1.query("CREATE TABLE t (n int)")
+    until(lambda: host.do("look")["delays"], "db2 holds a commit back")
+    db1.stop()
+    until(lambda: db2.query("SELECT FROM pg_stat_wal_receiver") == [], "nothing is received any more")
+    db1.start()
+    found = host.do("look")
+    assert (found["receiving"], found["why"], found["delays"]) == (None, "", True)
+    own = Own(db2.place, str(db2.root))
+    until(lambda: own.look()[0].streams, "it is in its place")
+    assert host.do("follow", upstream="db1", wait="30") == {"upstream": "db1", "streams": False}
+
+
 def test_a_slot_that_lost_its_wal_is_made_anew(servers: Servers) -> None:
     db1 = servers.member("db1").create().start("-c", "max_slot_wal_keep_size=1MB", "-c", "max_wal_size=32MB")
     host = Host(db1)
