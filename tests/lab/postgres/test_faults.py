@@ -160,6 +160,7 @@ def test_a_standby_that_was_away_for_too_long_is_copied_anew(cluster: Cluster) -
     (kept,) = aside(cluster, "db3") - before
     assert kept in done
     assert cluster.sh("db3", f"cat {kept}/PG_VERSION").strip() == "15"
+    cluster.sh("db3", f"rm -r {kept}")
 
 
 def test_a_full_wal_disk_of_the_primary_loses_nothing_and_goes_on_when_there_is_room(cluster: Cluster) -> None:
@@ -302,12 +303,12 @@ def test_what_is_in_the_way_of_a_copy_is_left_alone(cluster: Cluster, name: str)
 def test_what_is_in_the_way_is_moved_aside_when_that_is_asked_for(cluster: Cluster, name: str) -> None:
     with without_data(cluster, "db3"):
         cluster.sh("db3", IN_THE_WAY[name][0])
-        before = cluster.sh("db3", f"cd {DATA} && ls -lan")
+        before = cluster.sh("db3", f"cd {DATA} && ls -lAnR")
         told(cluster, "hakit postgres reinit")
         cluster.run("postgres", "reinit", "main", "db3", "--confirm", "db3")
         cluster.settled()
         (kept,) = aside(cluster, "db3")
-        assert cluster.sh("db3", f"cd {kept} && ls -lan") == before
+        assert cluster.sh("db3", f"cd {kept} && ls -lAnR") == before
 
 
 def test_writes_go_on_when_one_standby_loses_its_power(cluster: Cluster) -> None:

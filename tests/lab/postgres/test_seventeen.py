@@ -18,6 +18,7 @@ all:
     hakit:
       lab: {driver: nspawn, network: 10.78.0.0/24}
       release: 13
+      secrets: {command: [echo, "{name} of a lab"]}
   children:
     databases:
       hosts:
@@ -49,7 +50,7 @@ def cluster(lab_factory: LabFactory) -> Cluster:
 
 def in_place(cluster: Cluster) -> None:
     cluster.lab.eventually(cluster.streaming, "one primary and two standbys that stream", 60)
-    found = json.loads(cluster.run("postgres", "status", "main", "--json"))
+    found = json.loads(cluster.hakit("postgres", "status", "main", "--json").stdout)
     assert [one["state"] for one in found] == ["healthy"], found
 
 
