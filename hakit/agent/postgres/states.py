@@ -19,8 +19,7 @@ class State(Declaration):
     answered, until its process is known to be gone: a primary that hangs is a primary. `lsn` is the end of the WAL that
     it has on disk, `replayed` how far a standby has come. `standby`: whether it is one, or would be after a start.
     `streams`: whether it receives from its upstream now, or will when its delay is over. `held`: why it must not be
-    called a primary. `since` is when
-    it took its role.
+    called a primary. `since` is when it took its role.
     """
 
     host: str
