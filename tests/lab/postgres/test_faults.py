@@ -299,7 +299,9 @@ def test_what_is_in_the_way_of_a_copy_is_left_alone(cluster: Cluster, name: str)
         assert cluster.hakit("postgres", "status", "main").returncode == 1
 
 
-@pytest.mark.parametrize("name", ["files", "owner", "damaged"])
+@pytest.mark.parametrize(
+    "name", ["files", pytest.param("owner", marks=pytest.mark.long), pytest.param("damaged", marks=pytest.mark.long)]
+)
 def test_what_is_in_the_way_is_moved_aside_when_that_is_asked_for(cluster: Cluster, name: str) -> None:
     with without_data(cluster, "db3"):
         cluster.sh("db3", IN_THE_WAY[name][0])
