@@ -18,6 +18,7 @@ from hakit.engine.handover import Handovers
 from hakit.engine.interrupts import heard
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.steps import Standing, mates
+from hakit.engine.threads import LISTEN
 from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from hakit.engine.steps import Step
 
     Work = Callable[[Step], HostResult]
-
-
-LISTEN = 0.5
-"""Seconds after which a wait for workers is begun anew, so that an interrupt is heard."""
 
 
 @dataclass(frozen=True, slots=True)

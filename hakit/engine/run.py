@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -18,6 +18,7 @@ from hakit.engine.duty import MAINTENANCE, RETIRED, ROLLING, describe
 from hakit.engine.events import Noted, Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
+from hakit.engine.threads import completed
 from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Run:
         pool = ThreadPoolExecutor(max(1, min(len(names), self.scope.forks)), thread_name_prefix="hakit")
         try:
             waiting = {pool.submit(ask, name): name for name in names}
-            for done in as_completed(waiting):
+            for done in completed(waiting):
                 name, error = waiting[done], done.exception()
                 if error is None:
                     answers[name] = done.result()

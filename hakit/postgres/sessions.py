@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hakit.agent.tasks import Task
@@ -16,6 +15,7 @@ from hakit.errors import AgentError, ConnectError, HakitError, LockedError, Refu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+    from concurrent.futures import Future
     from types import TracebackType
 
     from hakit.agent.answers import AgentEvent
@@ -84,6 +84,7 @@ class Hands:
 
     def _both(self, hosts: list[str], ask: Callable[[str], T]) -> tuple[dict[str, T], dict[str, HakitError]]:
         waiting = {host: threads.begin(ask, host) for host in hosts}
+        threads.wait(waiting.values())
         answers: dict[str, T] = {}
         failed: dict[str, HakitError] = {}
         for host, future in waiting.items():
@@ -145,8 +146,8 @@ class Sessions(Hands):
         if patience is None and not self._lock:
             wait_for_most(believed)
         else:
-            wait(believed, patience)
-        done, _ = wait(self._opening.values(), MOMENT if self._doubted else 0)
+            threads.wait(believed, patience)
+        done, _ = threads.wait(self._opening.values(), MOMENT if self._doubted else 0)
         for host, future in list(self._opening.items()):
             if future not in done:
                 waited = time.monotonic() - self._since[host]
@@ -202,7 +203,7 @@ def wait_for_most(opening: Iterable[Future[None]]) -> None:
     limit: float | None = None
     while left:
         more = None if limit is None else max(0.0, began + limit - time.monotonic())
-        done, left = wait(left, more, FIRST_COMPLETED)
+        done, left = threads.wait(left, more, first=True)
         if not done:
             return
         if any(one.exception() is None for one in done):
