@@ -58,9 +58,8 @@ class Failover:
         state = picture.states.get(to)
         if state is not None and (state.former or state.demoted):
             return self._open(picture, to, accept_loss=accept_loss)
-        picture = self._wake(picture)
-        guess = {host: Position(one.timeline, one.lsn) for host, one in picture.states.items() if one.follows}
-        found = choosing.choose_failover(picture, guess, to, accept_loss=accept_loss)
+        picture = self._wake(picture, to)
+        found = self._foresee(picture, to, accept_loss=accept_loss)
         if isinstance(found, choosing.Refusal):
             refuse(found)
         loss = f" This may be lost: {found.loss}." if found.loss else ""
@@ -84,19 +83,36 @@ class Failover:
                     hint=f"leave  --fenced {host}  out: it is stopped over SSH where that is needed",
                 )
 
-    def _wake(self, picture: Picture) -> Picture:
-        """Start the standbys that are stopped: each that tells how far it is counts."""
+    def _wake(self, picture: Picture, to: str) -> Picture:
+        """Start the standbys that are stopped: each that tells how far it is counts.
+
+        A former primary that an earlier failover made a standby only where the others do not suffice: that one chose
+        without it.
+        """
         asleep = [
             host
             for host, state in picture.states.items()
             if state.data == CLUSTER and state.signal and not state.running
         ]
-        if not asleep:
+        former = [host for host in asleep if picture.states[host].demoted]
+        picture = self._start([host for host in asleep if host not in former], picture)
+        if former and isinstance(self._foresee(picture, to), choosing.Refusal):
+            picture = self._start(former, picture)
+        return picture
+
+    def _start(self, hosts: Collection[str], picture: Picture) -> Picture:
+        if not hosts:
             return picture
-        _, failed = self._at.each(asleep, "start", timeout=STARTING)
+        _, failed = self._at.each(hosts, "start", timeout=STARTING)
         for host, error in failed.items():
             self._at.note(host, f"can't be started as a standby: {error.message}")
         return self._at.whole()
+
+    @staticmethod
+    def _foresee(picture: Picture, to: str, *, accept_loss: bool = False) -> Choice | choosing.Refusal:
+        """Who would be promoted by what is known before anybody is halted."""
+        guess = {host: Position(one.timeline, one.lsn) for host, one in picture.states.items() if one.follows}
+        return choosing.choose_failover(picture, guess, to, accept_loss=accept_loss)
 
     def _make_sure(self, picture: Picture) -> None:
         """See that none of those who don't answer can be a primary, now or later. Raises RefusedError."""

@@ -169,6 +169,26 @@ def test_killed_at_each_step_the_next_one_finishes() -> None:
         assert model.healthy(), (kill, model.log)
 
 
+def test_killed_after_the_old_primary_was_made_a_standby_the_next_one_keeps_to_the_choice() -> None:
+    model = loaded()
+    model.servers["db1"].running = False
+    failover(model).run()
+    demoted = 0
+    for kill in range(2, 2 * model.steps + 2):
+        model = loaded()
+        model.servers["db1"].running = False
+        model.kill_at = kill
+        with pytest.raises(Killed):
+            failover(model).run()
+        model.kill_at = -1
+        if not model.primary and model.servers["db1"].signal:
+            demoted += 1
+            failover(model).run()
+            assert model.primary != "db1", (kill, model.log)
+            assert not model.lost()
+    assert demoted
+
+
 def test_two_that_were_promoted_to_one_timeline_are_never_rewound() -> None:
     model = loaded()
     model.power_off("db1")
