@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from typing import Any
 
 from hakit.engine.threads import LISTEN, begin, completed, wait
 
 
 def test_all_are_waited_for() -> None:
     gate = threading.Event()
-    works = [begin(gate.wait, 10), begin(int, "7")]
+    works: list[Future[Any]] = [begin(gate.wait, 10), begin(int, "7")]
     threading.Timer(LISTEN * 1.5, gate.set).start()
     done, late = wait(works)
     assert (done, late) == (set(works), set())
@@ -19,8 +20,8 @@ def test_all_are_waited_for() -> None:
 
 
 def test_one_is_enough_with_first() -> None:
-    never: Future[int] = Future()
-    quick = begin(int, "7")
+    never: Future[Any] = Future()
+    quick: Future[Any] = begin(int, "7")
     assert wait([never, quick], first=True) == ({quick}, {never})
 
 
@@ -33,13 +34,15 @@ def test_no_longer_than_told() -> None:
 
 
 def test_nothing_is_done_at_once() -> None:
-    assert wait([]) == (set(), set())
-    assert list(completed([])) == []
+    nothing: list[Future[int]] = []
+    assert wait(nothing) == (set(), set())
+    assert list(completed(nothing)) == []
 
 
 def test_each_comes_when_it_is_done() -> None:
     gate = threading.Event()
-    slow, quick = begin(gate.wait, 10), begin(int, "7")
+    slow: Future[Any] = begin(gate.wait, 10)
+    quick: Future[Any] = begin(int, "7")
     found = completed([slow, quick])
     assert next(found) is quick
     gate.set()

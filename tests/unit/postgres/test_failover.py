@@ -183,8 +183,8 @@ def test_killed_after_the_old_primary_was_made_a_standby_the_next_one_keeps_to_t
         model.kill_at = -1
         if not model.primary and model.servers["db1"].signal:
             demoted += 1
-            failover(model).run()
-            assert model.primary != "db1", (kill, model.log)
+            outcome = failover(model).run()
+            assert outcome.primary != "db1", (kill, model.log)
             assert not model.lost()
     assert demoted
 
