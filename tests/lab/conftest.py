@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,11 @@ all:
 
 LONGEST = ("test_changes.py", "test_operations.py", "test_hangs.py", "test_matrix.py", "test_agent_resources.py")
 """Files that take minutes: begun first where files run side by side, so that no worker is left alone with one."""
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, which some tests send."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

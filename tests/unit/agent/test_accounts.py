@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from hakit.agent.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 USERS = "keeper:x:3001:3001::/home/keeper:/bin/sh\n"
 
@@ -57,6 +57,9 @@ def useradd(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     program = tmp_path / "useradd"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "60"]) as process:
+        # The kernel shuts the descriptors that Popen waits for before it names the process.
+        while Path(f"/proc/{process.pid}/comm").read_text(encoding="utf-8").strip() != program.name:
+            assert process.poll() is None
         yield process
         process.kill()
 
