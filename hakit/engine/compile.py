@@ -41,6 +41,14 @@ class HostResources:
         sets = (resource for resource in self.resources.values() if isinstance(resource, Files))
         return {file.path: file.content for one in sets for file in one.files}
 
+    def standing_on(self, keys: Iterable[str]) -> frozenset[str]:
+        """The keys of these resources and of all that needs them in place, directly or by others."""
+        found = set(keys)
+        for key, resource in self.resources.items():
+            if not found.isdisjoint(resource.after):
+                found.add(key)
+        return frozenset(found)
+
 
 def declare(
     site: Site,

@@ -142,19 +142,23 @@ class Rolling:
     def _settle(self, step: Step, result: HostResult) -> None:
         self.outcome.add(step.host, result)
         if result.state in {"failed", "not started"}:
-            self._leave_with(step.host, result, step.name)
+            self._leave_with(step.host, result, step)
         allowed = self._limits.max_fail
         failed = self.outcome.count("failed", "unreachable")
         if allowed is not None and failed >= allowed:
             self._leave(list(self._waiting), f"--max-fail {allowed} is reached")
 
-    def _leave_with(self, host: str, result: HostResult, name: str = "") -> None:
-        """Leave alone who stands in for a host that did not end well, and who waits for it."""
+    def _leave_with(self, host: str, result: HostResult, ended: Step | None = None) -> None:
+        """Leave alone who stands in for a host that did not end well, and who waits for it.
+
+        Who fails in a first half does not serve yet, and nobody noticed: the others need not be spared for it.
+        """
         how = "failed" if result.state == "failed" else "was not touched"
-        partners = mates(host, self.groups) | {host}
+        early = ended is not None and ended.half == "first"
+        partners = frozenset() if early else mates(host, self.groups) | {host}
         left = [step.name for step in self._waiting.values() if step.host in partners]
         self._leave(left, f"{host} {how}, and they stand in for each other")
-        left = [step.name for step in self._waiting.values() if name in step.after]
+        left = [step.name for step in self._waiting.values() if ended is not None and ended.name in step.after]
         self._leave(left, f"it waits for {host}, which {how}")
 
     def _leave(self, names: Sequence[str], why: str) -> None:
@@ -166,9 +170,10 @@ class Rolling:
             if step.host in self._silent and step.act == "work":
                 self._speak_again(step.host)
             known = self.outcome.hosts.get(step.host)
+            said = f"{step.keys[0]} and what stands on it: {why}" if step.half == "second" else why
             if known is None or known.state not in {"failed", "not started"}:
-                self._run.sink(events.NotStarted(step.host, why))
-            self.outcome.add(step.host, HostResult("not started", why=why))
+                self._run.sink(events.NotStarted(step.host, said))
+            self.outcome.add(step.host, HostResult("not started", why=said))
             self._leave([other.name for other in self._waiting.values() if name in other.after], why)
 
     def _stop(self) -> None:

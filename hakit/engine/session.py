@@ -14,7 +14,7 @@ from hakit.components.base import Facts
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
 from hakit.engine.facts import wanted
-from hakit.engine.plan import HostPlan, changes_of
+from hakit.engine.plan import HostPlan, changes_of, held_of
 from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
 
@@ -103,6 +103,7 @@ class HostSession:
             time.monotonic() - started,
             tuple(dict.fromkeys(host for one in decided.values() for host in one.after)),
             any(one.first for one in decided.values()),
+            held_of(changes, self.declared, decided.values()),
         )
 
     def leftovers(self, facts: Facts) -> HostPlan:

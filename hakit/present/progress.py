@@ -129,7 +129,7 @@ class Working(Live):
         super().__init__(quiet=quiet)
         self._total = changes
         self._hosts = hosts
-        self._ended = 0
+        self._ended: set[str] = set()
         self._done = 0
         self._doing: dict[str, str] = {}
         self._notable: dict[str, dict[str, list[str]]] = {}
@@ -143,9 +143,10 @@ class Working(Live):
         if len(doing) > SHOWN:
             lines.append(paint(f"and {count(len(doing) - SHOWN, 'more host')}", dim=True))
         if self._total:
-            parts = f"{self._done}/{self._total} changes, {self._ended}/{self._hosts} hosts"
+            parts = f"{self._done}/{self._total} changes, {len(self._ended)}/{self._hosts} hosts"
             return [*lines, f"{bar(self._done, self._total)}  {parts}"]
-        return [*lines, f"{bar(self._ended, self._hosts)}  {self._ended}/{self._hosts} hosts"] if self._hosts else []
+        ended = len(self._ended)
+        return [*lines, f"{bar(ended, self._hosts)}  {ended}/{self._hosts} hosts"] if self._hosts else []
 
     def sink(self, event: events.Event) -> None:
         """Take an event of applying."""
@@ -156,6 +157,7 @@ class Working(Live):
         match event:
             case events.Started(host=host):
                 self._doing[host] = "begins"
+                self._ended.discard(host)
             case events.Begun(host=host, key=key):
                 self._doing[host] = key
             case events.Noted(host=host, text=text) if host in self._doing:
@@ -167,7 +169,7 @@ class Working(Live):
                 self._done += 1
             case events.Finished(host=host) | events.Unreachable(host=host):
                 self._doing.pop(host, None)
-                self._ended += 1
+                self._ended.add(host)
         line = self._told(event)
         if line:
             self.say(f"{paint(event.host, bold=True)}  {line}")
@@ -185,7 +187,7 @@ class Working(Live):
             return None
         line = told(event, everything=self._everything)
         if isinstance(event, events.Finished) and self._briefly:
-            effects = self._notable.get(event.host, {})
+            effects = self._notable.pop(event.host, {})
             notable = "; ".join(f"{effect} {', '.join(names)}" for effect, names in effects.items())
             sign = paint("✗", "red") if event.failed else paint("✓", "green")
             line = f"{sign} {line}  {printable(notable)}"

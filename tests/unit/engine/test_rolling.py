@@ -336,6 +336,88 @@ def test_a_helper_that_is_gone_holds_nobody_up(place: Site) -> None:
     assert any("lb1 could not be told" in one.text for one in place.events if isinstance(one, events.Noted))
 
 
+def divided(*hosts: str) -> list[Step]:
+    """web1 whole; the data of these hosts come from it, everything else goes before."""
+    steps = [Step("web1", keys=("data:own",))]
+    for name in hosts:
+        first = Step(name, keys=("package:db",), half="first")
+        after = frozenset({"web1", first.name})
+        steps += [first, Step(name, keys=("data:copy", "unit:db"), after=after, half="second")]
+    return steps
+
+
+def failing(place: Site, *names: str) -> Callable[[Step], HostResult]:
+    """Work on steps of which these fail; web1 ends after all first halves that are begun."""
+    begun = threading.Barrier(2)
+
+    def work(step: Step) -> HostResult:
+        if step.name in ("web1", "web2 first"):
+            begun.wait(10)
+        place.diary.append(step.name)
+        return HostResult("failed", why="no") if step.name in names else HostResult("changed", len(step.keys))
+
+    return work
+
+
+def test_what_waits_for_nobody_goes_beside_the_one_that_is_waited_for(place: Site) -> None:
+    outcome = place.rolling().execute(divided("web2"), failing(place))
+    assert outcome.good
+    assert outcome.hosts["web2"] == HostResult("changed", 3)
+    assert place.diary[-1] == "web2"
+
+
+def test_what_waited_for_one_that_failed_is_left_and_named(place: Site) -> None:
+    outcome = place.rolling().execute(divided("web2", "web3"), failing(place, "web1"))
+    assert set(place.diary) == {"web1", "web2 first", "web3 first"}
+    for name in ("web2", "web3"):
+        found = outcome.hosts[name]
+        assert (found.state, found.changed) == ("not started", 1)
+        assert found.why == "data:copy and what stands on it: web1 failed, and they stand in for each other"
+    assert sorted(place.told(events.NotStarted)) == ["web2", "web3"]
+
+
+def test_a_first_half_that_fails_keeps_nobody_else_from_going_on(place: Site) -> None:
+    outcome = place.rolling().execute(divided("web2", "web3"), failing(place, "web2 first"))
+    assert {name: one.state for name, one in outcome.hosts.items()} == {
+        "web1": "changed",
+        "web2": "failed",
+        "web3": "changed",
+    }
+    assert "web2" not in place.diary
+    assert outcome.hosts["web2"].why == "no"
+
+
+def test_who_waits_for_a_host_waits_for_both_of_its_halves(place: Site) -> None:
+    place.groups = ()
+    steps = [*divided("web2"), Step("lb1", after=frozenset({"web2", "web2 first"}))]
+    outcome = place.rolling().execute(steps, failing(place, "web2 first"))
+    assert outcome.hosts["lb1"] == HostResult("not started", why="it waits for web2, which failed")
+
+
+def test_an_interruption_between_the_halves_leaves_the_second(place: Site) -> None:
+    rolling = place.rolling()
+
+    def work(step: Step) -> HostResult:
+        if step.name == "web1":
+            while "web2" not in rolling.outcome.hosts:
+                time.sleep(0.001)
+            interrupt()
+            assert rolling._halted.wait(10)
+        return HostResult("changed", 1)
+
+    outcome = rolling.execute(divided("web2"), work)
+    assert outcome.stopped
+    assert outcome.hosts["web1"].state == "changed"
+    assert outcome.hosts["web2"] == HostResult("not started", 1, why="data:copy and what stands on it: interrupted")
+
+
+def test_no_second_half_is_begun_once_enough_have_failed(place: Site) -> None:
+    place.groups = ()
+    outcome = place.rolling(Limits(max_fail=1)).execute(divided("web2", "web3"), failing(place, "web2 first"))
+    assert outcome.hosts["web3"].state == "not started"
+    assert outcome.hosts["web3"].why.endswith("--max-fail 1 is reached")
+
+
 def atomic() -> list[Step]:
     return [
         Step("web2", "stop", unit="k.service", atomic=True),
