@@ -68,9 +68,13 @@ class Sysctls:
                 lines.append(f"{name} = {wanted}")
             elif actual != wanted:
                 lines.append(f"{name} {actual} → {wanted}")
-        lines += _back(_left(resource, live, work), work)
+        left = _left(resource, live, work)
+        lines += _back(left, work)
         if kept != file_text(resource.values):
             lines.append(("create " if kept is None else "write ") + file_path(resource.label))
+        if left and not lines:
+            # A run was cut after it had put them back: they may not be put back once more, years later.
+            return Change(summary=(f"forget {', '.join(left)}",))
         impact = resource.impact if lines else "none"
         return Change(summary=tuple(lines), impact=impact, after=after, new=kept is None)
 
