@@ -1,8 +1,8 @@
 """Becomes part of the agent that is sent to hosts: counts what it changes, and dies where it is told to.
 
 Where `AT` names a number, the agent dies by SIGKILL right before that change (0: never) and `DONE` tells how many there
-were, and what the last one was; where there is no such file, nothing happens. A command that changes something counts twice: before it starts, and
-when it has started, so that it goes on without the agent.
+were, and what the last one was; where there is no such file, nothing happens. A command that changes something counts
+twice: before it starts, and when it has started, so that it goes on without the agent.
 """
 
 from __future__ import annotations
