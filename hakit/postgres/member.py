@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 PRIMARY, STANDBY = "primary", "standby"
 CLUSTER = "cluster"
 """What `look` calls a data directory with a cluster in it."""
-LOST = "lost"
-"""What pg_replication_slots says of a slot whose WAL is gone."""
 CRAMPED = 16 << 20
 """Bytes for WAL with which a server is about to stop: PostgreSQL's segments are of 16 MB, unless asked otherwise."""
 

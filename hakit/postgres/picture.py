@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from hakit.agent.postgres import serverlog
 from hakit.agent.postgres.decision import FAILOVER, MADE, STARTED, SWITCHOVER, UNDECIDED, Decision
-from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.place import SLOT_LOST, slot_name
 from hakit.agent.postgres.wal import written
 from hakit.postgres.layout import Synchrony
-from hakit.postgres.member import CLUSTER, LOST
+from hakit.postgres.member import CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -326,7 +326,7 @@ class Picture:
         if state is None or not state.signal or state.demoted or state.streams:
             return False
         slots = (slot for one in self.states.values() for slot in one.slots)
-        lost = any(slot.name == slot_name(host) and slot.status == LOST for slot in slots)
+        lost = any(slot.name == slot_name(host) and slot.status == SLOT_LOST for slot in slots)
         return lost or serverlog.is_gone(state.why)
 
 

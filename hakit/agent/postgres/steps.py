@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from hakit.agent import disk
 from hakit.agent.errors import Failure
 from hakit.agent.postgres import control, power, programs, record, upstream, wal
-from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.place import SLOT_LOST, slot_name
 from hakit.agent.postgres.power import POLL, connect, wait_for
 
 TYPE_CHECKING = False
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # Seconds for which a standby must be seen without a receiver, its end of WAL unchanged, before it counts as halted: its
 # startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
 SETTLED = 0.6
-LOST = "lost"  # of a slot whose WAL is gone (PostgreSQL documentation, pg_replication_slots)
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
 # A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
@@ -139,7 +138,7 @@ def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -
     with connect(place, work) as connection:
         found = connection.query("SELECT slot_name, wal_status FROM pg_replication_slots")
         there = {str(name) for name, status in found}
-        lost = {str(name) for name, status in found if status == LOST} & names
+        lost = {str(name) for name, status in found if status == SLOT_LOST} & names
         there -= lost - _drop(connection, lost, min(BUSY, timeout))
         made = sorted(names - there)
         for name in made:
