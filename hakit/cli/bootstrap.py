@@ -130,12 +130,9 @@ class Bootstrap:
         return self._each(self.lacking, self._carry_out)
 
     def _each(self, names: tuple[str, ...], act: Callable[[str], Prepared]) -> dict[str, Prepared]:
-        from concurrent.futures import ThreadPoolExecutor
+        from hakit.engine.threads import each
 
-        if not names:
-            return {}
-        with ThreadPoolExecutor(min(self._forks, len(names))) as pool:
-            return dict(zip(names, pool.map(act, names), strict=True))
+        return dict(zip(names, each(act, names, self._forks, finish=True), strict=True))
 
     def _look(self, name: str) -> Prepared:
         from hakit.errors import HakitError
