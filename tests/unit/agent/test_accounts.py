@@ -74,6 +74,15 @@ def test_locks_that_no_tool_holds_are_removed(tmp_path: Path, etc: Path) -> None
     assert {path.name for path in etc.iterdir()} == before
 
 
+@pytest.mark.parametrize("text", ["root:x:0:\n", "20240131x", "1"])
+def test_a_copy_that_ends_in_a_number_is_left(tmp_path: Path, etc: Path, text: str) -> None:
+    (etc / "group.20240131").write_text(text, encoding="utf-8")
+    (etc / "shadow.1").mkdir()
+    before = {path.name for path in etc.iterdir()}
+    account_locks.clear(Work(str(tmp_path), lambda _: None))
+    assert {path.name for path in etc.iterdir()} == before
+
+
 def test_the_lock_of_a_tool_that_lives_is_left(tmp_path: Path, etc: Path, useradd: subprocess.Popen[bytes]) -> None:
     (etc / f"passwd.{useradd.pid}").write_text(f"{useradd.pid}\0", encoding="utf-8")
     (etc / "passwd.lock").hardlink_to(etc / f"passwd.{useradd.pid}")
