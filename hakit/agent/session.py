@@ -170,6 +170,8 @@ class Session:
             if dead is not None:
                 answer["taken_over"] = dead
             if other is None:
+                # Whoever held the lock before may have changed what was read without it.
+                self._work.state.forget_cache()
                 self._sweep()
         else:
             answer["lock"] = holder(folder)
