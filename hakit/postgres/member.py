@@ -122,6 +122,11 @@ class MemberState:
         return self.running and self.role == STANDBY
 
     @property
+    def opaque(self) -> bool:
+        """Whether it runs and may be a primary, but does not say: too busy, out of connections, starting or ending."""
+        return self.running and not self.role and not self.signal
+
+    @property
     def streams(self) -> bool:
         """Whether it receives what its upstream writes."""
         return self.follows and self.receiving == "streaming"
