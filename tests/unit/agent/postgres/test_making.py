@@ -275,6 +275,31 @@ def test_a_copy_ends_with_its_controller_and_is_begun_again(new: Host, primary: 
     assert new.beside() == {"main"}
 
 
+def test_no_commit_is_acknowledged_by_a_copy(new: Host, primary: Server) -> None:
+    """A copy streams WAL with a slot, and says that it has it on disk: that is no standby's word."""
+    seen = "SELECT flush_lsn IS NOT NULL, sync_state FROM pg_stat_replication WHERE application_name <> 'db2'"
+    told: list[str | None] = []
+    work = new.work
+
+    def look(_: str) -> None:
+        primary.query("SELECT pg_logical_emit_message(false, 'test', 'some WAL')")
+        primary.query("SELECT pg_switch_wal()")  # received WAL is reported at the end of its file
+        until(lambda: any(flushed == "t" for flushed, _ in primary.query(seen)), "the copy reports what it has")
+        told.extend(state for _, state in primary.query(seen))
+        work.gone = lambda: True
+
+    work.say = look  # type: ignore[method-assign]  # the copy goes on meanwhile
+    primary.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (\"db3\")'")
+    primary.reload()
+    try:
+        with pytest.raises(Stopped):
+            apply(copied(new, primary, rate=2048), work)
+    finally:
+        primary.query("ALTER SYSTEM RESET synchronous_standby_names")
+        primary.reload()
+    assert set(told) == {"async"}
+
+
 def test_an_agent_that_is_killed_takes_the_copy_along(new: Host, primary: Server) -> None:
     resource = copied(new, primary, rate=2048)
     channels: list[ForkChannel] = []
