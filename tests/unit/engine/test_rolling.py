@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,12 +91,18 @@ class Site:
             session.probe = self._probe  # type: ignore[attr-defined]  # answers for all
             assert session.host.name == name
         probes = {name: (Probe(kind="tcp", target=name, seen_from="lb1"),) for name in HOSTS}
-        self.groups: tuple[RedundancyGroup, ...] = (RedundancyGroup("pool", "haproxy", HOSTS, probes),)
+        self.groups: tuple[RedundancyGroup, ...] = (
+            RedundancyGroup("pool", "haproxy", HOSTS, probes, unit="k.service"),
+        )
         self.drained = True
+        self.runs = True
         self.movers: tuple[Leading, ...] = ()
 
     def _probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
-        return tuple(ProbeResult(self.sessions[one.target].serves, "refused", 0.0) for one in probes)
+        return tuple(ProbeResult(self._says(one), "refused", 0.0) for one in probes)
+
+    def _says(self, probe: Probe) -> bool:
+        return self.runs if probe.kind == "unit" else self.sessions[probe.target].serves
 
     def withdraw(self, _: object, of: Any) -> Iterator[Withdrawal]:
         if self.drained and of.name in HOSTS:
@@ -353,6 +360,87 @@ def test_followers_speak_again_when_their_leader_fails(place: Site) -> None:
     outcome = place.rolling().execute(atomic(), place.worker("web1"))
     assert place.diary == ["web2: stop k.service", "web1: work", "web2: start k.service"]
     assert outcome.hosts["web2"].state == "not started"
+
+
+class Changing:
+    """What the leader does in a joint change, and what happens meanwhile."""
+
+    def __init__(self, place: Site, rolling: Rolling, changed: int) -> None:
+        self.place = place
+        self.rolling = rolling
+        self.changed = changed
+
+    def fails(self) -> HostResult:
+        return HostResult("failed", self.changed, why="no")
+
+    def is_lost(self) -> HostResult:
+        raise AgentError("web1: gone")
+
+    def does_not_serve(self) -> HostResult:
+        self.place.sessions["web1"].serves = False
+        return HostResult("changed", self.changed)
+
+    def is_interrupted(self) -> HostResult:
+        interrupt()
+        assert self.rolling._halted.wait(10)
+        assert "web2: start k.service" not in self.place.diary, "while it is not known what the leader does"
+        return HostResult("changed" if self.changed else "same", self.changed)
+
+    def is_not_the_only_one_that_fails(self) -> HostResult:
+        while "lb1" not in self.rolling.outcome.hosts:
+            time.sleep(0.001)
+        assert "web2: start k.service" not in self.place.diary, "while it is not known what the leader does"
+        return HostResult("changed", self.changed)
+
+
+@pytest.mark.parametrize(
+    ("what", "changed", "runs", "starts"),
+    [
+        ("fails", 0, True, True),
+        ("fails", 1, True, False),
+        ("fails", 1, False, True),
+        ("is_lost", 0, True, False),
+        ("does_not_serve", 1, True, False),
+        ("does_not_serve", 1, False, True),
+        ("is_interrupted", 0, True, True),
+        ("is_interrupted", 1, True, False),
+        ("is_not_the_only_one_that_fails", 1, True, False),
+    ],
+)
+def test_a_follower_that_is_left_speaks_again_only_where_nobody_speaks_otherwise(
+    place: Site, what: str, changed: int, *, runs: bool, starts: bool
+) -> None:
+    rolling = place.rolling(Limits(max_fail=1))
+    place.runs = runs
+    leader = Changing(place, rolling, changed)
+
+    def work(step: Step) -> HostResult:
+        if step.host == "lb1":
+            return HostResult("failed", why="no")
+        assert step.host == "web1"
+        found: HostResult = getattr(leader, what)()
+        return found
+
+    steps = atomic()
+    if what == "is_not_the_only_one_that_fails":
+        steps.append(Step("lb1", after=frozenset({"web2 stop"})))
+    outcome = rolling.execute(steps, work)
+    assert outcome.hosts["web2"].state == "not started"
+    assert ("web2: start k.service" in place.diary) == starts
+    notes = [one.text for one in place.events if isinstance(one, events.Noted) and one.host == "web2"]
+    assert any(one.startswith("k.service stays stopped, for web1 may have changed") for one in notes) != starts
+
+
+def test_another_follower_stays_silent_too_once_the_leader_has_changed(place: Site) -> None:
+    steps = atomic()
+    steps += [
+        Step("web3", "stop", unit="k.service", atomic=True),
+        Step("web3", after=frozenset({"web3 stop", "web1 atomic", "web2 atomic"}), atomic=True, gated=True),
+    ]
+    steps[1] = replace(steps[1], after=frozenset({"web2 stop", "web3 stop"}))
+    outcome = place.rolling().execute(steps, place.worker("web2"))
+    assert outcome.hosts["web3"].state == "not started"
+    assert not [line for line in place.diary if "start k.service" in line]
 
 
 def test_a_follower_that_fails_stays_silent(place: Site) -> None:
