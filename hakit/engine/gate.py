@@ -161,11 +161,6 @@ class Gate:
 
         return self._wait(carries, limit, self._halted) if probes else ""
 
-    def serves(self, host: str) -> bool:
-        """Whether a host serves in all its groups right now."""
-        asked = [(host, probe) for group in self.groups_of(host) for probe in group.asked(host)]
-        return not any(self._ask(asked).values())
-
     def _wait(self, reason: Callable[[], T], limit: float, ended: Callable[[], bool]) -> T:
         deadline = time.monotonic() + limit
         while True:
