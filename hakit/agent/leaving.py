@@ -36,7 +36,7 @@ def due(listed: Iterable[str], record: dict[str, Any], state: dict[str, str], wo
         if not entry.startswith("/"):
             if not entry.startswith(PACKAGE) and entry in work.removing and is_going(entry, work):
                 found.append((RESTART, f"{entry.partition(':')[2]} removed"))
-        elif entry not in declared:
+        elif entry not in declared and entry not in work.elsewhere:
             wanted = _wanted(entry, record, work)
             if wanted is not None and not _has_loaded(entry, wanted, record, state, work):
                 word = "removed" if wanted == disk.ABSENT else "restored"
@@ -57,6 +57,7 @@ def kept_uses(listed: Iterable[str], record: dict[str, Any], work: Work) -> dict
         for entry, how in loaded.used(record).items()
         if entry not in listed
         and entry not in declared
+        and entry not in work.elsewhere
         and (entry in work.state.files or f"symlink:{entry}" in work.state.items)
     }
 
@@ -67,7 +68,7 @@ def guests(work: Work, owned: list[str] | None) -> list[str]:
         unit: record
         for unit, record in work.state.loaded.items()
         if record.get("guest") and (owned is None or record["guest"] in owned)
-        if not {f"unit:{unit}"} & (work.declared.keys() | work.state.items.keys())
+        if not {f"unit:{unit}"} & (work.declared.keys() | work.state.items.keys() | work.elsewhere)
     }
     states = loaded.show(found, work)
     return [f"unit:{unit}" for unit, record in found.items() if due((), record, states[unit], work)]

@@ -54,8 +54,16 @@ def leftovers(work: Work, owned: list[str] | None) -> list[str]:
         key
         for key, record in work.state.items.items()
         if key not in work.declared and (owned is None or record.get("component") in owned)
+        if not _is_elsewhere(key, work)
     ]
     return sorted(keys, key=lambda key: (REMOVAL.index(key.partition(":")[0]), *_deepest_first(key)))
+
+
+def _is_elsewhere(key: str, work: Work) -> bool:
+    """Whether this, or a path of it, is declared by who is not asked for now: a plan of all sorts out whose it is."""
+    names = {key, key.partition(":")[2]}
+    names.update(path for path, record in work.state.files.items() if record.get("key") == key)
+    return not names.isdisjoint(work.elsewhere)
 
 
 def _guests(work: Work, owned: list[str] | None) -> list[str]:

@@ -207,7 +207,7 @@ class Session:
         from hakit.agent.planning import plan
 
         self._work.say = self._say
-        self._work.declare([from_wire(one) for one in request["resources"]])
+        self._work.declare([from_wire(one) for one in request["resources"]], request.get("elsewhere", ()))
         self._work.changed.clear()
         if self._lock is not None and self._lock.held:
             self._remember_uses()

@@ -86,6 +86,7 @@ class Work:
         self.say = say
         self.state = State(self.root + FOLDER, say)
         self.declared: dict[str, Resource] = {}
+        self.elsewhere: frozenset[str] = frozenset()
         self.status: dict[str, str] = {}
         self.changed: set[str] = set()
         self.removing: dict[str, tuple[str, ...]] = {}
@@ -99,9 +100,13 @@ class Work:
         """Where a path of the host is for us."""
         return self.root + path
 
-    def declare(self, resources: Iterable[Resource]) -> None:
-        """Take what is declared for this host, in an order that respects `after`."""
+    def declare(self, resources: Iterable[Resource], elsewhere: Iterable[str] = ()) -> None:
+        """Take what is declared for this host, in an order that respects `after`.
+
+        `elsewhere` are the keys, paths and kernel parameters of what is declared, but no business of this plan.
+        """
         self.declared = {resource.key: resource for resource in resources}
+        self.elsewhere = frozenset(elsewhere)
         self.status = {}
         self._names = {}
 

@@ -93,7 +93,7 @@ class HostSession:
             self.declared = declare(scope.site, scope.components, self.host, facts, scope.templates, decided=values)
         with self._talking():
             resources = scope.narrowed(self.declared)
-            items = self.client.plan(resources, scope.owned, self._keep)
+            items = self.client.plan(resources, scope.owned, self._keep, scope.elsewhere(self.declared))
         changes = changes_of(items, self.declared)
         return HostPlan(
             self.host.name,

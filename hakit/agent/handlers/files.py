@@ -176,7 +176,7 @@ class FileSets:
         if not owned:
             return []
         declared = declared_paths(work)
-        return [path for path in owned if path not in declared]
+        return [path for path in owned if path not in declared and path not in work.elsewhere]
 
     def _judge(self, resource: Files, work: Work) -> str:
         program = validate.missing(resource)

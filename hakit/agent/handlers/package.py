@@ -180,7 +180,7 @@ class Packages:
         others = self._others(name, work)
         if others:
             return Change(summary=(f"keep it: {', '.join(sorted(others))} would go with it",))
-        return Change(summary=(f"remove {work.versions[name]}",))
+        return Change(summary=(f"remove {work.versions[name]}",), impact="disruptive")
 
     def _others(self, name: str, work: Work) -> set[str]:
         """Packages that would go with this one although nobody asked for it."""

@@ -141,6 +141,31 @@ def test_a_path_that_moved_to_another_set_stays_and_is_removed_with_that_one(age
     assert not (agents.root / "etc/a.conf").exists()
 
 
+@pytest.mark.parametrize("name", ["files:set", "/etc/b.conf"])
+def test_what_another_component_declares_now_is_no_leftover(agents: Agents, name: str) -> None:
+    agents.apply(files(one("/etc/a.conf", "a\n"), one("/etc/b.conf", "b\n")))
+    with agents.client(lock=False) as client:
+        assert client.plan([], ["test"], elsewhere=[name]) == ()
+        (item,) = client.plan([], ["test"], elsewhere=["files:other", "/etc/c.conf"])
+    assert item.status == "remove"
+
+
+def test_a_path_that_another_component_declares_now_is_not_deleted(agents: Agents) -> None:
+    agents.apply(files(one("/etc/a.conf", "a\n"), one("/etc/b.conf", "b\n")))
+    with agents.client(lock=False) as client:
+        (item,) = client.plan([files(one("/etc/a.conf", "a\n"))], ["test"], elsewhere=["files:other", "/etc/b.conf"])
+    assert item.status == "same"
+
+
+def test_a_link_or_directory_that_another_component_fills_now_is_no_leftover(agents: Agents) -> None:
+    agents.apply(
+        Directory(path="/etc/dir", owner=ME, group=MY_GROUP, component="test"),
+        Symlink(path="/etc/link", target="dir", component="test"),
+    )
+    with agents.client(lock=False) as client:
+        assert client.plan([], ["test"], elsewhere=["/etc/dir", "/etc/link"]) == ()
+
+
 def test_the_last_five_versions_and_the_original_are_kept(agents: Agents) -> None:
     agents.write("/etc/a.conf", "original\n")
     for number in range(9):

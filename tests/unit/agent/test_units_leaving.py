@@ -276,6 +276,14 @@ def test_what_is_no_longer_listed_and_leaves_later_tells_nobody(agents: Agents) 
     assert f"unit:{U}" not in changes(agents, unit())
 
 
+def test_what_another_component_declares_now_does_not_leave(agents: Agents) -> None:
+    Systemd(agents).boot(U)
+    agents.apply(*site(whole=True))
+    with agents.client(lock=False) as client:
+        items = client.plan([unit()], ["test"], elsewhere=[DROP_IN, CONF])
+    assert [item.status for item in items] == ["same"]
+
+
 def test_what_somebody_deleted_before_it_left_was_loaded_all_the_same(agents: Agents) -> None:
     systemd = Systemd(agents)
     systemd.boot(U)
