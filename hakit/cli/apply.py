@@ -9,7 +9,7 @@ import click
 
 from hakit.cli import options
 from hakit.cli.careful import careful, interruptible
-from hakit.cli.work import agreed, whole
+from hakit.cli.work import agreed, conclude, whole
 
 if TYPE_CHECKING:
     from hakit.engine.plan import SitePlan
@@ -97,11 +97,12 @@ def apply(
                 interrupted = True
     outcome = work.outcome
     seconds = time.monotonic() - started
-    record.write("result.json", result_json(outcome, record.id))
+    result = result_json(outcome, record.id)
     if as_json:
-        click.echo(json.dumps({"plan": shown, **result_json(outcome, record.id)}, indent=2))
+        text = json.dumps({"plan": shown, **result}, indent=2)
     else:
-        click.echo(result_text(outcome, record, asked.inventory, seconds))
+        text = result_text(outcome, record, asked.inventory, seconds)
+    conclude(record, result, text)
     ctx.exit(INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1)
 
 

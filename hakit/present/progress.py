@@ -25,7 +25,10 @@ TICK = 0.1
 
 
 class Live:
-    """A few lines at the bottom of a terminal that are drawn anew while other lines scroll above them."""
+    """A few lines at the bottom of a terminal that are drawn anew while other lines scroll above them.
+
+    A terminal that is gone is written to no more, and the work goes on: nothing here raises for it.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
@@ -60,7 +63,8 @@ class Live:
             return
         with self._lock:
             self._erase()
-            click.echo(fold(text, "      ", sys.stderr), err=True)
+            with self._silenced():
+                click.echo(fold(text, "      ", sys.stderr), err=True)
             self._draw()
 
     @contextmanager
@@ -78,17 +82,27 @@ class Live:
 
     def _erase(self) -> None:
         if self._drawn:
-            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
-            sys.stderr.flush()
+            with self._silenced():
+                sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
+                sys.stderr.flush()
             self._drawn = 0
 
     def _draw(self) -> None:
         if not self.live or self._stop.is_set():
             return
         lines = [line[: width() - 1] for line in self.lines()]
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
-        sys.stderr.flush()
-        self._drawn = len(lines)
+        with self._silenced():
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            sys.stderr.flush()
+            self._drawn = len(lines)
+
+    @contextmanager
+    def _silenced(self) -> Iterator[None]:
+        """Write no more where that fails: a terminal that has hung up answers EIO, a full disk ENOSPC."""
+        try:
+            yield
+        except OSError:
+            self.quiet, self.live, self._drawn = True, False, 0
 
 
 class Asking(Live):
