@@ -21,7 +21,7 @@ from hakit.engine.handover import Handover
 from hakit.engine.outcome import HostResult
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.steps import Step
-from hakit.errors import AgentError, RefusedError
+from hakit.errors import AgentError, LockedError, RefusedError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
@@ -40,11 +40,14 @@ class Session:
         self.host = host(name)
         self.usable = True
         self.serves = True
+        self.locked = False
         self.diary = diary
 
     def ensure_lock(self) -> None:
         if not self.usable:
             raise AgentError(f"{self.host.name}: gone")
+        if self.locked:
+            raise LockedError(f"{self.host.name}: another run works on this host")
 
     def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
         if mark is not None:
@@ -360,6 +363,22 @@ def test_followers_speak_again_when_their_leader_fails(place: Site) -> None:
     outcome = place.rolling().execute(atomic(), place.worker("web1"))
     assert place.diary == ["web2: stop k.service", "web1: work", "web2: start k.service"]
     assert outcome.hosts["web2"].state == "not started"
+
+
+def test_nobody_is_disrupted_while_another_run_works_on_a_helper(place: Site) -> None:
+    place.sessions["lb1"].locked = True
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), place.worker())
+    assert outcome.hosts["web1"].why == "lb1: another run works on this host"
+    assert place.diary == []
+
+
+def test_a_helper_that_another_run_works_on_by_then_hinders_no_return(place: Site) -> None:
+    def work(_: Step) -> HostResult:
+        place.sessions["lb1"].locked = True
+        return HostResult("changed", 1)
+
+    assert place.rolling().execute(in_order("web1", disrupts=True), work).good
+    assert place.diary[-1] == "web1: unmark web1"
 
 
 class Changing:
