@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres.control import ARCHIVE_RECOVERY
 from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
 from hakit.agent.postgres.wal import number
 
@@ -56,6 +57,7 @@ class MemberState:
     state: str = ""
     checkpoint: int = 0
     signal: bool = False
+    unstarted: bool = False
     running: bool = False
     role: str = ""
     lsn: int = 0
@@ -85,6 +87,7 @@ class MemberState:
             timeline=_number(answer.get("timeline")),
             checkpoint=number(_text(answer.get("checkpoint"))),
             signal=bool(answer.get("standby")),
+            unstarted=bool(answer.get("unstarted")),
             running=bool(answer.get("running")),
             lsn=number(_text(answer.get("lsn"))),
             replayed=number(_text(answer.get("replayed"))),
@@ -144,7 +147,9 @@ class MemberState:
     @property
     def demoted(self) -> bool:
         """Whether a former primary was told to be a standby, and has not run as one yet."""
-        return self.data == CLUSTER and self.signal and not self.running and self.state != "shut down in recovery"
+        stopped = self.data == CLUSTER and self.signal and not self.running
+        # A standby leaves these words behind, whether it was shut down or crashed; a copy those of its source.
+        return stopped and not self.unstarted and self.state not in ("shut down in recovery", ARCHIVE_RECOVERY)
 
     @property
     def clean(self) -> bool:

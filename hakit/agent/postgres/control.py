@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 ABSENT, EMPTY, CLUSTER, PARTIAL, FOREIGN = "absent", "empty", "cluster", "partial", "foreign"
+ARCHIVE_RECOVERY = "in archive recovery"
+"""The state of a standby that runs, or that crashed: its WAL is another one's, and goes on where that has it."""
+LABEL = "backup_label"
+"""The file of a data directory that was copied or rewound and has not been started since (PostgreSQL documentation)."""
 TIMEOUT = 10.0  # seconds; it reads one file of 8 KiB, but the disk may be gone
 TRIES = 3  # of a running server's file, which may change while it is read
 
@@ -53,7 +57,7 @@ def contents(path: str) -> str:
     if "PG_VERSION" in names and os.path.isfile(f"{path}/global/pg_control"):
         return CLUSTER
     # initdb writes PG_VERSION last but for the files of `global`, pg_basebackup pg_control last of all.
-    return PARTIAL if names & {"PG_VERSION", "backup_label", "backup_manifest"} or "pg_wal" in names else FOREIGN
+    return PARTIAL if names & {"PG_VERSION", LABEL, "backup_manifest"} or "pg_wal" in names else FOREIGN
 
 
 def check_version(data: str, version: int) -> None:

@@ -48,7 +48,8 @@ def look(place: Place, work: Work) -> Found:
     """What is here; bounded in time whatever hangs. Raises Failure for a decision that can't be read.
 
     `installed`: whether the server's programs are there. `data` is a word of `control`. `state` (pg_controldata's),
-    `checkpoint` and `redo` are empty without a cluster. `running`: whether a process serves the data. `role` is
+    `checkpoint` and `redo` are empty without a cluster; `unstarted`: it was copied or rewound, and has not been started
+    since. `running`: whether a process serves the data. `role` is
     `primary`, `standby`, or empty while the server does not answer; then `why` says why, as it does while it does not
     run, and while a standby receives nothing from its upstream. `lsn` is the end of the WAL on disk, `replayed` how far
     a standby has come, `replayed_at` (UTC) when the last transaction that it replayed was committed; on a primary the
@@ -64,6 +65,7 @@ def look(place: Place, work: Work) -> Found:
         "state": "",
         "checkpoint": "",
         "redo": "",
+        "unstarted": False,
         "standby": os.path.lexists(work.at(place.signal)),
         "upstream": _upstream(place, work),
         "held": held_because(work.at(place.held)),
@@ -119,6 +121,7 @@ def _files(place: Place, work: Work) -> Found:
         "state": cluster.state,
         "checkpoint": cluster.checkpoint,
         "redo": cluster.redo,
+        "unstarted": os.path.lexists(f"{data}/{control.LABEL}"),
     }
 
 

@@ -288,7 +288,7 @@ def test_no_commit_is_acknowledged_by_a_copy(new: Host, primary: Server) -> None
         told.extend(state for _, state in primary.query(seen))
         work.gone = lambda: True
 
-    work.say = look  # type: ignore[method-assign]  # the copy goes on meanwhile
+    work.say = look  # the copy goes on meanwhile
     primary.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (\"db3\")'")
     primary.reload()
     try:

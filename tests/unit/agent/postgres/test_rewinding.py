@@ -141,6 +141,25 @@ def test_a_recovery_before_the_rewind_that_was_interrupted_goes_on(
     follows(old)
 
 
+@pytest.mark.parametrize("started", [True, False], ids=["crashed", "not started since it was rewound"])
+def test_a_standby_is_never_recovered_alone(parted: tuple[Host, Host], started: bool) -> None:
+    """It would end its WAL with a record of its own; below where the others parted no rewind would see that."""
+    old, _ = parted
+    old.do("stop")
+    old.do("rewind", upstream="db2")
+    assert old.do("look")["unstarted"] is True
+    if started:
+        old.server.start()
+        old.server.stop("kill")
+        assert old.do("look")["unstarted"] is False
+    state = old.do("look")
+    assert state["state"] == "in archive recovery"
+    with pytest.raises(Failure, match=r"db1 is a standby that was not shut down .*: start its server and stop it"):
+        old.do("rewind", upstream="db2")
+    assert {**old.do("look"), "free": 0} == {**state, "free": 0, "standby": True}
+    follows(old)
+
+
 def test_missing_wal_is_found_before_anything_is_changed(parted: tuple[Host, Host]) -> None:
     old, _ = parted
     old.query("SELECT pg_switch_wal()")
