@@ -297,3 +297,8 @@ def journal(unit: str, work: Work) -> str:
     """The end of a unit's journal."""
     result = work.run(["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", str(JOURNAL), "-u", unit], 10.0)
     return result.out.strip()
+
+
+def last_words(unit: str, work: Work) -> str:
+    """The end of a unit's journal where what it may quote is known, and can be masked; or where to read it."""
+    return journal(unit, work) if work.declared else f"its journal, which may quote secrets:  journalctl -u {unit}"

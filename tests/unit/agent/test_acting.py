@@ -16,7 +16,7 @@ from hakit.agent import frames
 from hakit.agent.actions import Action, Mark
 from hakit.agent.starting import AgentGone
 from hakit.agent.wire import action_from_wire, mark_from_wire, wire
-from tests.unit.agent.agent_support import Agents, ForkChannel
+from tests.unit.agent.agent_support import Agents, ForkChannel, files, one
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +110,21 @@ def test_a_start_that_fails_says_so_and_can_be_repeated(
     (systemd / "active").write_text("failed\n")
     assert act(agents, START)[0].ok
     assert (systemd / "enabled").read_text() == "enabled\n"
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_daemon_that_quotes_a_secret_and_dies_does_not_show_it(agents: Agents, systemd: Path, planned: bool) -> None:
+    (systemd / "active").write_text("inactive\n")
+    (systemd / "after-start").write_text("failed\n")
+    journalctl = agents.root / "bin/journalctl"
+    journalctl.write_text("#!/bin/sh\necho bad word: hunter2\n")
+    journalctl.chmod(0o755)
+    with agents.client() as client:
+        if planned:
+            client.plan([files(one("/etc/a.conf", "pw hunter2\n", 0o600, "pw <secret:x>\n"))], None)
+        (result,) = client.act([START])
+    said = "bad word: <secret:x>" if planned else "its journal, which may quote secrets:  journalctl -u d.service"
+    assert result.detail == f"d.service is failed after start\n{said}"
 
 
 def test_a_small_file_comes_and_goes(agents: Agents) -> None:

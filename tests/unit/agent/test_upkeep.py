@@ -286,7 +286,7 @@ def test_a_service_that_does_not_come_back_is_told(agents: Agents, fake: Path, a
     with agents.client() as client:
         _, error = client.upgrade([], lambda _: None)
     assert error is not None
-    assert (error.message, error.output) == (message, "its last words")
+    assert (error.message, error.output) == (message, "its journal, which may quote secrets:  journalctl -u d.service")
 
 
 def test_a_version_that_does_not_come_is_told_and_nothing_restarts(agents: Agents, fake: Path) -> None:
