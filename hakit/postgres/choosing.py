@@ -180,8 +180,10 @@ def choose_failover(
             "; ".join(filter(None, (_unable(picture, host) for host in layout.members))),
             "bring a standby up; a former primary that has the data is opened with  --to HOST",
         )
-    # Of equals the first of the inventory, and a candidate before one that commits never wait for.
-    target = to or max(able, key=lambda host: (positions[host], host in layout.candidates))
+    # Of equals the first of the inventory, but a candidate before one that commits never wait for, and before all whom
+    # an earlier run has chosen.
+    chosen = picture.decision.primary
+    target = to or max(able, key=lambda host: (positions[host], host == chosen, host in layout.candidates))
     newer = [host for host, state in picture.states.items() if _opened_later(state, positions[target])]
     if newer and not accept_loss:
         return Refusal(

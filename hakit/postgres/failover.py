@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres import quorum
-from hakit.agent.postgres.decision import FAILOVER, STARTED
+from hakit.agent.postgres.decision import FAILOVER, STARTED, SWITCHOVER
 from hakit.agent.postgres.wal import number
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
@@ -43,6 +43,7 @@ class Failover:
         self._fence = fence
         self._confirm = confirm
         self._fenced: set[str] = set()
+        self._asked = ""
 
     def run(self, to: str = "", fenced: Collection[str] = (), *, accept_loss: bool = False) -> Outcome:
         """Make a standby, or `to`, the primary. `fenced` are hosts that the operator says are without power.
@@ -55,6 +56,7 @@ class Failover:
         self._fenced = set(fenced)
         if picture.primary:
             return self._settle(picture, to)
+        self._asked = asked_before(picture)
         state = picture.states.get(to)
         if state is not None and (state.former or state.demoted):
             return self._open(picture, to, accept_loss=accept_loss)
@@ -68,7 +70,10 @@ class Failover:
         with self._at.undisturbed():
             stopped: list[str] = []
             try:
+                self._look_again()
                 choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
+                self._calm(choice.target, stopped)
+                self._look_again(halted=True)
                 self._at.heed()
             except HakitError:
                 self._put_back(picture, stopped)
@@ -137,6 +142,38 @@ class Failover:
             hint=f"cut {'its' if len(unsure) == 1 else 'their'} power, then add  "
             + " ".join(f"--fenced {host}" for host in unsure),
         )
+
+    def _look_again(self, *, halted: bool = False) -> None:
+        """See that nobody leads by now: questions, fencing and halting take their time. Raises RefusedError.
+
+        With `halted` no former primary may run either: each was stopped.
+        """
+        now = self._at.whole()
+        for host, state in now.states.items():
+            if state.leads or (halted and state.former and state.running):
+                raise RefusedError(
+                    f"{host} runs as a primary by now: nobody else is promoted",
+                    hint=f"hakit postgres failover {self._layout.name}  goes on from there",
+                )
+
+    def _calm(self, target: str, stopped: list[str]) -> None:
+        """Have nobody become a primary whose promotion an earlier run may have asked for: a restart forgets that.
+
+        Its server removes what asks for a promotion as it starts (PostgreSQL: RemovePromoteSignalFiles). Raises
+        RefusedError where it was promoted after all, ConnectError, AgentError.
+        """
+        host = self._asked
+        if host in ("", target):
+            return
+        self._at.note(host, "is restarted: an earlier command may have asked it to become the primary")
+        stopped.append(host)
+        self._at.do(host, "stop", STOPPING, mode="fast")
+        if not self._at.state(host).signal:
+            raise RefusedError(
+                f"{host} was promoted meanwhile, as an earlier command had asked: {target} is not made the primary",
+                hint=f"to open it:  hakit postgres failover {self._layout.name} --to {host}",
+            )
+        self._at.do(host, "start", STARTING)
 
     def _choose(self, picture: Picture, to: str, stopped: list[str], *, accept_loss: bool) -> Choice:
         """Stop whoever was a primary, halt the standbys, and choose. Raises RefusedError."""
@@ -279,6 +316,8 @@ class Failover:
         self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{words}")
         self._make_sure(picture)
         with self._at.undisturbed():
+            self._look_again()
+            self._calm(host, [])
             self._stop(host)
             decision = self._decided(STARTED, host, picture)
             self._demote(picture, host)
@@ -286,3 +325,15 @@ class Failover:
                 self._at.do(host, "resume")
             self._at.do(host, "start", STARTING)
             return self._finish(STARTED, host, decision, loss)
+
+
+def asked_before(picture: Picture) -> str:
+    """The standby that runs and that the last decision names: it may have been told to become the primary.
+
+    It will be one when it has replayed what it has, however long ago it was no longer waited for. Also where it does
+    not answer SQL now.
+    """
+    last = picture.decision
+    state = picture.states.get(last.primary)
+    named = last.kind in (SWITCHOVER, FAILOVER) and state is not None and state.running
+    return last.primary if named else ""

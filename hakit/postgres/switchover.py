@@ -3,7 +3,8 @@
 What a killed one leaves is told by the members themselves, and each of these is gone on from:
 
     the decision names T, O still leads     nothing has happened: begin again
-    O is stopped, T is a standby            T has all that O wrote: promote it; else O goes on as it was
+    O is stopped, T is a standby            T has all that O wrote: promote it; else O goes on as it was, unless its
+                                            disk says that it is a standby: then T may have been asked to lead
     T leads                                 only the others have to follow
 """
 
@@ -86,10 +87,13 @@ class Switchover:
         self._picture, self._old, self._target = picture, picture.primary, found
         self._at.agree(f"Switch {self._layout.name} over from {self._old} to {found}? {self._cost(picture)}")
         self._at.note(found, f"takes over from {self._old}, after a checkpoint there")
+        end = self._at.state(self._old).lsn
         self._at.do(self._old, "checkpoint", CHECKPOINT)
-        if not self._at.until(self._near, CATCHING_UP):
+        if not self._at.until(lambda: self._near(end), CATCHING_UP):
             raise RefusedError(
                 f"{found} does not come near {self._old} within {CATCHING_UP:g} s; nothing was changed",
+                why="A standby is the primary only when it has replayed all that it has; a long query there holds that "
+                "up.",
                 hint=f"see  hakit postgres status {self._layout.name}",
             )
         with self._at.undisturbed():
@@ -120,10 +124,13 @@ class Switchover:
                 hint="bring the others back first",
             )
 
-    def _near(self) -> bool:
+    def _near(self, end: int) -> bool:
+        """Whether the target has all but the last of the WAL, and has replayed it, up to `end` at least."""
         answers, _ = self._at.each([self._old, self._target], "look")
-        ends = {host: MemberState.of(host, answer).lsn for host, answer in answers.items()}
-        return len(ends) > 1 and ends[self._old] - ends[self._target] <= NEAR
+        if len(answers) < 2:  # noqa: PLR2004 - both of them
+            return False
+        old, target = (MemberState.of(host, answers[host]) for host in (self._old, self._target))
+        return target.replayed >= end and old.lsn - min(target.lsn, target.replayed) <= NEAR
 
     def _prepare(self, picture: Picture) -> None:
         """Everything that can be done while the old primary still takes writes."""
@@ -260,7 +267,12 @@ class Switchover:
             self._at.slots(self._target, picture.absent)
             self._compare()
         except HakitError as error:
-            self._go_back(error)
+            if old.signal:
+                # Then its promotion may have been asked for, and still come.
+                name = self._layout.name
+                error.hint = f"hakit postgres switchover {name}  goes on; or  hakit postgres failover {name}"
+            else:
+                self._go_back(error)
             raise
         return self._take_over()
 

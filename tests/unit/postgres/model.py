@@ -42,6 +42,10 @@ class Server:
     held: str = ""
     decision: dict[str, Any] = field(default_factory=dict)
     slots: set[str] = field(default_factory=set)
+    promoting: int = 0
+    """How many answers from now it becomes the primary that it was asked to be; nobody asked where it is 0."""
+    late: int = -1
+    """Where something holds its replay up."""
 
     @property
     def leads(self) -> bool:
@@ -74,6 +78,8 @@ class Model:
         self.written = 0
         self.now = 0.0
         self.kill_at = -1
+        self.delay = 0
+        """How many answers a promotion takes that is asked for now: more than it is waited for, unless it is 0."""
         self.steps = 0
         self.log: list[str] = []
         self.names = f"ANY {synchronous} ({', '.join(names)})" if synchronous else ""
@@ -132,7 +138,7 @@ class Model:
         server = self.servers[host]
         if server.power and server.running:
             server.state = "in archive recovery" if server.signal else "in production"
-        server.power, server.running, server.held = False, False, ""
+        server.power, server.running, server.held, server.promoting = False, False, "", 0
 
     def power_on(self, host: str) -> None:
         """The host boots; its unit tries to start the server."""
@@ -189,6 +195,7 @@ class Model:
         if changing and self.kill_at == 2 * self.steps:
             raise Killed
         self.log.append(f"{verb} {host} {dict(arguments)}" if changing else "")
+        self.pass_by()
         answer: dict[str, Any] = getattr(self, f"do_{verb}")(self.servers[host], **arguments)
         self.now += 0.01
         self.flow()
@@ -206,6 +213,21 @@ class Model:
             except HakitError as error:
                 failed[host] = error
         return answers, failed
+
+    def pass_by(self) -> None:
+        """Promotions that are on their way come nearer to their end."""
+        for server in self.servers.values():
+            server.promoting -= server.promoting > 0
+            if server.promoting == 1:
+                self.end_promotion(server)
+
+    def end_promotion(self, server: Server) -> None:
+        server.promoting = 0
+        if server.standby:
+            server.signal, server.upstream, server.state = False, "", "in production"
+            server.timeline += 1
+            server.wal.append((server.timeline, "promoted"))
+            self.check()
 
     def do_look(self, server: Server) -> dict[str, Any]:
         replicas = [
@@ -225,7 +247,7 @@ class Model:
             "running": running,
             "role": ("standby" if server.signal else "primary") if running else "",
             "lsn": written(server.end) if running else "",
-            "replayed": written(server.end) if running and server.signal else "",
+            "replayed": written(server.end if server.late < 0 else server.late) if running and server.signal else "",
             "upstream": server.upstream if server.signal else "",
             "receiving": {"status": "streaming", "from": server.upstream} if self.streams(server) else None,
             "replicas": replicas if running else [],
@@ -283,7 +305,7 @@ class Model:
                 self.flow()
             state = "in archive recovery" if server.signal else "in production"
             stopped = "shut down in recovery" if server.signal else "shut down"
-            server.running, server.state = False, stopped if clean else state
+            server.running, server.state, server.promoting = False, stopped if clean else state, 0
         return {"state": server.state}
 
     def do_start(self, server: Server) -> dict[str, Any]:
@@ -311,10 +333,10 @@ class Model:
     def do_promote(self, server: Server) -> dict[str, Any]:
         if not server.running or server.decision.get("primary") != server.host:
             raise RefusedError(f"{server.host}: was not decided to be the primary, or does not run")
-        if server.signal:
-            server.signal, server.upstream, server.state = False, "", "in production"
-            server.timeline += 1
-            server.wal.append((server.timeline, "promoted"))
+        if server.signal and self.delay:
+            server.promoting = server.promoting or 1 + self.delay
+            raise RefusedError(f"{server.host}: was not promoted within 60 s")
+        self.end_promotion(server)
         return {"timeline": server.timeline}
 
     def do_rewind(self, server: Server, upstream: str) -> dict[str, Any]:

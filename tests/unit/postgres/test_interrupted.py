@@ -65,6 +65,17 @@ class Cluster(RuleBasedStateMachine):
     def reinit(self, kill: int, to: str) -> None:
         self._run(kill, "reinit", to)
 
+    @rule(delay=st.sampled_from([0, 0, 1, 10, 40]))
+    def hold_replay_up(self, delay: int) -> None:
+        """Promotions take longer than they are waited for, from now on."""
+        self.model.delay = delay
+
+    @rule()
+    def end_promotions(self) -> None:
+        for server in self.model.servers.values():
+            if server.promoting:
+                self.model.end_promotion(server)
+
     @rule(name=host)
     def pull_the_power(self, name: str) -> None:
         if name in self.model.servers:
@@ -95,7 +106,7 @@ class Cluster(RuleBasedStateMachine):
         """The server dies, and its unit starts it again, if the guard lets it."""
         server = self.model.servers.get(name)
         if server is not None and server.power and server.running:
-            server.running = False
+            server.running, server.promoting = False, 0
             server.state = "in archive recovery" if server.signal else "in production"
             server.running = server.signal or not self.model.guard(server)
 
