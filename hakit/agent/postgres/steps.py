@@ -11,7 +11,8 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, power, programs, record, upstream, wal
+from hakit.agent.postgres import asking, control, power, programs, record, states, upstream, wal
+from hakit.agent.postgres.decision import SWITCHOVER
 from hakit.agent.postgres.place import SLOT_LOST, slot_name
 from hakit.agent.postgres.power import POLL, connect, wait_for
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 # Seconds for which a standby must be seen without a receiver, its end of WAL unchanged, before it counts as halted: its
 # startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
 SETTLED = 0.6
+CLAIM = 3.0  # seconds for who was stopped just now to say so: its endpoint looks every 0.15 s, for up to 0.8 s
+ANSWER = 1.5  # seconds for a peer to tell its state
+PAUSE = 0.5  # … while writers wait: in a switchover the old primary was seen to be stopped
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
 # A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
@@ -203,11 +207,15 @@ def resume(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
 
 
 def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
-    """Make a running standby the primary that it was decided to be; its new timeline."""
+    """Make a running standby the primary that it was decided to be; its new timeline.
+
+    Refused while a peer says that it runs as the primary: two would be writable.
+    """
     del arguments
     _must_be_named(place, "be promoted", work)
     with connect(place, work) as connection:
         if _value(connection, "SELECT pg_is_in_recovery()") == "t":
+            _must_be_alone(place, connection, work)
             # Not to wait in there: the server would give up a query that takes longer than our patience with it.
             connection.query("SELECT pg_promote(false)")
         promoted = f"SELECT {wal.PROMOTED}"
@@ -216,6 +224,21 @@ def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float)
         if upstream.write(place, upstream.NOBODY, work):
             connection.query("SELECT pg_reload_conf()")
     return {"timeline": timeline}
+
+
+def _must_be_alone(place: Place, connection: Connection, work: Work) -> None:
+    system = _value(connection, "SELECT system_identifier FROM pg_control_system()")
+    patience = PAUSE if record.read(work.at(place.decision)).kind == SWITCHOVER else ANSWER
+    deadline = monotonic() + CLAIM
+    while True:
+        told = [one for one in asking.ask_peers(place, patience).values() if not isinstance(one, str)]
+        leading = [one for one in told if one.role == states.PRIMARY and one.system == system]
+        if not leading:
+            return
+        if monotonic() > deadline:
+            names = " and ".join(f"{one.host} (timeline {one.timeline})" for one in leading)
+            raise Failure(f"{place.host} must not be promoted: {names} runs as the primary")
+        sleep(POLL)
 
 
 def _must_be_named(place: Place, what: str, work: Work) -> None:

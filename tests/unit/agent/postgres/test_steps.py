@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.errors import Failure
+from hakit.agent.postgres import steps
 from hakit.agent.postgres.own import Own
 from hakit.agent.postgres.wal import number
 from hakit.agent.starting import AgentGone
 from hakit.agent.tasks import Task
 from tests.unit.agent.postgres.members import Host, until
+from tests.unit.agent.postgres.residents import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +125,23 @@ def test_only_who_was_decided_for_is_promoted(pair: tuple[Host, Host]) -> None:
     with pytest.raises(Failure, match=r"db2 must not be promoted: .*\(epoch 1\) names db1"):
         db2.do("promote")
     assert db2.query("SELECT pg_is_in_recovery()") == [("t",)]
+
+
+def test_nobody_is_promoted_beside_a_primary(pair: tuple[Host, Host], monkeypatch: pytest.MonkeyPatch) -> None:
+    db1, db2 = pair
+    endpoint = Endpoint(db1.server)
+    try:
+        endpoint.until("/primary", 200)
+        db2.decide("db2", 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(steps, "CLAIM", 0.2)
+            with pytest.raises(Failure, match=r"db2 must not be promoted: db1 \(timeline 1\) runs as the primary"):
+                db2.do("promote")
+        assert db2.query("SELECT pg_is_in_recovery()") == [("t",)]
+        db1.do("stop")
+        assert db2.do("promote") == {"timeline": 2}  # as soon as the endpoint of db1 says that it was stopped
+    finally:
+        endpoint.close()
 
 
 def test_a_switchover_that_did_not_promote_goes_back(pair: tuple[Host, Host]) -> None:
