@@ -88,8 +88,8 @@ def complaints(text: str) -> str:
 
 
 def query_installed(work: Work) -> dict[str, str]:
-    """Everything that is installed, from one `dpkg-query`."""
-    found = installed(work.run(["dpkg-query", "-W", "-f", DPKG_FORM], 60.0).out)
+    """Everything that is installed, from one `dpkg-query`. Raises Failure."""
+    found = installed(work.must(["dpkg-query", "-W", "-f", DPKG_FORM], "reading what is installed").out)
     for name in list(found):
         found.setdefault(name.partition(":")[0], found[name])
     return found
@@ -183,9 +183,10 @@ class Packages:
         return Change(summary=(f"remove {work.versions[name]}",), impact="disruptive")
 
     def _others(self, name: str, work: Work) -> set[str]:
-        """Packages that would go with this one although nobody asked for it."""
+        """Packages that would go with this one although nobody asked for it. Raises Failure."""
         leaving = {key.partition(":")[2] for key in work.removing if key.startswith("package:")} | {name}
-        return going(work.run(["apt-get", "-s", "-q", "remove", "--", name], 60.0, env=ENV).out) - leaving
+        argv = ["apt-get", "-s", "-q", "remove", "--", name]
+        return going(work.must(argv, f"seeing what would go with {name}", env=ENV).out) - leaving
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Remove a package that hakit installed and nobody needs; its configuration and data stay. Raises Failure.

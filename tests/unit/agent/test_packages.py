@@ -1,0 +1,81 @@
+"""Packages that leave the inventory, by a real agent with a dpkg and an apt that do as they are told."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hakit.agent.resources.package import Package
+from tests.unit.agent.agent_support import apply_with
+
+if TYPE_CHECKING:
+    from tests.unit.agent.agent_support import Agents
+
+DPKG_QUERY = """#!/bin/sh
+cd "${0%/*}/../fake"
+test -e no-dpkg && { echo "dpkg-query: error: parsing file" >&2; exit 2; }
+printf 'nano\\t1\\tii \\n'
+"""
+APT_GET = """#!/bin/sh
+cd "${0%/*}/../fake"
+case "$*" in
+*" -s "*|"-s "*) test -e no-apt && exit 100; echo "Remv nano [1]"; cat dependants 2>/dev/null ;;
+*) echo "$@" >> asked ;;
+esac
+exit 0
+"""
+
+
+@pytest.fixture
+def packages(agents: Agents) -> Agents:
+    """A host with one package, that hakit remembers to have installed."""
+    (agents.root / "fake").mkdir()
+    for name, script in (("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET)):
+        agents.write(f"/bin/{name}", script, 0o755)
+    agents.state.mkdir(parents=True, mode=0o700)
+    record = {"items": {"package:nano": {"installed": True, "component": "test"}}, "files": {}}
+    agents.write("/var/lib/hakit/manifest.json", json.dumps(record), 0o600)
+    return agents
+
+
+def remembered(agents: Agents) -> bool:
+    """Whether the host still knows that hakit installed the package."""
+    return "package:nano" in json.loads(agents.read("/var/lib/hakit/manifest.json"))["items"]
+
+
+def test_a_removal_disrupts(packages: Agents) -> None:
+    (item,) = packages.plan()
+    assert (item.summary, item.impact) == (("remove 1",), "disruptive")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("no-dpkg", "reading what is installed: dpkg-query failed with exit 2"),
+        ("no-apt", "seeing what would go with nano: apt-get failed with exit 100"),
+    ],
+)
+def test_nothing_is_removed_or_forgotten_where_dpkg_or_apt_can_not_tell(
+    packages: Agents, broken: str, message: str
+) -> None:
+    (packages.root / "fake" / broken).touch()
+    (item,) = packages.plan()
+    assert item.error is not None
+    assert (item.status, item.error.message) == ("refused", message)
+    (packages.root / "fake" / broken).unlink()
+    with packages.client() as client:
+        client.plan((), None)
+        (packages.root / "fake" / broken).touch()
+        assert client.apply([], ["package:nano"], lambda _: None).failed == 1
+    assert remembered(packages)
+    assert not (packages.root / "fake/asked").exists()
+
+
+def test_a_dpkg_that_can_not_tell_refuses_a_package_and_no_more(packages: Agents) -> None:
+    (packages.root / "fake/no-dpkg").touch()
+    with packages.client() as client:
+        client.hello(run="r", who="w", lock=True, packages=["nano"])
+        (item,) = apply_with(client, [Package(package="nano", component="test")]).items
+    assert item.status == "refused"
