@@ -76,6 +76,11 @@ def maintenance(
             handed = working.begin(why.strip() or (mark.why if mark else ""), limits)
         elif mark is not None:
             working.end(limits)
+        elif unknown := ", ".join(working.unknown):
+            raise RefusedError(
+                f"nobody who answers says that {name} is in maintenance, and {unknown} can't be asked",
+                hint=f"repeat it once they answer:  hakit maintenance off {name}",
+            )
     duties = ", ".join(working.duties)
     if as_json:
         result = {"host": name, "maintenance": state == "on", "changed": out != (state == "on"), "duties": duties}

@@ -74,7 +74,7 @@ def retire(
     scope = one_host(asked, host)
     (name,) = scope.hosts
     if undo:
-        if not _take_back(scope, name):
+        if not _take_back(scope, name, as_json=as_json):
             click.echo(f"{name} was not retired.")
             return
         click.echo(f"{name} is not retired any more. Set it up with  hakit apply -i {asked.inventory}")
@@ -137,12 +137,12 @@ def _agreed(name: str, *, as_json: bool) -> bool:
     return answer.strip() == name
 
 
-def _take_back(scope: Scope, name: str) -> bool:
+def _take_back(scope: Scope, name: str, *, as_json: bool) -> bool:
     """Take back that a host is retired; False where nobody says so. Raises what reaching the host raises."""
     from hakit.engine.retire import take_back
     from hakit.engine.run import Run
     from hakit.present.progress import Asking
 
-    asking = Asking(len(scope.hosts), quiet=True)
-    with Run(scope, asking.sink, lock=True) as run:
+    asking = Asking(len(scope.hosts), quiet=as_json)
+    with asking, Run(scope, asking.sink, lock=True) as run:
         return take_back(run, name)

@@ -15,7 +15,7 @@ from hakit.engine.handover import Foreseen, Handovers
 from hakit.engine.leaving import spare
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.session import HostSession
-from hakit.errors import HakitError
+from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
     from hakit.engine.plan import HostPlan, SitePlan
@@ -105,18 +105,33 @@ def take_back(run: Run, host: str) -> bool:
     """Take the marks of a retired host away, and tell its helpers that it may come back; False where there are none.
 
     The host itself need not answer where its peers say that it is retired. Raises what reaching it raises otherwise,
-    ConnectError, AgentError, LockedError.
+    ConnectError, AgentError, LockedError; RefusedError where a peer may still say that it is.
     """
     failed = run.open()
     mark = run.marks().get(host)
     if mark is None or mark.kind != RETIRED:
         if host in failed:
             raise failed[host]
+        if failed and mark is None:
+            raise RefusedError(
+                f"nobody who answers says that {host} is retired, and {', '.join(failed)} can't be asked",
+                hint=f"repeat it once they answer:  hakit retire --undo {host}",
+            )
         return False
     gate = Gate(run.scope.groups(), run.sessions)
-    Duty(run.scope.site, run.scope.components, run.sessions, gate, lambda *_: None).back(host)
+
+    def say(name: str, text: str) -> None:
+        run.sink(events.Noted(name, text))
+
+    Duty(run.scope.site, run.scope.components, run.sessions, gate, say).back(host)
     for session in run.sessions.values():
         if session.usable:
             session.ensure_lock()
             session.act([], Mark(host=host, kind=""))
+    untold = [name for name in (*run.scope.hosts, *run.scope.watched) if name != host and not run.usable(name)]
+    if untold:
+        raise RefusedError(
+            f"{host} is not retired any more, but {', '.join(untold)} could not be told, and may still say that it is",
+            hint=f"repeat it once they answer:  hakit retire --undo {host}",
+        )
     return True

@@ -15,7 +15,7 @@ from hakit.engine.plan import SitePlan
 from hakit.engine.retire import Retirement, take_back
 from hakit.engine.rolling import Limits
 from hakit.engine.run import Run
-from hakit.errors import ConnectError
+from hakit.errors import ConnectError, RefusedError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
@@ -92,9 +92,21 @@ def test_a_later_run_learns_it_from_one_peer() -> None:
 
 
 def test_it_is_taken_back_while_the_host_is_dead() -> None:
-    sessions = {"web1": Session(retired()), "web2": Session(retired(), usable=False), "web3": Session(usable=False)}
+    sessions = {"web1": Session(retired()), "web2": Session(retired()), "web3": Session(usable=False)}
     assert take_back(run(sessions, *NAMES), "web3")
-    assert (sessions["web1"].marks, sessions["web1"].locked) == ((), True)
+    assert [(sessions[name].marks, sessions[name].locked) for name in ("web1", "web2")] == [((), True)] * 2
+
+
+def test_it_is_not_taken_back_for_good_while_a_peer_may_still_remember_it() -> None:
+    sessions = {"web1": Session(retired()), "web2": Session(usable=False), "web3": Session()}
+    with pytest.raises(RefusedError, match="not retired any more, but web2 could not be told") as told:
+        take_back(run(sessions, *NAMES), "web3")
+    assert sessions["web1"].marks == ()
+    assert "hakit retire --undo web3" in str(told.value.hint)
+    with pytest.raises(RefusedError, match="nobody who answers says that web3 is retired, and web2 can't be asked"):
+        take_back(run(sessions, *NAMES), "web3")
+    sessions["web2"] = Session(retired())
+    assert take_back(run(sessions, *NAMES), "web3")
 
 
 @pytest.mark.parametrize("marks", [(), (retired(kind=MAINTENANCE),)], ids=["in service", "in maintenance"])
