@@ -247,14 +247,14 @@ def refuse(found: Refusal) -> NoReturn:
     raise RefusedError(found.text, why=found.why or None, hint=found.hint or None)
 
 
-def refuse_torn(picture: Picture) -> None:
-    """Raises RefusedError in a split brain, with what each member has."""
+def refuse_torn(picture: Picture, done: str = "nothing was changed") -> None:
+    """Raises RefusedError in a split brain, with what was `done` and what each member has."""
     if picture.torn:
         anew = ",  ".join(f"hakit postgres reinit {picture.layout.name} {host}" for host in picture.astray)
         if anew:
             anew = f"if the data of {picture.primary} are the right ones:  {anew}\n  otherwise "
         raise RefusedError(
-            f"split brain: {picture.torn}; nothing was changed",
+            f"split brain: {picture.torn}; {done}",
             why="\n  ".join(picture.histories()),
             hint=f"{anew}decide whose data are right, stop the server of the other one on its host "
             f"(systemctl stop postgresql@…), then  hakit postgres status {picture.layout.name}",

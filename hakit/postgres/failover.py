@@ -15,7 +15,7 @@ from hakit.agent.postgres.wal import number
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
-from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse
+from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse, refuse_torn
 from hakit.postgres.layout import must_be_members
 from hakit.postgres.member import CLUSTER, MemberState
 
@@ -70,10 +70,10 @@ class Failover:
         with self._at.undisturbed():
             stopped: list[str] = []
             try:
-                self._look_again()
+                self._look_again(picture)
                 choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
                 self._calm(choice.target, stopped)
-                self._look_again(halted=True)
+                self._look_again(picture, halted=True)
                 self._at.heed()
             except HakitError:
                 self._put_back(picture, stopped)
@@ -143,17 +143,24 @@ class Failover:
             + " ".join(f"--fenced {host}" for host in unsure),
         )
 
-    def _look_again(self, *, halted: bool = False) -> None:
+    def _look_again(self, before: Picture, *, halted: bool = False) -> None:
         """See that nobody leads by now: questions, fencing and halting take their time. Raises RefusedError.
 
-        With `halted` no former primary may run either: each was stopped.
+        Nor may anybody answer who did not `before`, whether it is said to be without power or not: nothing was asked of
+        it. With `halted` no former primary may run either: each was stopped.
         """
-        now = self._at.whole()
+        now, name = self._at.whole(), self._layout.name
         for host, state in now.states.items():
+            if host in self._fenced or host not in before.states:
+                vouched = f": it is not without power, so leave  --fenced {host}  out" if host in self._fenced else ""
+                raise RefusedError(
+                    f"{host} answers by now: nobody was promoted without it",
+                    hint=f"hakit postgres failover {name}  again takes it into account{vouched}",
+                )
             if state.leads or (halted and state.former and state.running):
                 raise RefusedError(
                     f"{host} runs as a primary by now: nobody else is promoted",
-                    hint=f"hakit postgres failover {self._layout.name}  goes on from there",
+                    hint=f"hakit postgres failover {name}  goes on from there",
                 )
 
     def _calm(self, target: str, stopped: list[str]) -> None:
@@ -251,7 +258,8 @@ class Failover:
     def _finish(self, kind: str, primary: str, decision: Decision, loss: str = "") -> Outcome:
         """Have the primary serve and the others follow. Safe to repeat."""
         self._at.do(primary, "release")
-        picture = self._at.whole()
+        picture = self._at.look()
+        refuse_torn(picture, f"{primary} was made the primary")
         self._at.slots(primary, picture.absent)
         left = self._at.lead(primary, picture)
         held = [host for host, state in picture.states.items() if host != primary and state.held]
@@ -316,9 +324,10 @@ class Failover:
         self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{words}")
         self._make_sure(picture)
         with self._at.undisturbed():
-            self._look_again()
+            self._look_again(picture)
             self._calm(host, [])
             self._stop(host)
+            self._look_again(picture)
             decision = self._decided(STARTED, host, picture)
             self._demote(picture, host)
             if picture.states[host].signal:

@@ -77,6 +77,54 @@ def test_a_host_that_answers_is_not_dead() -> None:
         failover(model).run()
 
 
+@pytest.mark.parametrize("standby", [False, True], ids=["it leads", "it is a standby"])
+def test_a_host_that_answers_only_after_the_question_is_not_dead(standby: bool) -> None:
+    model = loaded()
+    late = model.servers["db3" if standby else "db1"]
+    late.wired = False
+    if standby:
+        model.power_off("db1")
+    conductor = model.conductor()
+    conductor.agree = lambda _: setattr(late, "wired", True)
+    with pytest.raises(RefusedError, match=f"{late.host} answers by now") as caught:
+        Failover(conductor, lambda _: False).run(fenced={"db1", late.host}, accept_loss=True)
+    assert f"leave  --fenced {late.host}  out" in str(caught.value.hint)
+    assert all(one.epoch < 2 for one in model.servers.values())
+    assert model.servers["db2"].upstream == "db1"
+
+
+def test_a_host_that_answers_only_after_standbys_were_started_is_not_dead() -> None:
+    model = loaded()
+    model.servers["db1"].wired = False
+    model.do_stop(model.servers["db3"])
+    start = model.do_start
+
+    def come(server: Server) -> dict[str, Any]:
+        model.servers["db1"].wired = True
+        return start(server)
+
+    model.do_start = come  # type: ignore[method-assign]  # of this model alone
+    with pytest.raises(RefusedError, match="db1 answers by now"):
+        failover(model).run(fenced=["db1"])
+    assert model.primary == "db1"
+
+
+def test_a_host_that_answers_only_while_the_others_are_halted_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    model.servers["db1"].wired = False
+    halt = model.do_halt
+
+    def come(server: Server) -> dict[str, Any]:
+        model.servers["db1"].wired = True
+        return halt(server)
+
+    monkeypatch.setattr(model, "do_halt", come)
+    with pytest.raises(RefusedError, match="db1 answers by now"):
+        failover(model).run(fenced=["db1"])
+    assert model.primary == "db1"
+    assert model.write()
+
+
 def test_too_few_candidates_are_refused_and_the_standby_follows_again() -> None:
     model = loaded()
     model.power_off("db3")

@@ -29,7 +29,7 @@ class Cluster(RuleBasedStateMachine):
     def make(self, hosts: int, synchronous: int) -> None:
         self.model = Model(hosts, min(synchronous, hosts - 1))
 
-    def _run(self, kill: int, command: str, target: str) -> None:
+    def _run(self, kill: int, command: str, target: str, *, late: bool = False) -> None:
         model = self.model
         model.kill_at = kill if kill < 0 else 2 * model.steps + kill
         dead = [name for name, one in model.servers.items() if not one.power]
@@ -38,12 +38,19 @@ class Cluster(RuleBasedStateMachine):
             if command == "switchover":
                 Switchover(model.conductor()).run(known)
             elif command == "failover":
-                Failover(model.conductor(), self._fence).run(known, dead)
+                conductor = model.conductor()
+                conductor.agree = (lambda _: self._answer()) if late else conductor.agree
+                Failover(conductor, self._fence).run(known, dead)
             elif command == "rejoin":
                 Return(model.conductor(), known or "db1").rejoin()
             else:
                 Return(model.conductor(), known or "db1").reinit()
         model.kill_at = -1
+
+    def _answer(self) -> None:
+        """Who was not reached is, while the operator is asked."""
+        for server in self.model.servers.values():
+            server.wired = True
 
     def _fence(self, name: str) -> bool:
         self.model.power_off(name)
@@ -53,9 +60,9 @@ class Cluster(RuleBasedStateMachine):
     def switchover(self, kill: int, to: str) -> None:
         self._run(kill, "switchover", to)
 
-    @rule(kill=kill, to=st.one_of(st.just(""), host))
-    def failover(self, kill: int, to: str) -> None:
-        self._run(kill, "failover", to)
+    @rule(kill=kill, to=st.one_of(st.just(""), host), late=st.booleans())
+    def failover(self, kill: int, to: str, late: bool) -> None:
+        self._run(kill, "failover", to, late=late)
 
     @rule(kill=kill, to=host)
     def rejoin(self, kill: int, to: str) -> None:
