@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
-from hakit.cli.careful import careful, interruptible
+from hakit.cli.careful import INTERRUPTED, careful, interruptible
 from hakit.cli.work import agreed, conclude, whole
 
 if TYPE_CHECKING:
     from hakit.engine.plan import SitePlan
     from hakit.engine.rolling import Limits
-
-
-INTERRUPTED = 130
 
 
 @click.command(

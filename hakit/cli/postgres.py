@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import complete, options
-from hakit.cli.careful import interruptible
+from hakit.cli.careful import INTERRUPTED, interruptible
 from hakit.cli.psql import psql
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hakit.postgres.picture import Picture
     from hakit.present.postgres import Moving
 
-INTERRUPTED = 130
 PAUSE = 2.0
 """Seconds between two looks of --watch."""
 REOPEN = 1.0

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hakit.cli.apply import INTERRUPTED
-from hakit.cli.careful import interruptible
+from hakit.cli.careful import INTERRUPTED, interruptible
 from hakit.cli.work import agreed, begin, conclude
 
 if TYPE_CHECKING:

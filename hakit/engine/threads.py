@@ -47,24 +47,19 @@ def wait(
             return done, late
 
 
-def each(work: Callable[[S], T], items: Iterable[S], at_once: int, *, finish: bool = False) -> list[T]:
+def each(work: Callable[[S], T], items: Iterable[S], at_once: int) -> list[T]:
     """What `work` makes of each item, in their order, `at_once` at a time.
 
-    An interrupt begins no more; with `finish` what runs is brought to its end before, otherwise it is left alone.
+    An interrupt begins no more, and leaves alone what runs.
     """
     waiting = deque(items)
     begun: list[Future[T]] = []
     running: set[Future[T]] = set()
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                begun.append(begin(work, waiting.popleft()))
-                running.add(begun[-1])
-            _, running = wait(running, first=True)
-    except BaseException:
-        if finish:
-            wait(running)
-        raise
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            begun.append(begin(work, waiting.popleft()))
+            running.add(begun[-1])
+        _, running = wait(running, first=True)
     return [one.result() for one in begun]
 
 
