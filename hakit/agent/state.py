@@ -130,6 +130,15 @@ class State:
         """The original stands in its place again."""
         disk.delete(f"{self._versions(path)}/{ORIGINAL}")
 
+    def set_original_aside(self, path: str) -> bool:
+        """Keep what stood at a path before hakit, which can't stand there again, under a name of its own."""
+        name = f"{self._versions(path)}/{ORIGINAL}"
+        if not os.path.lexists(name):
+            return False
+        os.rename(name, f"{name}.{strftime('%Y-%m-%dT%H-%M-%S', gmtime())}.{os.urandom(4).hex()}")
+        disk.sync_folder(os.path.dirname(name))
+        return True
+
     def scratch(self) -> str:
         """A new private folder for copies that are only judged; its user deletes it."""
         folder = f"{self.folder}/stage/{os.urandom(8).hex()}"

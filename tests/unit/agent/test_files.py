@@ -89,6 +89,23 @@ def test_the_original_is_that_of_the_last_adoption(agents: Agents) -> None:
         assert agents.read("/etc/a.conf") == original
 
 
+def test_the_original_is_kept_where_something_else_stands_now(agents: Agents) -> None:
+    path = agents.write("/etc/a.conf", "original\n", 0o600)
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    path.unlink()
+    link = Symlink(path="/etc/a.conf", target="/elsewhere", component="test")
+    lines = [line for event in agents.apply(link).events for line in event.summary]
+    assert any("is a symbolic link now and was left alone; the file from before" in line for line in lines)
+    (kept,) = (agents.state / "previous/etc,a.conf").glob("original*")
+    assert kept.read_text() == "original\n"
+    agents.apply()
+    path.write_text("new\n")
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    agents.apply()
+    assert path.read_text() == "new\n"
+    assert kept.read_text() == "original\n"
+
+
 def test_a_foreign_file_that_not_everyone_may_read_is_not_shown(agents: Agents) -> None:
     agents.write("/etc/a.conf", "pw hunter2\n", 0o600)
     (item,) = agents.plan(files(one("/etc/a.conf", "new\n")))

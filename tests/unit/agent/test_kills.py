@@ -137,6 +137,17 @@ def test_a_removal_killed_anywhere_is_completed_by_the_next(memory: Path) -> Non
     assert all(tree == trees[-1] for tree in trees)
 
 
+def test_an_original_that_is_back_is_taken_for_nobodys_change(memory: Path) -> None:
+    def prepare(agents: Agents) -> None:
+        agents.write("/etc/a.conf", "original\n")
+        agents.apply(files(one("/etc/a.conf", "ours\n")))
+
+    for agents in killed_at_every_write(memory, prepare, ()):
+        again = agents.apply()
+        assert agents.read("/etc/a.conf") == "original\n"
+        assert not [line for event in again.events for line in event.summary if "outside hakit" in line]
+
+
 def test_a_parameter_that_is_not_declared_any_more_is_forgotten_wherever_the_run_was_killed(memory: Path) -> None:
     def prepare(agents: Agents) -> None:
         agents.write("/proc/sys/net/kept", "1\n")
