@@ -76,7 +76,6 @@ def apply(
             work = Apply(run, found, limits)
             steps, foreseen = work.steps, work.foreseen
             shown = plan_json(found, steps, foreseen)
-        record.write("plan.json", shown)
         if not as_json and (found.due or found.failed):
             took = time.monotonic() - started
             text = plan_text(found, scope.site, seconds=took, diffs=not no_diff, steps=steps, foreseen=foreseen)
@@ -85,6 +84,7 @@ def apply(
         if found.due and not assume_yes and not agreed(_question(found), as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)
+        record.write("plan.json", shown)  # from here on this is the last apply, for --failed
         changes = sum(len(host.changes) for host in found.changing)
         with Working(len(found.changing), changes, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
