@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
 
 class Apply:
-    """One carrying-out of a plan."""
+    """One carrying-out of a plan. `leaving` are hosts that nothing is handed over to, and why."""
 
-    def __init__(self, run: Run, plan: SitePlan, limits: Limits | None = None) -> None:
+    def __init__(
+        self, run: Run, plan: SitePlan, limits: Limits | None = None, leaving: Mapping[str, str] | None = None
+    ) -> None:
         self._run = run
         self._plan = plan
         self._limits = limits or Limits()
         idle = {host: describe(mark) for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
-        self._rolling = Rolling(run, self._limits, idle, plan.abandoned)
+        self._rolling = Rolling(run, self._limits, idle, plan.abandoned, leaving)
         self._apart = blocked(plan, torn(plan, self._rolling.groups))
 
     @property

@@ -74,7 +74,7 @@ Due = tuple[tuple[Mover, Handover], ...]
 
 
 class Handovers:
-    """What the hosts of a run have to hand over. `unfit` are hosts that an operator has taken out of service."""
+    """What the hosts of a run have to hand over. `unfit` are hosts that an operator takes out of service, and why."""
 
     def __init__(self, run: Run, unfit: Mapping[str, str]) -> None:
         self._run = run

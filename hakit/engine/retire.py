@@ -61,13 +61,26 @@ class Retirement:
         else:
             self._remember()
         peers = replace(found, hosts={name: one for name, one in found.hosts.items() if name != self._host})
-        outcome = Apply(self._run, peers, limits).execute()
+        outcome = Apply(self._run, peers, limits, {self._host: "it is being retired"}).execute()
         if self._going is None or not outcome.good:
             return outcome
-        outcome.add(self._host, self._clear(self._going))
+        why = self._kept(limits)
+        if why:
+            self._run.sink(events.NotStarted(self._host, why))
+        outcome.add(self._host, HostResult("not started", why=why) if why else self._clear(self._going))
         if outcome.good:
             self._forget()
         return outcome
+
+    def _kept(self, limits: Limits) -> str:
+        """Why the host must not stop: it holds something again, or may. Empty where it holds nothing."""
+        try:
+            due = Handovers(self._run, self._run.resting()).of(self._host)
+        except RefusedError as error:
+            return "" if limits.overrule(self._run, self._host, error.message) else error.text()
+        except HakitError as error:
+            return error.text()
+        return f"it {due[0][1].what} again; retire it once more" if due else ""
 
     def _clear(self, going: HostPlan) -> HostResult:
         began = time.monotonic()

@@ -54,11 +54,17 @@ class Rolling:
     """One carrying-out of steps: `execute` runs in the calling thread and hands steps to a pool of workers.
 
     `idle` are hosts that an operator has taken out of service, and the words for it: they need no gate and are not
-    taken back. `abandoned` are those that a dead run has left out of service: they are.
+    taken back. `abandoned` are those that a dead run has left out of service: they are. `leaving` are other hosts that
+    nothing is handed over to, and why.
     """
 
     def __init__(
-        self, run: Run, limits: Limits, idle: Mapping[str, str] | None = None, abandoned: Collection[str] = ()
+        self,
+        run: Run,
+        limits: Limits,
+        idle: Mapping[str, str] | None = None,
+        abandoned: Collection[str] = (),
+        leaving: Mapping[str, str] | None = None,
     ) -> None:
         self.outcome = Outcome()
         self._halted = threading.Event()
@@ -69,7 +75,7 @@ class Rolling:
         self._run = run
         self._limits = limits
         self._idle = dict(idle or {})
-        self.handovers = Handovers(run, self._idle)
+        self.handovers = Handovers(run, {**self._idle, **(leaving or {})})
         self._abandoned = frozenset(abandoned)
         self._ended: SimpleQueue[tuple[Step, HostResult] | None] = SimpleQueue()  # None: the operator interrupts
         self._steps: dict[str, Step] = {}

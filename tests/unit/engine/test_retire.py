@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from hakit.agent.answers import ActResult
+from hakit.agent.answers import ActResult, BatchResult
+from hakit.components.base import Facts
+from hakit.engine import retire
 from hakit.engine.duty import MAINTENANCE, RETIRED, mark_of
 from hakit.engine.events import Noted
 from hakit.engine.handover import Handover
-from hakit.engine.plan import SitePlan
+from hakit.engine.outcome import HostResult
+from hakit.engine.plan import Change, HostPlan, SitePlan
 from hakit.engine.retire import Retirement, take_back
 from hakit.engine.rolling import Limits
 from hakit.engine.run import Run
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hakit.agent.actions import Action, Mark
+    from hakit.engine.outcome import Outcome
     from hakit.engine.run import Scope
     from hakit.engine.session import HostSession
     from hakit.errors import HakitError
@@ -55,7 +59,7 @@ class Opened(Run):
         return {name: ConnectError(f"{name}: no answer") for name, one in self.sessions.items() if not one.usable}
 
 
-def run(sessions: dict[str, Session], *names: str) -> Run:
+def run(sessions: dict[str, Session], *names: str, kind: type[Opened] = Opened) -> Run:
     hosts = site(*(host(name) for name in names))
     scope: Any = SimpleNamespace(
         site=hosts,
@@ -68,7 +72,7 @@ def run(sessions: dict[str, Session], *names: str) -> Run:
         run_id="run",
         movers=(),
     )
-    found = Opened(cast("Scope", scope), lambda _: None, lock=True)
+    found = kind(cast("Scope", scope), lambda _: None, lock=True)
     found.sessions = cast("dict[str, HostSession]", sessions)
     return found
 
@@ -122,16 +126,78 @@ def test_whether_a_dead_host_is_retired_nobody_knows_without_its_peers() -> None
 
 
 class Leading:
-    """A role that a host holds."""
+    """A role that a host holds; with `back` it comes back to who has handed it over, as soon as that is out."""
 
-    def foresee(self, _: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
+    def __init__(self, *, back: bool = False) -> None:
+        self.leader = "web3"
+        self.back = back
+
+    def ends(self, key: str) -> bool:
+        return key == SERVER
+
+    def foresee(self, work: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         del preferred
-        return Handover(host, "leads", "web1") if host == "web3" and "web1" not in unfit else None
+        out = any(mark.host == "web3" for mark in work.sessions["web3"].marks)
+        able = next((one for one in ("web3", "web1", "web2") if one not in (host, *unfit)), "")
+        return Handover(host, "leads", able) if host == self.leader or (self.back and out and host == "web3") else None
 
     def hand_over(self, work: Run, handover: Handover) -> str:
-        assert not any(session.marks for session in work.sessions.values()), "before it is out"
+        if self.leader == "web3":
+            assert not any(session.marks for session in work.sessions.values()), "before it is out"
         work.sink(Noted(handover.host, "hands over"))
+        self.leader = handover.to
         return "leads now"
+
+
+SERVER = "unit:server.service"
+
+
+class Emptied(Session):
+    """A host that leaves, and whatever hakit made on it."""
+
+    emptied = False
+
+    def open(self, *, lock: bool) -> Facts:
+        del lock
+        return Facts()
+
+    def leftovers(self, facts: Facts) -> HostPlan:
+        return HostPlan("web3", facts, (Change(SERVER, "remove"),), 0)
+
+    def apply(self, keys: Sequence[str], remove: Sequence[str], _: object) -> BatchResult:
+        self.emptied = True
+        return BatchResult(len(keys) + len(remove), 0)
+
+
+class Planned(Opened):
+    """Of the peers web1 has to restart its server."""
+
+    def plan(self) -> SitePlan:
+        return SitePlan({"web1": HostPlan("web1", Facts(), (Change(SERVER, "change", impact="disruptive"),), 0)})
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, mover: Leading) -> tuple[Outcome, Emptied, list[str]]:
+    leaving, told = Emptied(), []
+    sessions: dict[str, Session] = {"web1": Emptied(), "web2": Session(), "web3": leaving}
+    monkeypatch.setattr(retire, "HostSession", lambda *_: leaving)
+    peers = run(sessions, "web1", "web2", kind=Planned)
+    cast("Any", peers.scope).movers = (mover,)
+    peers.sink = lambda event: told.append(f"{event.host} {event.text}") if isinstance(event, Noted) else None
+    work = Retirement(peers, run(sessions, *NAMES).scope, "web3", dead=False)
+    return work.execute(work.plan(), Limits()), leaving, told
+
+
+def test_a_peer_hands_nothing_over_to_a_host_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, leaving, told = leave(monkeypatch, Leading())
+    assert outcome.good
+    assert leaving.emptied
+    assert [one for one in told if "leads now" in one] == ["web1 leads now", "web2 leads now"]
+
+
+def test_a_host_that_leads_again_is_not_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, leaving, _ = leave(monkeypatch, Leading(back=True))
+    assert outcome.hosts["web3"] == HostResult("not started", why="it leads again; retire it once more")
+    assert not leaving.emptied
 
 
 def test_a_host_that_leaves_hands_its_role_over_first() -> None:
