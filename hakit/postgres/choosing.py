@@ -71,10 +71,18 @@ def blind(layout: Layout, absent: Collection[str]) -> bool:
 def unseen(picture: Picture) -> tuple[str, ...]:
     """The members that don't answer and might be a primary, for all that those who answer know.
 
-    None is left out for what the known decisions say: with members declared dead, another one may have been made
-    without those who answer now.
+    None that may be promoted is left out for what the known decisions say: with members declared dead, another one may
+    have been made without those who answer now. Of the others those that were a primary as far as is known.
     """
-    return tuple(host for host in picture.absent if host in picture.layout.promotable)
+    layout, last = picture.layout, picture.decision
+    led = {last.primary or layout.maker, last.before} | _followed(picture)
+    return tuple(host for host in picture.absent if host in layout.promotable or host in led)
+
+
+def _followed(picture: Picture) -> set[str]:
+    """Whom the standbys that answer follow, whether they run or not, and not because the inventory has them do so."""
+    declared = picture.layout.upstreams
+    return {one.upstream for host, one in picture.states.items() if one.signal and one.upstream != declared.get(host)}
 
 
 def suspects(picture: Picture) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from hakit.postgres.conductor import Conductor
 from hakit.postgres.layout import Layout, Synchrony
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 RECORD = 16  # bytes of a WAL record
 SYSTEM = "7"
@@ -65,9 +65,12 @@ class Server:
 
 
 class Model:
-    """`hosts` in order; the first was made the primary. Commits wait for `synchronous` of all the others."""
+    """`hosts` in order; the first was made the primary. Commits wait for `synchronous` of all the others.
 
-    def __init__(self, hosts: int = 3, synchronous: int = 1) -> None:
+    `never` are those that are not promoted.
+    """
+
+    def __init__(self, hosts: int = 3, synchronous: int = 1, never: Collection[str] = ()) -> None:
         names = tuple(f"db{n}" for n in range(1, hosts + 1))
         self.servers = {name: Server(name, upstream=names[0]) for name in names}
         first = self.servers[names[0]]
@@ -84,7 +87,8 @@ class Model:
         self.log: list[str] = []
         self.names = f"ANY {synchronous} ({', '.join(names)})" if synchronous else ""
         self.members = tuple(Member(name=name, address=name) for name in names)
-        self.layout = Layout("main", names, names, names, names, Synchrony.parse(self.names), names[0])
+        able = tuple(name for name in names if name not in never)
+        self.layout = Layout("main", names, names, able, names, Synchrony.parse(self.names), names[0])
         self.flow()
 
     # what goes on without anybody

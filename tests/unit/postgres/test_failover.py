@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,32 @@ def test_nobody_is_promoted_while_the_old_primary_may_live() -> None:
         failover(model).run()
     assert "--fenced db1" in str(caught.value.hint)
     assert model.write(), "the standbys follow as before"
+
+
+@pytest.mark.parametrize("decided", [True, False], ids=["a decision names it", "the standbys follow it"])
+def test_a_primary_that_must_not_be_promoted_again_is_fenced_like_any_other(decided: bool) -> None:
+    model = loaded()
+    Switchover(model.conductor()).run("db2")
+    model.layout = replace(model.layout, promotable=("db1",))
+    if not decided:
+        for host in ("db1", "db3"):
+            model.servers[host].decision = {}
+    model.servers["db2"].wired = False
+    with pytest.raises(RefusedError, match="db2 does not answer, and may still take writes"):
+        failover(model).run()
+    assert model.primary == "db2"
+    assert failover(model, fence=True).run().primary == "db1"
+
+
+def test_a_member_that_others_are_declared_to_follow_is_no_primary_for_that() -> None:
+    model = Model(4, 1, never=["db3"])
+    model.layout = replace(model.layout, upstreams={"db4": "db3"}, candidates=("db1", "db2"))
+    model.servers["db4"].upstream = "db3"
+    for host in ("db1", "db3"):
+        model.power_off(host)
+    with pytest.raises(RefusedError, match="commits") as caught:
+        failover(model).run(fenced=["db1"])
+    assert "--fenced" not in str(caught.value.hint)
 
 
 def test_a_fence_command_answers_for_the_old_primary() -> None:

@@ -25,9 +25,9 @@ kill = st.one_of(st.just(-1), st.integers(2, 60))
 class Cluster(RuleBasedStateMachine):
     model: Model
 
-    @initialize(hosts=st.sampled_from([2, 3, 3, 4, 5]), synchronous=st.integers(1, 2))
-    def make(self, hosts: int, synchronous: int) -> None:
-        self.model = Model(hosts, min(synchronous, hosts - 1))
+    @initialize(hosts=st.sampled_from([2, 3, 3, 4, 5]), synchronous=st.integers(1, 2), never=st.sets(host, max_size=1))
+    def make(self, hosts: int, synchronous: int, never: set[str]) -> None:
+        self.model = Model(hosts, min(synchronous, hosts - 1), never)
 
     def _run(self, kill: int, command: str, target: str, *, late: bool = False) -> None:
         model = self.model
