@@ -21,7 +21,8 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure, Stopped, from_os
-from hakit.agent.postgres import control, programs, record, torn, upstream
+from hakit.agent.postgres import asking, control, programs, record, torn, upstream
+from hakit.agent.postgres.decision import UNDECIDED
 from hakit.agent.postgres.place import slot_name
 from hakit.agent.postgres.progress import Progress
 
@@ -40,6 +41,7 @@ MARK, COMPLETE, LOG, DATA = "mark", "complete", "log", "data"
 INITDB = 600.0  # seconds
 COPY = 30 * 86400.0  # seconds; what does not advance is ended long before
 RATES = 32, 1 << 20  # KiB/s that pg_basebackup takes as --max-rate
+ANSWER = 1.5  # seconds for a member to tell what was decided
 OTHERS = 20.0  # seconds for the programs of a killed run to end
 
 
@@ -77,9 +79,20 @@ def copy(
             making.write("standby.signal")
             making.finish(found)
         upstream.write(place, upstream.text(source.words, place.host), work)
+        _learn(place, found, work)
         before()
         making.put()
     return found
+
+
+def _learn(place: Place, system: str, work: Work) -> None:
+    """Keep the last decision that the other members know: a copy with a voice has to know it, too. Raises Failure."""
+    told = [one for one in asking.ask_peers(place, ANSWER).values() if not isinstance(one, str)]
+    known = [one.decision for one in told if one.system == system]
+    last = max(known, key=lambda one: one.epoch, default=UNDECIDED)
+    if last.epoch > record.read(work.at(place.decision)).epoch:
+        excused = tuple(host for host in last.excused if host != place.host)
+        record.decide(place, last.replace(excused=excused).text(), work)
 
 
 def _base_backup(source: Upstream, rate: int, making: Making, work: Work) -> None:

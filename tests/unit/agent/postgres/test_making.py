@@ -16,10 +16,12 @@ import pytest
 from hakit.agent.client import Client
 from hakit.agent.errors import Failure, Stopped
 from hakit.agent.handlers.cluster import Clusters
-from hakit.agent.postgres import making
+from hakit.agent.postgres import making, record
+from hakit.agent.postgres.decision import Decision
 from hakit.agent.resources.package import Package
 from hakit.agent.starting import AgentGone
 from tests.unit.agent.postgres.members import Host, owner_of, until
+from tests.unit.agent.postgres.residents import Endpoint
 from tests.unit.agent.postgres.servers import PASSWORD, REPLICATOR, account
 
 if TYPE_CHECKING:
@@ -177,6 +179,20 @@ def test_an_upstream_that_is_not_there_is_said(new: Host, primary: Server) -> No
     with pytest.raises(Failure, match=r"db1 \(127.0.0.1\) is there, but no server listens on port 1$"):
         apply(away, new.work)
     assert new.beside() == set()
+
+
+def test_a_copy_knows_what_was_decided(new: Host, primary: Server) -> None:
+    decided = Decision(epoch=4, primary="db1", kind="failover", excused=("db2", "db3"))
+    file = primary.at(primary.place.decision)
+    file.write_text(decided.text())
+    endpoint = Endpoint(primary)
+    try:
+        endpoint.until("/live", 200)
+        apply(copied(new, primary), new.work)
+        assert record.read(str(new.server.at(new.place.decision))) == decided.replace(excused=("db2",))
+    finally:
+        endpoint.close()
+        file.unlink()
 
 
 def test_an_upstream_may_be_a_standby(new: Host, primary: Server) -> None:
