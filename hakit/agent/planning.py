@@ -5,7 +5,7 @@ from __future__ import annotations
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.handlers import handler
 from hakit.agent.loaded import SYSTEMD, used
-from hakit.agent.work import REFUSED, REMOVE, Change
+from hakit.agent.work import REFUSED, REMOVE, SAME, Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _item(resource: Resource, state: Any, work: Work) -> dict[str, Any]:
     except Failure as failure:
         work.status[resource.key] = REFUSED
         return item(resource.key, REFUSED, Change(), work.told(failure))
-    work.status[resource.key] = change.status
+    work.status[resource.key] = SAME if change.memory else change.status
     if change.seen:
         work.seen[resource.key] = dict(change.seen)
     return item(resource.key, change.status, change, None)

@@ -58,6 +58,7 @@ class Change(Declaration):
 
     `steps` are the type's own, in the order in which `apply` takes them. `after` tells what must be done before the
     rest is known. `new` when nothing of it is there yet. `seen` are path and hash of each content that would go.
+    `memory` when nothing changes but what hakit remembers: nobody has to restart for it.
     """
 
     summary: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class Change(Declaration):
     unknown: bool = False
     new: bool = False
     seen: tuple[tuple[str, str], ...] = ()
+    memory: bool = False
 
     @property
     def status(self) -> str:

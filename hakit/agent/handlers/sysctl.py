@@ -74,7 +74,7 @@ class Sysctls:
             lines.append(("create " if kept is None else "write ") + file_path(resource.label))
         if left and not lines:
             # A run was cut after it had put them back: they may not be put back once more, years later.
-            return Change(summary=(f"forget {', '.join(left)}",))
+            return Change(summary=(f"forget {', '.join(left)}",), memory=True)
         impact = resource.impact if lines else "none"
         return Change(summary=tuple(lines), impact=impact, after=after, new=kept is None)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hakit.agent.handlers.sysctl import file_text
 from hakit.agent.resources.paths import Symlink
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
@@ -282,6 +283,21 @@ def test_what_another_component_declares_now_does_not_leave(agents: Agents) -> N
     with agents.client(lock=False) as client:
         items = client.plan([unit()], ["test"], elsewhere=[DROP_IN, CONF])
     assert [item.status for item in items] == ["same"]
+
+
+def test_what_only_hakit_has_to_forget_restarts_nothing(agents: Agents) -> None:
+    systemd = Systemd(agents)
+    systemd.boot(U)
+    agents.write("/proc/sys/net/kept", "1\n")
+    agents.write("/proc/sys/net/left", "1\n")
+    agents.apply(Sysctl(label="x", values=(("net.kept", "2"), ("net.left", "2")), component="test"))
+    agents.write("/proc/sys/net/left", "1\n")
+    agents.write("/etc/sysctl.d/60-hakit-x.conf", file_text((("net.kept", "2"),)))
+    fewer = Sysctl(label="x", values=(("net.kept", "2"),), component="test")
+    done = agents.apply(fewer, unit(restart_on=("sysctl:x",), after=("sysctl:x",)))
+    assert done.item("sysctl:x").summary == ("forget net.left",)
+    assert (done.item(f"unit:{U}").status, systemd.asked(U)) == ("same", [])
+    assert agents.plan(fewer, unit(restart_on=("sysctl:x",), after=("sysctl:x",)))[1].status == "same"
 
 
 def test_what_somebody_deleted_before_it_left_was_loaded_all_the_same(agents: Agents) -> None:
