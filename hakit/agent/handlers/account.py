@@ -153,6 +153,12 @@ class Users:
         if wanted is not None and (state is None or state.keys != wanted):
             count = len(resource.authorized_keys or ())
             lines.append(f"authorized_keys: {count} {'key' if count == 1 else 'keys'}")
+        if wanted is None and "keys_were" in work.state.items.get(resource.key, {}):
+            # They may not be put back once more, years later, over what others have written meanwhile.
+            forget = "forget authorized_keys: they stay as they are"
+            if not lines:
+                return Change(summary=(forget,), memory=True)
+            lines.append(forget)
         return Change(summary=tuple(lines), impact=resource.impact if lines else "none", after=after, new=not state)
 
     def _primary(self, user: User, work: Work) -> tuple[int | None, str]:
@@ -168,6 +174,10 @@ class Users:
         account_locks.clear(work)
         actual = self._account(resource, work)
         work.state.own(resource.key, resource.component, {"made": actual is None})
+        record = work.state.items[resource.key]
+        if resource.authorized_keys is None and "keys_were" in record:
+            del record["keys_were"]
+            work.state.save_manifest()
         gid = work.gid(resource.group) if resource.group is not None else None
         for command in user_commands(resource, actual, gid):
             work.must(command, f"{'making' if actual is None else 'changing'} user {resource.user}")

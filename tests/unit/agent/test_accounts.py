@@ -13,9 +13,12 @@ from hakit.agent.handlers import account_locks
 from hakit.agent.handlers.account import Users
 from hakit.agent.resources.account import User
 from hakit.agent.work import Work
+from tests.unit.agent.agent_support import ME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.unit.agent.agent_support import Agents
 
 USERS = "keeper:x:3001:3001::/home/keeper:/bin/sh\n"
 
@@ -40,6 +43,25 @@ def test_a_membership_counts_when_both_files_have_it(
     user = User(user="keeper", groups=("ops",))
     change = Users().diff(user, Users().read([user], work)[user.key], work)
     assert change.summary == said
+
+
+def test_keys_that_are_left_as_they_are_are_not_put_back_later(agents: Agents) -> None:
+    agents.write("/.ssh/authorized_keys", "before\n", 0o600)
+    agents.apply(User(user=ME, authorized_keys=("ours",), component="test"))
+    assert agents.read("/.ssh/authorized_keys") == "ours\n"
+    left = User(user=ME, component="test")
+    assert agents.apply(left).item(f"user:{ME}").summary == ("forget authorized_keys: they stay as they are",)
+    assert agents.apply(left).result.changed == 0
+    agents.write("/.ssh/authorized_keys", "theirs\n", 0o600)
+    agents.apply()
+    assert agents.read("/.ssh/authorized_keys") == "theirs\n"
+
+
+def test_keys_that_leave_with_their_user_are_as_they_were(agents: Agents) -> None:
+    agents.write("/.ssh/authorized_keys", "before\n", 0o600)
+    agents.apply(User(user=ME, authorized_keys=("ours",), component="test"))
+    agents.apply()
+    assert agents.read("/.ssh/authorized_keys") == "before\n"
 
 
 @pytest.fixture
