@@ -151,7 +151,9 @@ def _unproven(evidence: Evidence, rule: Synchrony, primary: str, target: str) ->
         return f"the last commits of {primary}: they wait for no standby, so nobody else may have them"
     candidates = rule.candidates(evidence.members, primary)
     known = set(evidence.positions) | evidence.superseded
-    missing = [one for one in evidence.members if one in candidates and one not in known]
+    missing = [one for one in candidates if one not in known]
+    if len(candidates) < rule.count:
+        return f"commits that {primary} acknowledged: they wait for {rule.count} of {len(candidates)} standbys"
     if len(missing) >= rule.count:
         wanted = len(candidates) - rule.count + 1
         return (

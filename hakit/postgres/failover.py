@@ -56,6 +56,12 @@ class Failover:
         self._fenced = set(fenced)
         if picture.primary:
             return self._settle(picture, to)
+        last = picture.decision.primary
+        if last and last not in self._layout.members:
+            raise RefusedError(
+                f"{last} was made the primary, and the inventory has it no more: nobody can see to it that it is off",
+                hint=f"put it back, then  hakit postgres failover {self._layout.name} --fenced {last}",
+            )
         self._asked = asked_before(picture)
         state = picture.states.get(to)
         if state is not None and (state.former or state.demoted):

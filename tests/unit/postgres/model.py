@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hakit.agent.postgres.decision import from_wire, parse
@@ -362,6 +362,12 @@ class Model:
         server.running, server.signal, server.upstream = False, True, upstream
         server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in production"
         return {"aside": "/data.hakit-old"}
+
+    def forget(self, host: str) -> None:
+        """The host leaves the inventory, and nothing is applied."""
+        able = tuple(one for one in self.layout.promotable if one != host)
+        left = tuple(one for one in self.layout.members if one != host)
+        self.layout = replace(self.layout, members=left, voters=left, promotable=able, candidates=left)
 
     # what a test asks
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,7 +77,26 @@ def test_synchronous_standby_names_are_read_as_postgresql_does() -> None:
     assert Synchrony.parse('ANY 1 ("we""ird")') == Synchrony(1, ('we"ird',))
     assert Synchrony.parse("") == Synchrony()
     assert Synchrony.parse("ANY 1 (a)", "local") == Synchrony()
-    assert Synchrony.parse("*").candidates(("a", "b"), "a") == {"b"}
+    assert Synchrony.parse("*").candidates(("a", "b"), "a") == ("b",)
+    assert Synchrony.parse('ANY 1 ("DB1", "Db2", db2, Archive)').candidates(("db1", "db2"), "db1") == ("db2", "archive")
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        ('ANY 1 ("db1","db2","db3")', "db3 can't"),
+        ('ANY 1 ("db1","db2","archive")', "archive can't"),
+        ('ANY 1 ("DB1","DB2")', ""),
+        ('ANY 1 ("db1")', "1 of 0 standbys"),
+        ('ANY 2 ("db1","db2")', "2 of 1 standbys"),
+    ],
+    ids=["it left the inventory", "it never was in it", "by any case", "nobody is named", "too few are named"],
+)
+def test_who_is_no_member_may_have_a_commit_nobody_else_has(names: str, missing: str) -> None:
+    positions = {"db2": Position(1, 10)}
+    loss = may_lose(Evidence(("db1", "db2"), (PRIMARY,), (Synchrony.parse(names),), positions), "db2")
+    assert missing in loss
+    assert bool(loss) == bool(missing)
 
 
 def test_who_follows_whom() -> None:

@@ -167,6 +167,28 @@ def test_too_few_candidates_are_refused_and_the_standby_follows_again() -> None:
     assert model.servers["db2"].decision["excused"] == ["db1", "db3"]
 
 
+def test_a_dead_candidate_that_left_the_inventory_still_may_have_the_last_commits() -> None:
+    model = loaded()
+    model.servers["db2"].upstream = ""
+    assert model.write()
+    for host in ("db1", "db3"):
+        model.power_off(host)
+    model.forget("db3")
+    with pytest.raises(RefusedError, match="may lose commits") as caught:
+        failover(model).run(fenced=["db1"])
+    assert "db3 can't" in str(caught.value.why)
+
+
+def test_a_primary_that_left_the_inventory_has_to_be_put_back() -> None:
+    model = loaded()
+    Switchover(model.conductor()).run("db2")
+    model.forget("db2")
+    with pytest.raises(RefusedError, match="db2 was made the primary, and the inventory has it no more"):
+        failover(model).run()
+    assert model.primary == "db2"
+    assert model.write()
+
+
 def test_an_asynchronous_cluster_says_what_may_be_lost() -> None:
     model = loaded(3, 0)
     model.power_off("db1")
