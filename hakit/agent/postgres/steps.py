@@ -36,7 +36,13 @@ BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 RECEIVER = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
-ENDS = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()"
+# A server that waits for its startup process (a conflict with a report, a long removal, a slow disk) has more WAL than it
+# has replayed. That there is no more shows where that process waits for WAL to come (PostgreSQL documentation, wait events).
+ENDS = """
+SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
+       (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')"""
+DRAINED = frozenset({"RecoveryWalStream", "RecoveryRetrieveRetryInterval"})
+DELAYED = "RecoveryApplyDelay"
 
 
 def hold(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
@@ -73,17 +79,27 @@ def halt(place: Place, arguments: dict[str, str], work: Work, timeout: float) ->
 
 
 def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
-    """Wait until nothing is received and, where nothing was since its start, all that there is has been replayed."""
+    """Wait until nothing is received and, where nothing was since its start, all that there is has been replayed.
+
+    Raises Failure where that can't be waited for.
+    """
     deadline, since, seen = monotonic() + timeout, monotonic(), ""
     while True:
-        ends = connection.query(ENDS)[0]
-        now = f"{ends[0]} {'' if ends[0] else ends[1]}"
-        if _value(connection, RECEIVER) != "0" or now != seen:
+        received, replayed, waits = connection.query(ENDS)[0]
+        now = f"{received} {'' if received else replayed}"
+        receives = _value(connection, RECEIVER) != "0"
+        if receives or now != seen:
             since, seen = monotonic(), now
         elif monotonic() - since > SETTLED:
-            return
+            if received or waits in DRAINED:
+                return
+            if waits == DELAYED:
+                raise Failure(
+                    f"{place.host} holds a commit back: how far its WAL goes is not known before its delay ends"
+                )
         if monotonic() > deadline:
-            raise Failure(f"the server of {place.host} still receives after {timeout:g} s")
+            does = "receives" if receives else f"replays (at {replayed}{f', it waits in {waits}' if waits else ''})"
+            raise Failure(f"the server of {place.host} still {does} after {timeout:g} s")
         sleep(POLL)
 
 

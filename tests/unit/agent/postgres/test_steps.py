@@ -112,6 +112,30 @@ def test_a_standby_that_left_the_primarys_history_is_halted_too(pair: tuple[Host
     assert db1.do("halt")["timeline"] == 1
 
 
+def test_a_standby_that_has_more_than_it_replayed_does_not_tell_where_it_stands(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    host = Host(db2)
+    db2.query("SELECT pg_wal_replay_pause()")
+    until(lambda: db2.value("SELECT pg_get_wal_replay_pause_state()") == "paused", "db2 replays no more")
+    reached = db2.value("SELECT pg_last_wal_replay_lsn()")
+    db1.query("CREATE TABLE t AS SELECT generate_series(1, 1000)")
+    end = str(db1.value("SELECT pg_current_wal_flush_lsn()"))
+    until(lambda: db2.value(f"SELECT pg_last_wal_receive_lsn() >= '{end}'") == "t", "db2 has the rows on its disk")
+    db2.stop()
+    db1.stop("immediate")  # nobody sends it anything
+    # What a conflict does for as long as a report runs, a target does for good.
+    db2.start("-c", f"recovery_target_lsn={reached}", "-c", "recovery_target_action=pause")
+    with pytest.raises(Failure, match=r"db2 still replays \(at .*, it waits in RecoveryPause\) after 1.5 s"):
+        host.do("halt", timeout=1.5)
+    db2.stop()
+    db2.start("-c", "recovery_min_apply_delay=1h")
+    with pytest.raises(Failure, match="db2 holds a commit back"):
+        host.do("halt")
+    db2.stop()
+    db2.start()
+    assert number(str(host.do("halt")["lsn"])) >= number(end)
+
+
 def test_a_primary_is_not_halted(pair: tuple[Host, Host]) -> None:
     with pytest.raises(Failure, match="db1 is no standby"):
         pair[0].do("halt")
