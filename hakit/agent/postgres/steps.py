@@ -36,8 +36,8 @@ BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 RECEIVER = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
-# A server that waits for its startup process (a conflict with a report, a long removal, a slow disk) has more WAL than it
-# has replayed. That there is no more shows where that process waits for WAL to come (PostgreSQL documentation, wait events).
+# A standby that is held up (by a report that its replay conflicts with, a long removal, a slow disk) has more WAL than it
+# has replayed. It has no more where its startup process waits for WAL to come (PostgreSQL documentation, "Wait Events").
 ENDS = """
 SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
        (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')"""
@@ -94,9 +94,7 @@ def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
             if received or waits in DRAINED:
                 return
             if waits == DELAYED:
-                raise Failure(
-                    f"{place.host} holds a commit back: how far its WAL goes is not known before its delay ends"
-                )
+                raise Failure(f"{place.host} holds a commit back: how far its WAL goes is not known while it does")
         if monotonic() > deadline:
             does = "receives" if receives else f"replays (at {replayed}{f', it waits in {waits}' if waits else ''})"
             raise Failure(f"the server of {place.host} still {does} after {timeout:g} s")
