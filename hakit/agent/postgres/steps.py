@@ -36,8 +36,8 @@ BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 RECEIVER = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
-# A standby that is held up (by a report that its replay conflicts with, a long removal, a slow disk) has more WAL than it
-# has replayed. It has no more where its startup process waits for WAL to come (PostgreSQL documentation, "Wait Events").
+# A standby that is held up (by a report that its replay conflicts with, a long removal, a slow disk) has more WAL than
+# it has replayed. It has no more where its startup process waits for some (PostgreSQL documentation, "Wait Events").
 ENDS = """
 SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
        (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')"""
