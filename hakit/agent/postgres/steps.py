@@ -266,9 +266,3 @@ def decide(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
     """Keep a decision (`record`, JSON) that is newer than the one known here; the one that is known now."""
     del timeout
     return record.decide(place, arguments["record"], work)
-
-
-def sql(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
-    """The rows of some SQL (`text`) in a `database`, as the superuser; values as text, NULL as null."""
-    with connect(place, work, arguments.get("database") or "postgres", timeout) as connection:
-        return {"rows": [list(row) for row in connection.query(arguments["text"])]}

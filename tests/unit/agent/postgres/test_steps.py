@@ -282,12 +282,6 @@ def test_a_server_that_can_not_start_says_why(pair: tuple[Host, Host]) -> None:
         db1.do("start")
 
 
-def test_sql_gives_rows(pair: tuple[Host, Host]) -> None:
-    assert pair[0].do("sql", text="SELECT 1, NULL", database="template1") == {"rows": [["1", None]]}
-    with pytest.raises(Failure, match='database "nowhere" does not exist'):
-        pair[0].do("sql", text="SELECT 1", database="nowhere")
-
-
 def test_verbs_are_checked(pair: tuple[Host, Host]) -> None:
     for verb, arguments, words in (
         ("fly", {}, "PostgreSQL has no verb 'fly'"),
@@ -307,7 +301,6 @@ def test_a_task_reaches_the_host_and_a_refusal_leaves_the_session_open(pair: tup
     with db1.agents.client() as client:
         with pytest.raises(Failure, match="db1 is no standby"):
             client.task(task("halt"))
-        assert client.task(task("sql", text="SELECT 1")) == {"rows": [["1"]]}
         assert client.task(task("look"))["role"] == "primary"
 
 
