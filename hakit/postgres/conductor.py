@@ -187,7 +187,9 @@ class Conductor:
     def record(self, decision: Decision, first: Iterable[str] = ()) -> frozenset[str]:
         """Have all members that answer keep a decision, some of them before the others; who keeps it.
 
-        Raises RefusedError when one of them knows a newer one.
+        Raises RefusedError when one of them knows a newer one, or another one of the same epoch; RefusedError,
+        AgentError, ConnectError when one of the `first` can't keep it. Others that can't are noted: whether those who
+        keep it suffice is for who asks to say.
         """
         text = decision.text()
         for host in first:
@@ -195,9 +197,17 @@ class Conductor:
         kept, failed = self.each(self.layout.members, "decide", lambda _: {"record": text})
         for host, error in failed.items():
             self.note(host, f"did not take the decision (epoch {decision.epoch}): {error.message}")
-            if isinstance(error, RefusedError) and host in self.hands.reachable:
+            if self._knows_another(host, decision):
                 raise error
         return frozenset(kept)
+
+    def _knows_another(self, host: str, decision: Decision) -> bool:
+        """Whether a member has decided otherwise meanwhile; not, where it does not tell."""
+        try:
+            known = self.state(host).decision if host in self.hands.reachable else decision
+        except HakitError:
+            return False
+        return known.epoch >= decision.epoch and not decision.repeats(known)
 
     def slots(self, primary: str, absent: Collection[str] = ()) -> None:
         """Have the primary keep WAL for the members that follow it. Raises RefusedError, AgentError, ConnectError."""

@@ -29,6 +29,7 @@ from hakit.postgres.conductor import (
 from hakit.postgres.member import MemberState
 
 if TYPE_CHECKING:
+    from hakit.agent.postgres.decision import Decision
     from hakit.postgres.picture import Picture
 
 CATCHING_UP = 60.0
@@ -124,6 +125,18 @@ class Switchover:
                 hint="bring the others back first",
             )
 
+    def _record(self, decision: Decision) -> None:
+        """Have the decision on disk where it must be. Raises RefusedError where it can't be."""
+        kept = self._at.record(decision)
+        missed = [host for host in (self._old, self._target) if host not in kept]
+        voters = [host for host in self._layout.voters if host in kept]
+        if missed or len(voters) < choosing.majority(self._layout):
+            raise RefusedError(
+                f"the decision is on {len(kept)} members only ({', '.join(sorted(kept))}): nobody was promoted",
+                why=f"{' and '.join(missed)} could not keep it." if missed else None,
+                hint=f"see  hakit postgres status {self._layout.name}",
+            )
+
     def _near(self, end: int) -> bool:
         """Whether the target has all but the last of the WAL, and has replayed it, up to `end` at least."""
         answers, _ = self._at.each([self._old, self._target], "look")
@@ -134,8 +147,7 @@ class Switchover:
 
     def _prepare(self, picture: Picture) -> None:
         """Everything that can be done while the old primary still takes writes."""
-        decision = self._at.decide(SWITCHOVER, self._target, picture)
-        self._at.record(decision)
+        self._record(self._at.decide(SWITCHOVER, self._target, picture))
         self._at.do(self._target, "hold", why=f"a switchover from {self._old} is on its way")
         if picture.states[self._target].upstream != self._old:
             direct = {self._target, *self._layout.followers(self._old, self._old, picture.absent)}
@@ -262,7 +274,7 @@ class Switchover:
             self._go_back(error)
             raise error
         try:
-            self._at.record(last)
+            self._record(last)
             self._at.do(self._old, "stop", STOPPING, mode="fast")
             self._at.slots(self._target, picture.absent)
             self._compare()
@@ -284,7 +296,7 @@ class Switchover:
                 f"{self._target} has less than {self._old}, which is a standby by now: nobody is the primary",
                 hint=f"hakit postgres failover {self._layout.name}  makes the most advanced one the primary",
             )
-        self._at.record(picture.decision)
+        self._record(picture.decision)
         self._at.slots(self._target, picture.absent)
         return self._take_over()
 
@@ -304,8 +316,10 @@ class Switchover:
             left = self._at.lead(old, self._at.look())
             self._at.each([old, target], "release")
         except HakitError as failed:
+            now = self._at.look()
+            takes = now.primary == old and not now.states[old].held
             error.hint = (
-                f"going back failed, too: {failed.message}; nobody takes writes now. "
+                f"going back failed, too: {failed.message}; {old if takes else 'nobody'} takes writes now. "
                 f"hakit postgres switchover {name}  goes on, or  hakit postgres failover {name}"
             )
             return

@@ -44,6 +44,8 @@ class Server:
     slots: set[str] = field(default_factory=set)
     promoting: int = 0
     """How many answers from now it becomes the primary that it was asked to be; nobody asked where it is 0."""
+    full: bool = False
+    """Whether its disk takes no decision."""
     late: int = -1
     """Where something holds its replay up."""
 
@@ -265,6 +267,8 @@ class Model:
         if not found.repeats(known):
             if found.epoch <= known.epoch:
                 raise RefusedError(f"{server.host}: knows another decision of epoch {server.epoch}")
+            if server.full:
+                raise RefusedError(f"{server.host}: no space left on device")
             server.decision = found.wire()
         return server.decision
 

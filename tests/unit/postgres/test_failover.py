@@ -189,6 +189,35 @@ def test_a_primary_that_left_the_inventory_has_to_be_put_back() -> None:
     assert model.write()
 
 
+def test_one_that_can_not_keep_the_decision_stops_nobody_where_the_others_suffice() -> None:
+    model = loaded(5, 2)
+    model.power_off("db1")
+    model.servers["db5"].full = True
+    assert failover(model).run(fenced=["db1"]).primary == "db2"
+    model = loaded(3)
+    model.power_off("db1")
+    model.servers["db3"].full = True
+    with pytest.raises(RefusedError, match=r"the decision is on 1 members only \(db2\)"):
+        failover(model).run(fenced=["db1"])
+    assert not model.primary
+
+
+def test_one_that_knows_a_newer_decision_stops_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded(5, 2)
+    model.power_off("db1")
+    decide = model.do_decide
+
+    def other(server: Server, record: str) -> dict[str, Any]:
+        if server.host == "db5":
+            server.decision = {"epoch": 99, "primary": "db5", "kind": "failover", "excused": []}
+        return decide(server, record)
+
+    monkeypatch.setattr(model, "do_decide", other)
+    with pytest.raises(RefusedError, match="db5: knows another decision of epoch 99"):
+        failover(model).run(fenced=["db1"])
+    assert not model.primary
+
+
 def test_an_asynchronous_cluster_says_what_may_be_lost() -> None:
     model = loaded(3, 0)
     model.power_off("db1")

@@ -108,6 +108,11 @@ class Cluster(RuleBasedStateMachine):
         if name in self.model.servers:
             self.model.servers[name].wired = wired
 
+    @rule(name=host, full=st.booleans())
+    def fill_the_disk(self, name: str, full: bool) -> None:
+        if name in self.model.servers:
+            self.model.servers[name].full = full
+
     @rule(name=host)
     def crash(self, name: str) -> None:
         """The server dies, and its unit starts it again, if the guard lets it."""

@@ -31,6 +31,34 @@ def test_the_standby_takes_over_and_everybody_follows_it(hosts: int, synchronous
     assert not model.lost()
 
 
+@pytest.mark.parametrize(
+    ("hosts", "full", "said"),
+    [
+        (3, ["db3"], ""),
+        (3, ["db2"], "db2 could not keep it"),
+        (3, ["db1"], "db1 takes writes now"),
+        (4, ["db3", "db4"], ""),
+        (5, ["db3", "db4", "db5"], "on 2 members only"),
+    ],
+)
+def test_only_those_must_keep_the_decision_without_whom_it_is_not_safe(hosts: int, full: list[str], said: str) -> None:
+    model = loaded(hosts)
+    for host in full:
+        model.servers[host].full = True
+    if said:
+        with pytest.raises(RefusedError) as caught:
+            Switchover(model.conductor()).run("db2")
+        assert said in f"{caught.value.message} {caught.value.why} {caught.value.hint}"
+        assert model.primary == "db1"
+        assert model.servers["db1"].decision["primary"] == "db1"
+        assert not any(one.held for one in model.servers.values())
+    else:
+        assert Switchover(model.conductor()).run("db2").left == {}
+        assert model.healthy()
+    assert model.write()
+    assert not model.lost()
+
+
 def test_it_can_go_to_and_fro() -> None:
     model = loaded()
     for target in ("db2", "db3", "db1", "db2"):
