@@ -30,18 +30,23 @@ def due(listed: Iterable[str], record: dict[str, Any], state: dict[str, str], wo
     left = {entry: how for entry, how in loaded.used(record).items() if entry not in listed}
     if not loaded.invocation(state) or not left:
         return []
-    declared = declared_paths(work)
+    declared = _declared(work)
     found = []
     for entry, how in left.items():
         if not entry.startswith("/"):
             if not entry.startswith(PACKAGE) and entry in work.removing and is_going(entry, work):
                 found.append((RESTART, f"{entry.partition(':')[2]} removed"))
-        elif entry not in declared and entry not in work.elsewhere:
+        elif entry not in declared:
             wanted = _wanted(entry, record, work)
             if wanted is not None and not _has_loaded(entry, wanted, record, state, work):
                 word = "removed" if wanted == disk.ABSENT else "restored"
                 found.append((how, f"{os.path.basename(entry)} {word}"))
     return found
+
+
+def _declared(work: Work) -> set[str]:
+    """The paths of all files and links that do not leave."""
+    return {*declared_paths(work), *loaded.declared_links(work), *work.elsewhere}
 
 
 def is_going(key: str, work: Work) -> bool:
@@ -51,13 +56,12 @@ def is_going(key: str, work: Work) -> bool:
 
 def kept_uses(listed: Iterable[str], record: dict[str, Any], work: Work) -> dict[str, str]:
     """What a unit was declared to load, and that leaves but is there yet: a start of the unit has loaded it again."""
-    declared = declared_paths(work)
+    declared = _declared(work)
     return {
         entry: how
         for entry, how in loaded.used(record).items()
         if entry not in listed
         and entry not in declared
-        and entry not in work.elsewhere
         and (entry in work.state.files or f"symlink:{entry}" in work.state.items)
     }
 

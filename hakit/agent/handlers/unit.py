@@ -243,6 +243,10 @@ def _differing(
     from hakit.agent.handlers.files import declared_hashes
 
     declared = declared_hashes(paths, work)
+    links = loaded.declared_links(work)
+    targets = {path: links[path] for path in paths if path in links}
+    content = {**loaded.hashes(targets.values(), work), **declared_hashes(targets.values(), work)}
+    declared.update((path, content[target]) for path, target in targets.items())
     found = []
     for path, on_disk in loaded.hashes(paths, work).items():
         stale = state.get("NeedDaemonReload") == "yes"

@@ -182,6 +182,43 @@ def test_a_unit_does_without_what_left(memory: Path, original: str, by_hand: boo
             assert apply_with(client, site(whole=False)).result.changed == 0
 
 
+def linked(text: str = "[Service]\n", name: str = "x") -> tuple[Resource, ...]:
+    """A unit with a drop-in that is a link to a file."""
+    target = files(one(f"/etc/{name}.conf", text), label="target")
+    link = Symlink(path=DROP_IN, target=f"../../../{name}.conf", component="test", after=("files:target",))
+    return target, link, unit(restart_on=(DROP_IN,), after=(f"symlink:{DROP_IN}",))
+
+
+@pytest.mark.parametrize(
+    "before", [(unit(),), linked("[Unit]\n"), linked("[Unit]\n", "y")], ids=["new", "same", "other"]
+)
+@pytest.mark.parametrize("meanwhile", ["nothing", "restart, read"])
+def test_a_unit_loads_what_a_link_leads_to(memory: Path, before: tuple[Resource, ...], meanwhile: str) -> None:
+    def prepare(agents: Agents) -> None:
+        systemd = Systemd(agents)
+        systemd.boot(U)
+        agents.apply(*before)
+        systemd.do("restart", U)
+        item = changes(agents, *linked())[f"unit:{U}"]
+        assert (item.summary, item.impact) == (("restart (50-x.conf changed)",), "disruptive")
+
+    for agents in killed_at_writes(memory, prepare, linked(), 3):
+        systemd = Systemd(agents)
+        for arguments in MEANWHILE[meanwhile]:
+            systemd.do(*arguments)
+        with agents.client() as client:
+            assert apply_with(client, linked()).result.failed == 0
+            assert systemd.runs_with(U) == systemd.on_disk(U) == ("[Service]\n", "")
+            assert apply_with(client, linked()).result.changed == 0
+
+
+def test_a_link_that_is_no_longer_listed_and_stays_tells_nobody(agents: Agents) -> None:
+    Systemd(agents).boot(U)
+    agents.apply(*linked())
+    *rest, _ = linked()
+    assert changes(agents, *rest, unit()) == {}
+
+
 def changes(agents: Agents, *resources: Resource) -> dict[str, Item]:
     return {item.key: item for item in agents.plan(*resources) if item.status != "same"}
 
