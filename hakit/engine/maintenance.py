@@ -22,6 +22,7 @@ class Maintenance:
     def __init__(self, run: Run, host: str) -> None:
         self._run = run
         self._host = host
+        self.leaving = False
         self._gate = Gate(run.scope.groups(), run.sessions)
         self._duty = Duty(run.scope.site, run.scope.components, run.sessions, self._gate, self._note)
 
@@ -33,10 +34,12 @@ class Maintenance:
     def begin(self, why: str, limits: Limits) -> tuple[Handover, ...]:
         """Take the host out; what remains must serve, and takes over what it holds. Returns what was handed over.
 
-        Raises RefusedError, LockedError, AgentError, ConnectError.
+        From when it is told to leave its duties on it is `leaving`. Raises RefusedError, LockedError, AgentError,
+        ConnectError.
         """
         handed = spare(self._run, self._gate, self._host, limits)
         scope = self._run.scope
+        self.leaving = True
         self._duty.withdraw(self._host, mark_of(self._host, MAINTENANCE, scope.who, scope.run_id, why), limits.drain)
         return handed
 

@@ -35,6 +35,8 @@ class Retirement:
         self._host = host
         self._dead = dead
         self._going: HostPlan | None = None
+        self._out = False
+        self.outcome = Outcome()
 
     def plan(self) -> SitePlan:
         """What changes on the peers, and what goes on the host. Raises what reaching the host raises."""
@@ -52,25 +54,41 @@ class Retirement:
         return Foreseen() if self._dead else Handovers(self._run, self._run.resting()).foreseen([self._host])
 
     def execute(self, found: SitePlan, limits: Limits) -> Outcome:
-        """Out of all groups, then peers, then the host itself. Raises RefusedError, AgentError, ConnectError."""
+        """Out of all groups, then peers, then the host itself. Raises RefusedError, AgentError, ConnectError.
+
+        What an interrupt leaves is in `outcome`, too.
+        """
+        try:
+            self._carry_out(found, limits)
+        except KeyboardInterrupt:
+            self.outcome.stopped = True
+            if not self._dead:
+                why = "interrupted after it was taken out; the same command goes on" if self._out else "interrupted"
+                self.outcome.add(self._host, HostResult("failed" if self._out else "not started", why=why))
+            raise
+        return self.outcome
+
+    def _carry_out(self, found: SitePlan, limits: Limits) -> None:
         gate = Gate(self._scope.groups(), self._run.sessions)
         duty = Duty(self._scope.site, self._scope.components, self._run.sessions, gate, self._note)
         if not self._dead:
             spare(self._run, gate, self._host, limits)
+            self._out = True
             duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)
         else:
             self._remember()
         peers = replace(found, hosts={name: one for name, one in found.hosts.items() if name != self._host})
-        outcome = Apply(self._run, peers, limits, {self._host: "it is being retired"}).execute()
+        applying = Apply(self._run, peers, limits, {self._host: "it is being retired"})
+        self.outcome = outcome = applying.outcome
+        applying.execute()
         if self._going is None or not outcome.good:
-            return outcome
+            return
         why = self._kept(limits)
         if why:
             self._run.sink(events.NotStarted(self._host, why))
         outcome.add(self._host, HostResult("not started", why=why) if why else self._clear(self._going))
         if outcome.good:
             self._forget()
-        return outcome
 
     def _kept(self, limits: Limits) -> str:
         """Why the host must not stop: it holds something again, or may. Empty where it holds nothing."""

@@ -10,6 +10,7 @@ import pytest
 from hakit.agent.actions import Action
 from hakit.agent.answers import ActResult
 from hakit.components.base import Order, Withdrawal
+from hakit.engine import maintenance
 from hakit.engine.duty import MAINTENANCE
 from hakit.engine.maintenance import Maintenance
 from hakit.engine.rolling import Limits
@@ -61,3 +62,29 @@ def test_a_balancer_that_can_not_be_told_is_named(reason: str) -> None:
 
 def test_those_that_can_not_be_asked_are_known() -> None:
     assert resting(web1=Session(), lb1=Balancer(), lb2=Balancer(usable=False)).unknown == ("lb2",)
+
+
+class Interrupted(Session):
+    """Where somebody interrupts as it is told something."""
+
+    def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
+        super().act(actions, mark)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_a_host_leaves_is_told_from_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    web1 = Session()
+    work = resting(web1=web1, lb1=Interrupted(), lb2=Session())
+    with pytest.raises(KeyboardInterrupt):
+        work.begin("", Limits())
+    assert work.leaving
+    assert [mark.kind for mark in web1.marks] == [MAINTENANCE]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(maintenance, "spare", interrupt)
+    work = resting(web1=web1)
+    with pytest.raises(KeyboardInterrupt):
+        work.begin("", Limits())
+    assert not work.leaving

@@ -177,14 +177,61 @@ class Planned(Opened):
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, mover: Leading) -> tuple[Outcome, Emptied, list[str]]:
-    leaving, told = Emptied(), []
+    leaving, told = Emptied(), list[str]()
+    work = retirement(monkeypatch, leaving, mover, told)
+    return work.execute(work.plan(), Limits()), leaving, told
+
+
+def retirement(monkeypatch: pytest.MonkeyPatch, leaving: Session, mover: Leading, told: list[str]) -> Retirement:
     sessions: dict[str, Session] = {"web1": Emptied(), "web2": Session(), "web3": leaving}
     monkeypatch.setattr(retire, "HostSession", lambda *_: leaving)
     peers = run(sessions, "web1", "web2", kind=Planned)
     cast("Any", peers.scope).movers = (mover,)
     peers.sink = lambda event: told.append(f"{event.host} {event.text}") if isinstance(event, Noted) else None
-    work = Retirement(peers, run(sessions, *NAMES).scope, "web3", dead=False)
-    return work.execute(work.plan(), Limits()), leaving, told
+    return Retirement(peers, run(sessions, *NAMES).scope, "web3", dead=False)
+
+
+class Cut(Emptied):
+    """Somebody interrupts as the host is told `at` something: to leave its duties, or to remove what is on it."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
+        if self.at == "withdraw":
+            raise KeyboardInterrupt
+        return super().act(actions, mark)
+
+    def apply(self, keys: Sequence[str], remove: Sequence[str], on_event: object) -> BatchResult:
+        if self.at == "clear":
+            raise KeyboardInterrupt
+        return super().apply(keys, remove, on_event)
+
+
+@pytest.mark.parametrize(("at", "peers"), [("withdraw", []), ("clear", ["web1"])])
+def test_what_an_interrupt_leaves_is_told(at: str, peers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    work = retirement(monkeypatch, Cut(at), Leading(), [])
+    found = work.plan()
+    with pytest.raises(KeyboardInterrupt):
+        work.execute(found, Limits())
+    assert work.outcome.stopped
+    assert not work.outcome.good
+    assert sorted(work.outcome.hosts) == [*peers, "web3"]
+    why = "interrupted after it was taken out; the same command goes on"
+    assert work.outcome.hosts["web3"] == HostResult("failed", why=why)
+
+
+def test_an_interrupt_before_anything_was_begun_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    work = retirement(monkeypatch, Emptied(), Leading(), [])
+    found = work.plan()
+    monkeypatch.setattr(retire, "spare", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        work.execute(found, Limits())
+    assert work.outcome.hosts["web3"] == HostResult("not started", why="interrupted")
 
 
 def test_a_peer_hands_nothing_over_to_a_host_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
