@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CLEAN = ("shut down", "shut down in recovery")
 RECOVERY = 3600.0  # seconds for the recovery of a server that crashed, and for reading its WAL in the rehearsal
+STOP = 120.0  # seconds for the server to stop before its data are copied anew
 REWIND = 30 * 86400.0  # seconds; what does not advance is ended long before
 NEEDLESS = "no rewind required"
 RECOVERING = "its recovery before a rewind did not end:  hakit postgres rejoin  goes on"
@@ -152,7 +153,7 @@ def reinit(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
     source = Upstream(place, host, upstream.replicator(place, work), work)
     making.check_place(place, "", work)
     source.check(arguments.get("system", ""))
-    power.stop(place, {}, work, timeout)
+    power.stop(place, {}, work, min(timeout, STOP))
     aside = ""
 
     def move_aside() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, making, programs, rewinding
+from hakit.agent.postgres import control, making, power, programs, rewinding
 from hakit.agent.postgres.replication import Upstream
 from tests.unit.agent.postgres.members import Host, until
 from tests.unit.agent.postgres.servers import REPLICATOR, account
@@ -216,6 +216,21 @@ def test_a_role_that_may_not_read_files_is_said(parted: tuple[Host, Host]) -> No
     with pytest.raises(Failure, match=r"the role replicator may not read files on db2|can't be rewound"):
         old.do("rewind", upstream="db2")
     assert not old.server.at(old.place.torn).exists()
+
+
+def test_a_server_that_does_not_stop_is_not_waited_for_as_long_as_a_copy(
+    parted: tuple[Host, Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = parted
+    old.do("stop")
+
+    def stop(_place: object, _arguments: object, _work: object, timeout: float) -> None:
+        raise Failure(f"it did not stop within {timeout:g} s")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(power, "stop", stop)
+        with pytest.raises(Failure, match="within 120 s"):
+            old.do("reinit", upstream="db2", timeout=7 * 86400)
 
 
 def test_the_primary_is_not_copied_anew(parted: tuple[Host, Host]) -> None:
