@@ -7,8 +7,8 @@
     data       what becomes the data directory
     complete   written when `data` is whole, with its system identifier
 
-Whatever kills a run leaves this folder behind, and the next run begins anew in it or, where `complete` is there, puts
-the data directory in its place. So a directory at its place is always whole.
+Whatever kills a run leaves this folder behind, and the next run begins anew in it or, where `complete` is there and
+the WAL that follows it is kept, puts the data directory in its place. So a directory at its place is always whole.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def copy(
     """
     place, found = source.place, source.check(system)
     with Making(place, work) as making:
-        if making.complete != found:
+        if making.complete != found or not source.keeps(making.timeline):
             making.clear()
             source.fresh_slot()
             _base_backup(source, rate, making, work)
@@ -214,6 +214,11 @@ class Making:
         if version != str(self._place.version):
             raise Failure(f"what was made is of PostgreSQL {version}, not {self._place.version}")
         return control.read(self.data, self._place.programs, self._work).system
+
+    @property
+    def timeline(self) -> int:
+        """The timeline of what was made. Raises Failure."""
+        return control.read(self.data, self._place.programs, self._work).timeline
 
     def write(self, name: str) -> None:
         """Put an empty file of the server's into `data`, durably. Raises OSError."""

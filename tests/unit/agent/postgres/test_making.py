@@ -384,6 +384,22 @@ def test_a_whole_copy_is_put_in_its_place_without_another(
     until(new.server.streams, "db3 streams")
 
 
+def test_a_whole_copy_whose_wal_is_gone_is_made_anew(
+    new: Host, primary: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = copied(new, primary)
+    with monkeypatch.context() as patched:
+        patched.setattr(making.Making, "put", lambda _: (_ for _ in ()).throw(Failure("the disk is gone")))
+        with pytest.raises(Failure, match="the disk is gone"):
+            apply(resource, new.work)
+    until(lambda: not primary.query(f"{OURS} AND active"), "the slot is free")
+    primary.query(OURS)
+    apply(resource, new.work)
+    new.server.start()
+    active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'db3'"
+    until(lambda: primary.query(active) == [("t",)], "db3 streams with its slot", 10.0)
+
+
 def test_what_an_interrupted_run_left_beside_its_data_is_cleared(new: Host, primary: Server) -> None:
     resource = copied(new, primary)
     apply(resource, new.work)
