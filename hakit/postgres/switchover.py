@@ -111,9 +111,10 @@ class Switchover:
     def _cost(self, picture: Picture) -> str:
         """What writers will notice."""
         others = [host for host, state in picture.states.items() if host not in (self._old, self._target)]
-        if any(state.streams for host, state in picture.states.items() if host in others) or not picture.waits:
+        if sum(picture.states[host].streams for host in others) >= picture.waits:
             return "Writes pause for a moment."
-        return f"Writes pause until {self._old} has started again: no other standby is there for commits to wait for."
+        few = "not enough other standbys are" if picture.waits > 1 else "no other standby is"
+        return f"Writes pause until {self._old} has started again: {few} there for commits to wait for."
 
     def _check_votes(self, picture: Picture) -> None:
         there = [host for host in self._layout.voters if host in picture.states]
@@ -154,13 +155,23 @@ class Switchover:
             self._at.do(self._old, "slots", hosts=",".join(sorted(direct)))
             self._at.do(self._target, "follow", ATTACHING + 30.0, upstream=self._old, wait=str(ATTACHING))
         self._at.slots(self._target, picture.absent)
-        # Those that will follow the target do so already: they are attached when it is promoted.
+        # Those that will follow the target do so already, as far as commits don't wait for them: they are attached when
+        # it is promoted.
         others = {host: one for host, one in picture.states.items() if host not in (self._old, self._target)}
         below = [
             host for host in others if self._layout.upstream_of(host, self._target, picture.absent) == self._target
         ]
         streaming = [host for host in below if others[host].streams]
-        self._at.each(streaming, "follow", lambda _: {"upstream": self._target, "wait": "10"}, 40.0)
+        spare = self._spare(streaming, picture.waits)
+        self._at.each(spare, "follow", lambda _: {"upstream": self._target, "wait": "10"}, 40.0)
+
+    def _spare(self, hosts: list[str], waits: int) -> list[str]:
+        """Those of some standbys without which the old primary's commits still have as many as they wait for."""
+        replicas = self._at.state(self._old).replicas
+        counted = {one.name for one in replicas if one.state == "streaming" and one.sync != "async"}
+        spare = [host for host in hosts if host not in counted]
+        able = [host for host in hosts if host in counted]
+        return spare + able[: max(0, len(counted) - waits)]
 
     def _stop(self) -> None:
         self._began = self._at.clock()
@@ -196,9 +207,12 @@ class Switchover:
     def _finish(self, picture: Picture, primary: str, before: str) -> Outcome:
         """Have the others follow, the old primary first, and the primary serve. Safe to repeat."""
         self._at.slots(primary, picture.absent)
-        others = any(one not in (primary, before) and state.follows for one, state in picture.states.items())
-        # Clients wait: where another standby is attached at once, the old primary may start later.
-        attached = self._at.serve(primary, patience=AT_ONCE, hold=True) if others else False
+        strays = self._strays(picture, primary)
+        self._at.each(strays, "follow", lambda host: {"upstream": strays[host]})
+        others = sum(one not in (primary, before) and state.follows for one, state in picture.states.items())
+        # Clients wait: where enough other standbys are attached at once, the old primary may start later.
+        enough = others >= max(1, picture.waits)
+        attached = self._at.serve(primary, patience=AT_ONCE, hold=True) if enough else False
         pause = self._paused() if attached else None
         left = {} if before in ("", primary) else self._take_along(picture, before, primary)
         if not attached:
@@ -216,6 +230,12 @@ class Switchover:
         state = self._at.state(primary)
         epoch = picture.decision.epoch
         return Outcome(SWITCHOVER, primary, before, state.timeline, epoch, pause, left=left, next=commands)
+
+    def _strays(self, picture: Picture, primary: str) -> dict[str, str]:
+        """The standbys that still follow another one than they shall, and whom they shall."""
+        running = [host for host, state in picture.states.items() if host != primary and state.follows]
+        wanted = {host: self._layout.upstream_of(host, primary, picture.absent) for host in running}
+        return {host: upstream for host, upstream in wanted.items() if picture.states[host].upstream != upstream}
 
     def _paused(self) -> float | None:
         return self._at.clock() - self._began if self._began else None

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,9 @@ from hakit.postgres.failover import Failover
 from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
 from tests.unit.postgres.model import Killed, Model, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def loaded(hosts: int = 3, synchronous: int = 1) -> Model:
@@ -55,6 +58,28 @@ def test_only_those_must_keep_the_decision_without_whom_it_is_not_safe(hosts: in
     else:
         assert Switchover(model.conductor()).run("db2").left == {}
         assert model.healthy()
+    assert model.write()
+    assert not model.lost()
+
+
+@pytest.mark.parametrize(("hosts", "synchronous"), [(2, 1), (3, 1), (3, 2), (4, 2), (5, 2), (5, 3), (5, 4)])
+def test_commits_are_acknowledged_until_the_old_primary_is_held(hosts: int, synchronous: int) -> None:
+    model = loaded(hosts, synchronous)
+    do, waited = model.do, []
+
+    def watch(host: str, verb: str, arguments: Mapping[str, str], timeout: float) -> dict[str, Any]:
+        answer = do(host, verb, arguments, timeout)
+        if model.primary == "db1" and not model.servers["db1"].held and not model.write():
+            waited.append((verb, host))
+        return answer
+
+    model.do = watch  # type: ignore[method-assign]  # of this model alone
+    outcome = Switchover(model.conductor()).run("db2")
+    assert waited == []
+    assert (outcome.primary, outcome.left) == ("db2", {})
+    assert outcome.pause is not None
+    assert outcome.pause < 2
+    assert model.healthy()
     assert model.write()
     assert not model.lost()
 
