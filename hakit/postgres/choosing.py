@@ -194,10 +194,12 @@ def choose_failover(
     # an earlier run has chosen.
     chosen = picture.decision.primary
     target = to or max(able, key=lambda host: (positions[host], host == chosen, host in layout.candidates))
-    newer = [host for host, state in picture.states.items() if _opened_later(state, positions[target])]
+    newer = [host for host, state in picture.states.items() if _is_later(state, positions[target])]
     if newer and not accept_loss:
+        state = picture.states[newer[0]]
+        came = "was promoted to" if state.former or state.demoted else "is on"
         return Refusal(
-            f"{newer[0]} was promoted to timeline {picture.states[newer[0]].timeline}, and nobody that runs has it",
+            f"{newer[0]} {came} timeline {state.timeline}, and nobody that runs has it",
             "Another one promoted now would begin the same timeline a second time, and lose what was written there.",
             f"open it again:  hakit postgres failover {layout.name} --to {newer[0]}",
         )
@@ -211,8 +213,9 @@ def choose_failover(
     return Choice(target, loss, positions)
 
 
-def _opened_later(state: MemberState, target: Position) -> bool:
-    return (state.former or state.demoted) and state.timeline > target.timeline
+def _is_later(state: MemberState, target: Position) -> bool:
+    """Whether a member that does not run has a timeline that the target would begin a second time."""
+    return not state.blank and not state.follows and state.timeline > target.timeline
 
 
 def _unable(picture: Picture, host: str) -> str:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakit.postgres.choosing import Evidence, Position, may_lose
+from hakit.postgres.choosing import Choice, Evidence, Position, Refusal, choose_failover, may_lose
 from hakit.postgres.layout import Layout, Synchrony
+from hakit.postgres.member import MemberState
+from hakit.postgres.picture import Picture
 
 PRIMARY = "db1"
 
@@ -53,6 +55,21 @@ def test_it_is_loss_free_as_soon_as_enough_answer(
         if some:
             best = max(some, key=lambda host: some[host])
             assert may_lose(Evidence(members, (PRIMARY,), (rule,), some), best)
+
+
+def test_no_timeline_is_begun_a_second_time_beside_a_standby_that_does_not_start() -> None:
+    """db2 was promoted and is gone; db3 followed it, and crashed. The others have all that was acknowledged."""
+    names = ("db1", "db2", "db3", "db4")
+    layout = Layout("main", names, names, names, names, Synchrony(2, names), "db1")
+    runs = {"signal": True, "running": True, "role": "standby", "timeline": 1}
+    states = {host: MemberState(host, **runs) for host in ("db1", "db4")}  # type: ignore[arg-type]  # by name
+    states["db3"] = MemberState("db3", signal=True, timeline=2, state="in archive recovery")
+    positions = {host: Position(1, 100) for host in ("db1", "db4")}
+    found = choose_failover(Picture(layout, states), positions)
+    assert isinstance(found, Refusal)
+    assert found.text == "db3 is on timeline 2, and nobody that runs has it"
+    del states["db3"]
+    assert isinstance(choose_failover(Picture(layout, states), positions), Choice)
 
 
 def test_the_timeline_counts_before_the_end() -> None:
