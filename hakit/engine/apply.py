@@ -15,7 +15,7 @@ from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.schedule import blocked, gated, schedule
 from hakit.engine.together import torn
-from hakit.errors import RefusedError
+from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,10 @@ class Apply:
         batch = self._batch(step, [key for key in step.keys if key not in ending], step.remove)
         if batch.failed:
             return batch.changed, batch.failed, ""
-        why = self._rolling.hand_over(step, due)
+        try:
+            why = self._rolling.hand_over(step, due)
+        except HakitError as error:  # the server goes on, so its host is to be taken back
+            why = error.text()
         if why:
             return batch.changed, 0, why
         last = self._batch(step, ending, ())
