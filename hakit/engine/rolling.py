@@ -106,6 +106,7 @@ class Rolling:
             self.outcome.add(host, result)
             if result.state == "failed":
                 self._leave_with(host, result)
+        self._leave_if_enough()
         with ThreadPoolExecutor(self._run.scope.forks, thread_name_prefix="hakit") as pool:
             with heard(lambda: self._ended.put(None)):
                 self._turn(pool, work)
@@ -152,6 +153,10 @@ class Rolling:
         self.outcome.add(step.host, result)
         if result.state in {"failed", "not started"}:
             self._leave_with(step.host, result, step.name)
+        self._leave_if_enough()
+
+    def _leave_if_enough(self) -> None:
+        """Begin nothing more once as many hosts have failed, or were not reached, as may."""
         allowed = self._limits.max_fail
         failed = self.outcome.count("failed", "unreachable")
         if allowed is not None and failed >= allowed:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hakit.components.base import Component
+    from hakit.engine.outcome import State
     from hakit.engine.run import Run
 
 HOSTS = ("web1", "web2", "web3")
@@ -315,6 +316,15 @@ def test_nothing_is_begun_once_enough_have_failed(place: Site, allowed: int | No
     outcome = rolling.execute([Step("web1"), Step("web2"), Step("lb1", after=frozenset({"web2"}))], work)
     assert outcome.hosts["lb1"].state == state
     assert outcome.hosts["lb1"].why == ("--max-fail 1 is reached" if allowed == 1 else "")
+
+
+@pytest.mark.parametrize("state", ["failed", "unreachable"])
+def test_what_has_failed_before_anything_is_begun_counts(place: Site, state: State) -> None:
+    place.groups = ()
+    known = {"lb1": HostResult(state, why="no")}
+    outcome = place.rolling(Limits(max_fail=1)).execute([Step("web1"), Step("web2")], place.worker(), known)
+    assert place.diary == []
+    assert outcome.hosts["web1"] == HostResult("not started", why="--max-fail 1 is reached")
 
 
 def test_who_waits_for_a_step_that_failed_is_left_alone_whoever_it_is(place: Site) -> None:
