@@ -53,6 +53,7 @@ def leftovers(work: Work, owned: list[str] | None) -> list[str]:
     keys = [
         key
         for key, record in work.state.items.items()
+        if key.partition(":")[0] in REMOVAL  # what a newer hakit has made is left for that one
         if key not in work.declared and (owned is None or record.get("component") in owned)
         if not _is_elsewhere(key, work)
     ]
