@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What `host` holds (`leads cluster main`), and who is to take it over."""
+    """What `host` holds (`leads cluster main`), and who is to take it over.
+
+    `look` is the command that says where things stand, and how to go on, where it was cut.
+    """
 
     host: str
     what: str
     to: str
+    look: str = ""
 
     def __str__(self) -> str:
         """In words: `db1 leads cluster main: switched over to db2 first`."""

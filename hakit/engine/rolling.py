@@ -82,6 +82,7 @@ class Rolling:
         self._waiting: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
         self._silent: dict[str, str] = {}
+        self._moving: dict[str, Due] = {}
         self._touched: set[str] = set()  # steps whose work may have changed something
 
     def aborted(self) -> bool:
@@ -194,7 +195,9 @@ class Rolling:
         self._aborted.set()
         self._run.hang_up()
         for step in self._running.values():
-            self.outcome.add(step.host, HostResult("failed", why="stopped in the middle; the next apply completes it"))
+            looks = ", ".join(one.look for _, one in self._moving.get(step.host, ()))
+            how = f" of a handover; where things stand says  {looks}" if looks else "; the next apply completes it"
+            self.outcome.add(step.host, HostResult("failed", why=f"stopped in the middle{how}"))
 
     def _guarded(self, step: Step, work: Work) -> None:
         """One step, in a worker; whatever happens, its end is put in the queue."""
@@ -268,7 +271,9 @@ class Rolling:
 
         Raises RefusedError, LockedError, AgentError, ConnectError.
         """
+        self._moving[step.host] = due
         self.handovers.carry_out(step.host, due)
+        del self._moving[step.host]
         return self._closed(step)
 
     def _withdraw(self, host: str) -> bool:

@@ -64,7 +64,7 @@ class Leading:
         self.leader = leader
         self.able = able
         self.breaks = False
-        self.then: Callable[[], None] = lambda: None
+        self.then: Callable[[], object] = lambda: None
         self._place = place
 
     def foresee(self, _: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
@@ -73,7 +73,7 @@ class Leading:
         able = [one for one in self.able if one not in (host, *unfit)]
         if not able:
             raise RefusedError(f"nobody can take over from {host}")
-        return Handover(host, "leads", preferred if preferred in able else able[0])
+        return Handover(host, "leads", preferred if preferred in able else able[0], "hakit look")
 
     def hand_over(self, _: Run, handover: Handover) -> str:
         if self.breaks:
@@ -532,3 +532,25 @@ def test_the_second_interruption_stops_and_says_what_was_cut(
         rolling.execute(in_order("web1", "web2"), work)
     assert "stopped in the middle" in rolling.outcome.hosts["web1"].why
     assert rolling.outcome.hosts["web2"].state == "not started"
+
+
+def test_who_was_cut_while_it_handed_its_role_over_is_told_where_to_look(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    mover = leading(place, "web2", "web1")
+    rolling = place.rolling()
+    monkeypatch.setattr(rolling._run, "hang_up", go_on.set)
+
+    def cut() -> None:
+        interrupt()
+        assert rolling._halted.wait(10)
+        interrupt()
+        assert go_on.wait(10)
+        raise AgentError("web2: hung up")
+
+    mover.then = cut
+    with pytest.raises(KeyboardInterrupt):
+        rolling.execute(in_order("web2", disrupts=True, whole=True), place.worker())
+    why = "stopped in the middle of a handover; where things stand says  hakit look"
+    assert rolling.outcome.hosts["web2"].why == why
