@@ -78,7 +78,8 @@ class Primacy:
             found = choosing.choose_switchover(picture, "", unfit)
         if isinstance(found, choosing.Refusal):
             refuse(found)
-        return Handover(host, f"leads cluster {self.layout.name}", found)
+        name = self.layout.name
+        return Handover(host, f"leads cluster {name}", found, f"hakit postgres status {name}")
 
     def hand_over(self, run: Run, handover: Handover) -> str:
         """Switch over. Raises RefusedError where it fails, or where the old primary does not follow the new one."""
