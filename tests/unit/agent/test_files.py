@@ -193,6 +193,17 @@ def test_the_last_five_versions_and_the_original_are_kept(agents: Agents) -> Non
     assert (folder / "original").read_text() == "original\n"
 
 
+def test_what_goes_is_kept_also_where_the_manifest_was_lost(agents: Agents) -> None:
+    agents.write("/etc/a.conf", "original\n")
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    (agents.state / "manifest.json").unlink()
+    agents.write("/etc/a.conf", "theirs\n")
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    folder = agents.state / "previous/etc,a.conf"
+    assert {path.read_text() for path in folder.iterdir()} == {"original\n", "theirs\n"}
+    assert (folder / "original").read_text() == "original\n"
+
+
 def test_a_rejected_set_leaves_every_file_alone_and_tells_the_line(agents: Agents) -> None:
     agents.apply(files(one("/etc/a.conf", "good\n"), one("/etc/b.conf", "b\n")))
     judge = validator('echo "$1:2: bad word" >&2; exit 1', place=r":(?P<line>\d+): (?P<message>.*)")
