@@ -36,6 +36,7 @@ ENV = {
     "UCF_FORCE_CONFFOLD": "1",
     "TMPDIR": "/run",  # apt copies its lists' signed heads there; /tmp may be full
 }
+KEEP = "keep it: "
 DPKG_FORM = "${binary:Package}\t${Version}\t${db:Status-Abbrev}\n"
 APT = (
     "apt-get",
@@ -179,7 +180,7 @@ class Packages:
             return Change(summary=("forget, it is gone already",))
         others = self._others(name, work)
         if others:
-            return Change(summary=(f"keep it: {', '.join(sorted(others))} would go with it",))
+            return Change(summary=(f"{KEEP}{', '.join(sorted(others))} would go with it",))
         return Change(summary=(f"remove {work.versions[name]}",), impact="disruptive")
 
     def _others(self, name: str, work: Work) -> set[str]:
@@ -196,15 +197,24 @@ class Packages:
         del record
         name = key.partition(":")[2]
         before = work.versions = query_installed(work)
-        if name not in before or self._others(name, work):
+        if name not in before or _is_kept(key, work):
             return ()
+        others = self._others(name, work)
+        if others:
+            raise Failure(f"{', '.join(sorted(others))} would go with it now: look at it again with a new plan")
         leaving = {one.partition(":")[2] for one in work.removing if one.startswith("package:")} | {name}
-        together = [one for one in sorted(leaving) if one in before and not self._others(one, work)]
+        wanted = [one for one in sorted(leaving) if one in before and not _is_kept(f"package:{one}", work)]
+        together = [one for one in wanted if not self._others(one, work)]
         result = apt(["remove", "--", *together], work)
         work.versions = query_installed(work)
         if name in work.versions:
             raise Failure(f"apt-get could not remove {name}", output=result.tail())
         return ()
+
+
+def _is_kept(key: str, work: Work) -> bool:
+    """Whether the plan has said that a package stays."""
+    return any(line.startswith(KEEP) for line in work.removing.get(key, ()))
 
 
 class NoAutostart:

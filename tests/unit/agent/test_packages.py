@@ -73,6 +73,28 @@ def test_nothing_is_removed_or_forgotten_where_dpkg_or_apt_can_not_tell(
     assert not (packages.root / "fake/asked").exists()
 
 
+def test_a_package_that_somebody_needs_meanwhile_stays_and_is_not_forgotten(packages: Agents) -> None:
+    with packages.client() as client:
+        client.plan((), None)
+        (packages.root / "fake/dependants").write_text("Remv editor [1]\n")
+        errors: list[str] = []
+        client.apply([], ["package:nano"], lambda event: errors.extend([event.error.message] if event.error else []))
+    assert errors == ["editor would go with it now: look at it again with a new plan"]
+    assert remembered(packages)
+
+
+def test_a_package_of_which_the_plan_says_that_it_stays_stays(packages: Agents) -> None:
+    dependants = packages.root / "fake/dependants"
+    dependants.write_text("Remv editor [1]\n")
+    with packages.client() as client:
+        (item,) = client.plan((), None)
+        assert item.summary == ("keep it: editor would go with it",)
+        dependants.unlink()
+        assert client.apply([], ["package:nano"], lambda _: None).failed == 0
+    assert not (packages.root / "fake/asked").exists()
+    assert not remembered(packages)
+
+
 def test_a_dpkg_that_can_not_tell_refuses_a_package_and_no_more(packages: Agents) -> None:
     (packages.root / "fake/no-dpkg").touch()
     with packages.client() as client:
