@@ -263,6 +263,9 @@ def refuse_torn(picture: Picture, done: str = "nothing was changed") -> None:
         anew = ",  ".join(f"hakit postgres reinit {picture.layout.name} {host}" for host in picture.astray)
         if anew:
             anew = f"if the data of {picture.primary} are the right ones:  {anew}\n  otherwise "
+        elif picture.rivals and picture.primary:
+            told = f"hakit postgres failover {picture.layout.name} --to {picture.primary}"
+            anew = f"if the data of {picture.primary} are the right ones:  {told}\n  otherwise "
         raise RefusedError(
             f"split brain: {picture.torn}; {done}",
             why="\n  ".join(picture.histories()),

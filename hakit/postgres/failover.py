@@ -51,7 +51,9 @@ class Failover:
         Raises RefusedError; unless it says otherwise nothing was changed.
         """
         must_be_members(self._layout, filter(None, (to, *fenced)))
-        picture = self._at.whole()
+        picture = self._at.look()
+        if not (picture.rivals and to and to == picture.primary):
+            refuse_torn(picture)
         self._check_named(picture, fenced)
         self._fenced = set(fenced)
         if picture.primary:
@@ -290,7 +292,10 @@ class Failover:
             )
         done = last.kind == FAILOVER and last.primary == primary and last.before in self._fenced
         undone = any(one.held or self._waits(one) for one in picture.states.values())
-        if last.epoch and last.primary != primary:
+        if last.epoch and (last.primary != primary or picture.rivals):
+            if picture.rivals:
+                others = " and ".join(host for host in picture.rivals if host != primary)
+                self._at.agree(f"Give up what {others} may have and {primary} has not?")
             self._make_sure(picture)
             last = self._at.decide(STARTED, primary, picture)
             self._at.record(last, first=[primary])

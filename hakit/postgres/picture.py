@@ -121,13 +121,17 @@ class Picture:
         """Why it can't be told whose data are the right ones; empty when it can."""
         if len(self.leaders) > 1:
             return f"{' and '.join(self.leaders)} both run as primaries of {self.layout.name}"
-        last = self.decision
-        named = {
-            one.decision.primary for one in self.states.values() if one.decision.epoch == last.epoch and last.epoch
-        }
-        if len(named) > 1:
-            return f"epoch {last.epoch} of {self.layout.name} names {' and '.join(sorted(named))}: it was decided twice"
+        if self.rivals:
+            named = " and ".join(self.rivals)
+            return f"epoch {self.decision.epoch} of {self.layout.name} names {named}: it was decided twice"
         return ""
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """Those whom the last epoch names, where it was decided twice: members that knew nothing of each other did."""
+        last = self.decision.epoch
+        named = {one.decision.primary for one in self.states.values() if one.decision.epoch == last and last}
+        return tuple(sorted(named)) if len(named) > 1 else ()
 
     @property
     def unmade(self) -> bool:
@@ -225,6 +229,9 @@ class Picture:
                 if host in self._strangers:
                     text = f"{host} has the data of another cluster"
                 yield Finding("bad", text, f"hakit postgres reinit {name} {host}", host)
+            if self.rivals and self.primary:
+                text = f"{self.primary} alone leads now; if its data are the right ones, all members can be told"
+                yield Finding("bad", text, f"hakit postgres failover {name} --to {self.primary}", self.primary)
             return
         if not self.primary:
             yield self._leaderless()
@@ -288,7 +295,7 @@ class Picture:
             yield Finding(
                 "risk", f"the data directory of {host} holds {OTHER.get(state.data, state.data)}", command, host
             )
-        elif self.primary and host not in (self.primary, *self.astray):
+        elif self.primary and not self._parted and host not in (self.primary, *self.astray):
             yield from self._follower(state)
         if state.cramped:
             left = (state.free or 0) >> 20

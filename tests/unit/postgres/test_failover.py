@@ -332,6 +332,34 @@ def test_two_that_were_promoted_to_one_timeline_are_never_rewound() -> None:
     assert model.healthy()
 
 
+def test_an_epoch_that_was_decided_twice_is_settled_once_one_of_the_two_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = loaded()
+    model.power_off("db1")
+    monkeypatch.setattr(model, "check", lambda: None)
+    for host in ("db2", "db3"):
+        server = model.servers[host]
+        server.decision = {"epoch": 2, "primary": host, "before": "db1", "kind": "failover", "excused": ["db1"]}
+        model.do_promote(server)
+    with pytest.raises(RefusedError, match="both run as primaries"):
+        failover(model).run("db2", ["db1"])
+    model.do_stop(model.servers["db3"])
+    with pytest.raises(RefusedError, match="decided twice") as caught:
+        failover(model).run(fenced=["db1"])
+    assert "hakit postgres failover main --to db2" in str(caught.value.hint)
+    findings = model.conductor().look().findings()
+    assert "hakit postgres failover main --to db2" in {one.command for one in findings}
+    assert not any("rejoin" in one.command for one in findings)
+    with pytest.raises(RefusedError, match="decided twice"):
+        failover(model).run("db3", ["db1"])
+    assert failover(model).run("db2", ["db1"]).kind == "started"
+    model.power_on("db1")
+    Return(model.conductor(), "db3").reinit()
+    Return(model.conductor(), "db1").rejoin()
+    assert model.healthy()
+
+
 def test_a_promoted_one_that_nobody_followed_is_opened_not_overtaken() -> None:
     model = loaded()
     model.power_off("db1")
