@@ -179,7 +179,7 @@ class Working(Live):
                 self._note(host, key, summary)
             case events.Done() | events.Failed() | events.Skipped():
                 self._done += 1
-            case events.Finished(host=host) | events.Unreachable(host=host):
+            case events.Finished(host=host) | events.Broken(host=host):
                 self._doing.pop(host, None)
                 self._ended += 1
         line = self._told(event)
@@ -239,7 +239,7 @@ def _of_host(event: events.Event) -> tuple[str, str]:
             sign, text = paint("!", "yellow"), f"overridden ({printable(event.reason)}): {printable(event.why)}"
         case events.NotStarted():
             sign, text = paint("-", "yellow"), _lines(f"not started: {pasteable(event.why)}")
-        case events.Unreachable():
+        case events.Unreachable() | events.Broken():
             text = failure(event.host, event.error)
         case events.Finished():
             text = f"{count(event.changed, 'change')}, {duration(event.seconds)}"
