@@ -205,7 +205,7 @@ class Rolling:
         try:
             result = self._carry_out(step, work)
         except HakitError as error:
-            self._run.sink(events.Unreachable(step.host, error))
+            self._run.sink(events.Broken(step.host, error))
             result = HostResult("failed", why=error.message)
         finally:
             self._ended.put((step, result))

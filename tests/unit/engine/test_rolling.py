@@ -232,6 +232,7 @@ def test_nobody_overrules_a_handover_that_failed(place: Site) -> None:
     leading(place, "web2", "web1").breaks = True
     outcome = place.rolling(Limits(override="now")).execute(in_order("web2", disrupts=True, whole=True), place.worker())
     assert outcome.hosts["web2"] == HostResult("failed", why="it did not work")
+    assert (place.told(events.Broken), place.told(events.Unreachable)) == (["web2"], [])
     assert "web2: work" not in place.diary
 
 
