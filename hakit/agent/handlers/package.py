@@ -122,14 +122,6 @@ class Packages:
         line = f"install {version}" if version else "install (the version is known after apt-get update)"
         return Change(summary=(line,), impact=resource.impact, new=True)
 
-    def apply(self, resource: Package, change: Change, work: Work) -> tuple[str, ...]:
-        """Install one package. Raises Failure."""
-        del change
-        outcome = self.install([resource], work)[resource.key]
-        if isinstance(outcome, Failure):
-            raise outcome
-        return outcome
-
     def install(self, resources: list[Package], work: Work) -> dict[str, tuple[str, ...] | Failure]:
         """Install packages in one transaction; what was done, or why not, by key."""
         known = query_candidates([one.package for one in resources], work)
