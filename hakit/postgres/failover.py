@@ -73,7 +73,7 @@ class Failover:
         if isinstance(found, choosing.Refusal):
             refuse(found)
         loss = f" This may be lost: {found.loss}." if found.loss else ""
-        self._at.agree(f"Make {found.target} the primary of {self._layout.name}?{loss}")
+        self._at.agree(f"Make {found.target} the primary of {self._layout.name}?{_stops(picture)}{loss}")
         self._make_sure(picture)
         with self._at.undisturbed():
             stopped: list[str] = []
@@ -332,7 +332,7 @@ class Failover:
                 hint="bring those that do not answer back, or add  --accept-loss",
             )
         words = f" This may be lost: {loss}." if loss else ""
-        self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{words}")
+        self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{_stops(picture)}{words}")
         self._make_sure(picture)
         with self._at.undisturbed():
             self._look_again(picture)
@@ -345,6 +345,18 @@ class Failover:
                 self._at.do(host, "resume")
             self._at.do(host, "start", STARTING)
             return self._finish(STARTED, host, decision, loss)
+
+
+def _stops(picture: Picture) -> str:
+    """Which servers run and are stopped for it, as a sentence; empty when none is.
+
+    One that answers no SQL may still take writes, only too slowly.
+    """
+    hosts = [host for host, state in picture.states.items() if state.former and state.running]
+    if not hosts:
+        return ""
+    runs, they = ("runs and does", "it is") if len(hosts) == 1 else ("run and do", "they are")
+    return f" The server of {' and '.join(hosts)} {runs} not answer: {they} stopped first."
 
 
 def asked_before(picture: Picture) -> str:
