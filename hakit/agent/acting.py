@@ -82,6 +82,16 @@ class Disabled:
         disk.write(self._path, text.encode(), 0o600)
 
 
+def settle(unit: str, work: Work) -> None:
+    """Forget that a `stop` has disabled a unit: it is enabled or disabled now as declared. Raises Failure."""
+    disabled = Disabled(work)
+    if disabled.units.pop(unit, None) is not None:
+        try:
+            disabled.save()
+        except OSError as error:
+            raise from_os(error, "hakit can't remember what it does") from None
+
+
 def _stop(action: Action, work: Work) -> str:
     unit = action.target
     state = loaded.show([unit], work)[unit]

@@ -125,6 +125,7 @@ class Units:
                 self._unmask(resource, state, work)
             elif action in {ENABLE, DISABLE}:
                 work.must(["systemctl", action, "--quiet", "--", resource.unit], f"{action} {resource.unit}")
+                self._settle(resource, work)
             elif action == STOP:
                 work.must(["systemctl", STOP, "--", resource.unit], f"stop {resource.unit}", _time(state) + MARGIN)
             else:
@@ -134,6 +135,11 @@ class Units:
     def _unmask(self, resource: Unit, state: dict[str, str], work: Work) -> None:
         runtime = ["--runtime"] if state.get("UnitFileState") == "masked-runtime" else []
         work.must(["systemctl", UNMASK, "--quiet", *runtime, "--", resource.unit], f"unmask {resource.unit}")
+
+    def _settle(self, resource: Unit, work: Work) -> None:
+        from hakit.agent.acting import settle
+
+        settle(resource.unit, work)
 
     def _note(self, resource: Unit, action: str, work: Work) -> None:
         if action in {ENABLE, START}:
