@@ -87,13 +87,16 @@ def _transaction(pairs: list[tuple[str, str]], running: dict[str, Any], told: li
     # What would take other packages away is no upgrade: apt refuses it then.
     words = ["install", "--no-install-recommends", "--no-remove", "--allow-downgrades", "--"]
     work.say(f"apt-get brings {len(pairs)} {'packages' if len(pairs) > 1 else 'package'} to other versions")
-    with OnlyWhatRuns(work, list(running)) as guard:
-        result = apt([*words, *(f"{name}={version}" for name, version in pairs)], work, prefix=guard.prefix)
-    now = work.versions = query_installed(work)
+    try:
+        with OnlyWhatRuns(work, list(running)) as guard:
+            result = apt([*words, *(f"{name}={version}" for name, version in pairs)], work, prefix=guard.prefix)
+    finally:
+        # Also where apt did not end in time: what it was asked for counts as manual from its first moment.
+        now = work.versions = query_installed(work)
+        manual = sorted(automatic - _automatic(work) & set(now))
+        if manual:
+            work.must(["apt-mark", "-q", "auto", *manual], "keeping the marks of automatic packages")
     told += differences(have, now)
-    manual = sorted(automatic - _automatic(work) & set(now))
-    if manual:
-        work.must(["apt-mark", "-q", "auto", *manual], "keeping the marks of automatic packages")
     missing = [name for name, version in pairs if now.get(name) != version]
     if result.code or missing:
         what = f"bring {', '.join(missing)} to the wanted version" if missing else "complete the upgrade"
