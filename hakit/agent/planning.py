@@ -61,7 +61,7 @@ def leftovers(work: Work, owned: list[str] | None) -> list[str]:
 
 
 def _is_elsewhere(key: str, work: Work) -> bool:
-    """Whether this, or a path or parameter of it, is declared by who is not asked for: a plan of all tells whose it is."""
+    """Whether this, or a path or parameter of it, is declared by who is not asked for: a whole plan says whose."""
     names = {key, key.partition(":")[2], *work.state.items[key].get("live", ())}
     names.update(path for path, record in work.state.files.items() if record.get("key") == key)
     return not names.isdisjoint(work.elsewhere)
