@@ -38,6 +38,10 @@ MADE_EPOCH = 1
 """The epoch of the decision that is written where a cluster is made."""
 
 
+SETTLED = "settled"
+"""The outcome of a command that only did what an earlier one had left undone."""
+
+
 class Hands(Protocol):
     """The open sessions with the members, each under its host's lock where something is to be changed."""
 

@@ -15,7 +15,17 @@ from hakit.agent.postgres.wal import number
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
-from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse, refuse_torn
+from hakit.postgres.conductor import (
+    HALTING,
+    PROMOTING,
+    SETTLED,
+    STARTING,
+    STOPPING,
+    Conductor,
+    Outcome,
+    refuse,
+    refuse_torn,
+)
 from hakit.postgres.layout import must_be_members
 from hakit.postgres.member import CLUSTER, MemberState
 
@@ -305,7 +315,7 @@ class Failover:
                 hint=f"to move it:  hakit postgres switchover {self._layout.name}",
             )
         self._at.note(primary, "is the primary already; what an earlier command left undone is done")
-        return self._finish(last.kind or STARTED, primary, last)
+        return self._finish(FAILOVER if last.kind == FAILOVER else SETTLED, primary, last)
 
     def _waits(self, state: MemberState) -> bool:
         return state.follows and not state.in_place

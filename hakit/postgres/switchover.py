@@ -10,6 +10,7 @@ What a killed one leaves is told by the members themselves, and each of these is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.decision import STARTED, SWITCHOVER
@@ -20,6 +21,7 @@ from hakit.postgres.conductor import (
     ATTACHING,
     CHECKPOINT,
     PROMOTING,
+    SETTLED,
     STARTING,
     STOPPING,
     Conductor,
@@ -69,7 +71,13 @@ class Switchover:
             )
         unsettled = self._apart(picture) or any(state.held for state in picture.states.values())
         if last.primary == picture.primary and unsettled and to in ("", picture.primary):
-            return self._finish(picture, picture.primary, last.before)
+            outcome = self._finish(picture, picture.primary, last.before)
+            if last.kind == SWITCHOVER:
+                return outcome
+            if to:
+                return replace(outcome, kind=SETTLED)
+            # It was no switchover that was left undone: one is asked for now.
+            picture = self._at.whole()
         if last.kind == SWITCHOVER and last.primary != picture.primary and not to:
             meant = choosing.choose_switchover(picture, last.primary)
             to = meant if isinstance(meant, str) else ""

@@ -9,6 +9,7 @@ from hakit.errors import RefusedError
 from hakit.postgres.failover import Failover
 from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
+from hakit.present.postgres import outcome_text
 from tests.unit.postgres.model import Killed, Model, Server
 
 
@@ -353,7 +354,7 @@ def test_an_epoch_that_was_decided_twice_is_settled_once_one_of_the_two_is_stopp
     assert not any("rejoin" in one.command for one in findings)
     with pytest.raises(RefusedError, match="decided twice"):
         failover(model).run("db3", ["db1"])
-    assert failover(model).run("db2", ["db1"]).kind == "started"
+    assert failover(model).run("db2", ["db1"]).kind == "settled"
     model.power_on("db1")
     Return(model.conductor(), "db3").reinit()
     Return(model.conductor(), "db1").rejoin()
@@ -409,6 +410,19 @@ def test_a_primary_that_was_made_without_those_who_answer_is_reckoned_with() -> 
     with pytest.raises(RefusedError, match="db2 does not answer, and may still take writes"):
         failover(model).run()
     assert model.primary == "db2"
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_one_that_only_has_a_standby_follow_again_promoted_nobody(switched: bool) -> None:
+    model = loaded()
+    if switched:
+        Switchover(model.conductor()).run("db2")
+    lead = model.primary
+    model.servers["db3"].upstream = ""
+    outcome = failover(model).run()
+    assert (outcome.kind, outcome.primary, outcome.left) == ("settled", lead, {})
+    assert f"{lead} leads main (timeline {1 + switched}); nobody had to be promoted." in outcome_text("main", outcome)
+    assert model.healthy()
 
 
 def test_the_same_failover_again_finds_it_done() -> None:

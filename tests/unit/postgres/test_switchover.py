@@ -94,6 +94,17 @@ def test_it_can_go_to_and_fro() -> None:
     assert not model.lost()
 
 
+@pytest.mark.parametrize(("to", "kind", "lead"), [("", "switchover", "db2"), ("db1", "settled", "db1")])
+def test_a_hold_that_going_back_left_is_released_and_what_was_asked_for_is_done(to: str, kind: str, lead: str) -> None:
+    model = loaded()
+    model.servers["db1"].decision = {"epoch": 3, "primary": "db1", "before": "db2", "kind": "started", "excused": []}
+    model.servers["db1"].held = model.servers["db2"].held = "a switchover to db2 is on its way"
+    outcome = Switchover(model.conductor()).run(to)
+    assert (outcome.kind, outcome.primary) == (kind, lead)
+    assert model.healthy()
+    assert model.write()
+
+
 def steps_of(hosts: int) -> int:
     model = loaded(hosts)
     Switchover(model.conductor()).run("db2")
