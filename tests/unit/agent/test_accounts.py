@@ -12,6 +12,7 @@ import pytest
 from hakit.agent.handlers import account_locks
 from hakit.agent.handlers.account import Users
 from hakit.agent.resources.account import User
+from hakit.agent.starting import AgentGone
 from hakit.agent.work import Work
 from tests.unit.agent.agent_support import ME
 
@@ -62,6 +63,39 @@ def test_keys_that_leave_with_their_user_are_as_they_were(agents: Agents) -> Non
     agents.apply(User(user=ME, authorized_keys=("ours",), component="test"))
     agents.apply()
     assert agents.read("/.ssh/authorized_keys") == "before\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "rest"),
+    [
+        ((), ["useradd --create-home -- bob"]),
+        (("passwd",), ["groupadd --gid 3000 -- bob", "usermod --password ! -- bob", "mkhomedir_helper bob"]),
+        (("passwd", "shadow"), ["groupadd --gid 3000 -- bob", "mkhomedir_helper bob"]),
+        (("passwd", "shadow", "group"), ["mkhomedir_helper bob"]),
+        (("passwd", "shadow", "group", "home"), []),
+    ],
+    ids=lambda one: "-".join(one).replace(" ", "_")[:40] or "nothing",
+)
+def test_a_user_that_a_power_cut_left_half_made_is_completed(
+    agents: Agents, written: tuple[str, ...], rest: list[str]
+) -> None:
+    rows = {"passwd": "bob:x:3000:3000::/home/bob:/bin/sh", "shadow": "bob:!:1::::::", "group": "bob:x:3000:"}
+    lines = [f"echo {rows[name]} >> etc/{name}" if name in rows else "mkdir -p home/bob" for name in written]
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\necho ${0##*/} $@ >> asked\n'
+    agents.write("/bin/useradd", "\n".join([begin, *lines, "kill -9 $PPID", ""]), 0o755)
+    for name in ("usermod", "groupadd", "mkhomedir_helper"):
+        agents.write(f"/bin/{name}", begin, 0o755)
+    bob = User(user="bob", component="test")
+    with pytest.raises(AgentGone):
+        agents.apply(bob)
+    (agents.root / "asked").unlink()
+    whole = "\n".join([begin, *(f"echo {row} >> etc/{name}" for name, row in rows.items()), ""])
+    agents.write("/bin/useradd", whole, 0o755)
+    done = agents.apply(bob)
+    assert (done.result.changed, done.result.failed) == (1, 0)
+    asked = agents.root / "asked"
+    assert (asked.read_text().splitlines() if asked.exists() else []) == rest
+    assert agents.apply(bob).result.changed == 0
 
 
 @pytest.fixture
