@@ -191,7 +191,10 @@ class Picture:
         return None
 
     def synchrony(self) -> tuple[Synchrony, ...]:
-        """For whom commits wait, as each member that runs is configured: they differ while a change is on its way."""
+        """For whom commits may have waited: as each member that runs is configured, and as the inventory has it.
+
+        They differ while a change is on its way, and it may have reached a primary that is gone before all others.
+        """
         found: list[Synchrony] = []
         for state in self.states.values():
             if state.running and "synchronous_standby_names" in state.settings:
@@ -199,7 +202,7 @@ class Picture:
                 one = Synchrony.parse(state.settings["synchronous_standby_names"], commit)
                 if one not in found:
                     found.append(one)
-        return tuple(found) or (self.layout.synchrony,)
+        return tuple(dict.fromkeys([*found, self.layout.synchrony]))
 
     @property
     def waits(self) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from hakit.errors import RefusedError
 from hakit.postgres.failover import Failover
+from hakit.postgres.layout import Synchrony
 from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
 from hakit.present.postgres import outcome_text
@@ -178,6 +179,19 @@ def test_a_dead_candidate_that_left_the_inventory_still_may_have_the_last_commit
     with pytest.raises(RefusedError, match="may lose commits") as caught:
         failover(model).run(fenced=["db1"])
     assert "db3 can't" in str(caught.value.why)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_weaker_rule_that_may_have_reached_the_primary_alone_proves_nothing(count: int) -> None:
+    model = loaded(3, 2)
+    model.power_off("db3")
+    model.synchronous = count
+    assert model.write()
+    model.servers["db2"].wal.pop()
+    model.power_off("db1")
+    model.layout = replace(model.layout, synchrony=Synchrony(count, model.layout.members if count else ()))
+    with pytest.raises(RefusedError, match="may lose commits"):
+        failover(model).run(fenced=["db1", "db3"])
 
 
 def test_a_primary_that_left_the_inventory_has_to_be_put_back() -> None:
