@@ -26,8 +26,6 @@ class Replica:
     name: str
     state: str
     sync: str
-    flushed: int = 0
-    replayed: int = 0
 
     @property
     def acknowledges(self) -> bool:
@@ -64,7 +62,6 @@ class MemberState:
     replayed: int = 0
     upstream: str = ""
     receiving: str = ""
-    source: str = ""
     delays: bool = False
     replicas: tuple[Replica, ...] = ()
     slots: tuple[Slot, ...] = ()
@@ -92,7 +89,6 @@ class MemberState:
             lsn=number(_text(answer.get("lsn"))),
             replayed=number(_text(answer.get("replayed"))),
             receiving=_text(receiving.get("status")),
-            source=_text(receiving.get("from")),
             delays=bool(answer.get("delays")),
             replicas=tuple(_replica(one) for one in answer.get("replicas") or ()),
             slots=tuple(_slot(one) for one in answer.get("slots") or ()),
@@ -158,8 +154,7 @@ class MemberState:
 
 
 def _replica(one: Mapping[str, Any]) -> Replica:
-    text = {key: _text(one.get(key)) for key in ("name", "state", "sync")}
-    return Replica(**text, flushed=number(_text(one.get("flushed"))), replayed=number(_text(one.get("replayed"))))
+    return Replica(**{key: _text(one.get(key)) for key in ("name", "state", "sync")})
 
 
 def _slot(one: Mapping[str, Any]) -> Slot:

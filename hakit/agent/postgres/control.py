@@ -27,15 +27,14 @@ class Control(Declaration):
 
     `state` is in pg_controldata's words (`in production`, `shut down in recovery` …). `timeline` is the newest one that
     the file knows of: a server that was promoted and then killed has it in no checkpoint yet, only as that of the end
-    of its recovery; a standby that was killed may be on a newer one since its last restartpoint. `checkpoint`, `redo`
-    and `minimum` (where recovery must come to at least) are LSNs.
+    of its recovery; a standby that was killed may be on a newer one since its last restartpoint. `checkpoint` and
+    `minimum` (where recovery must come to at least) are LSNs.
     """
 
     system: str
     state: str
     timeline: int
     checkpoint: str
-    redo: str
     minimum: str
     checksums: bool
     hints: bool
@@ -117,7 +116,6 @@ def parse(text: str) -> Control:
             state=rows["Database cluster state"],
             timeline=max(int(rows["Latest checkpoint's TimeLineID"]), int(rows["Min recovery ending loc's timeline"])),
             checkpoint=rows["Latest checkpoint location"],
-            redo=rows["Latest checkpoint's REDO location"],
             minimum=rows["Minimum recovery ending location"],
             checksums=rows["Data page checksum version"] != "0",
             hints=rows["wal_log_hints setting"] == "on",
