@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from time import monotonic, sleep
 
-from hakit.agent import disk
+from hakit.agent import disk, loaded
 from hakit.agent.errors import Failure
 from hakit.agent.process import TAIL
 from hakit.agent.work import Change
@@ -173,7 +173,8 @@ class Packages:
         others = self._others(name, work)
         if others:
             return Change(summary=(f"{KEEP}{', '.join(sorted(others))} would go with it",))
-        return Change(summary=(f"remove {work.versions[name]}",), impact="disruptive")
+        impact = "disruptive" if _serves(name, work) else "none"
+        return Change(summary=(f"remove {work.versions[name]}",), impact=impact)
 
     def _others(self, name: str, work: Work) -> set[str]:
         """Packages that would go with this one although nobody asked for it. Raises Failure."""
@@ -202,6 +203,16 @@ class Packages:
         if name in work.versions:
             raise Failure(f"apt-get could not remove {name}", output=result.tail())
         return ()
+
+
+def _serves(name: str, work: Work) -> bool:
+    """Whether a service of this package runs, and hakit does not stop that one before. Raises Failure."""
+    if not os.path.isdir(work.at("/run/systemd/system")):
+        return False
+    listed = work.must(["dpkg-query", "-L", "--", name], f"reading what is of {name}").out.splitlines()
+    units = {os.path.basename(line) for line in listed if line.startswith(loaded.SYSTEMD) and line.endswith(".service")}
+    own = [unit for unit in sorted(units) if "@." not in unit and f"unit:{unit}" not in work.removing]
+    return any(loaded.invocation(state) for state in loaded.show(own, work).values())
 
 
 def _is_kept(key: str, work: Work) -> bool:

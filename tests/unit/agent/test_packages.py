@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 DPKG_QUERY = """#!/bin/sh
 cd "${0%/*}/../fake"
 test -e no-dpkg && { echo "dpkg-query: error: parsing file" >&2; exit 2; }
+test "$1" = -L && { cat files; exit 0; }
 printf 'nano\\t1\\tii \\n'
+"""
+SYSTEMCTL = """#!/bin/sh
+cd "${0%/*}/../fake"
+echo "ActiveState=$(cat active)"; echo InvocationID=1
 """
 APT_GET = """#!/bin/sh
 cd "${0%/*}/../fake"
@@ -32,8 +37,9 @@ exit 0
 def packages(agents: Agents) -> Agents:
     """A host with one package, that hakit remembers to have installed."""
     (agents.root / "fake").mkdir()
-    for name, script in (("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET)):
+    for name, script in (("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET), ("systemctl", SYSTEMCTL)):
         agents.write(f"/bin/{name}", script, 0o755)
+    agents.write("/fake/files", "/usr/bin/nano\n")
     agents.state.mkdir(parents=True, mode=0o700)
     record = {"items": {"package:nano": {"installed": True, "component": "test"}}, "files": {}}
     agents.write("/var/lib/hakit/manifest.json", json.dumps(record), 0o600)
@@ -45,9 +51,21 @@ def remembered(agents: Agents) -> bool:
     return "package:nano" in json.loads(agents.read("/var/lib/hakit/manifest.json"))["items"]
 
 
-def test_a_removal_disrupts(packages: Agents) -> None:
+@pytest.mark.parametrize(
+    ("listed", "active", "impact"),
+    [
+        ("/usr/lib/systemd/system/nano.service", "active", "disruptive"),
+        ("/lib/systemd/system/nano.service", "active", "disruptive"),
+        ("/lib/systemd/system/nano.service", "inactive", "none"),
+        ("/lib/systemd/system/nano@.service", "active", "none"),
+        ("/usr/bin/nano", "active", "none"),
+    ],
+)
+def test_a_removal_disrupts_where_it_stops_a_service(packages: Agents, listed: str, active: str, impact: str) -> None:
+    packages.write("/fake/files", f"/.\n{listed}\n")
+    packages.write("/fake/active", f"{active}\n")
     (item,) = packages.plan()
-    assert (item.summary, item.impact) == (("remove 1",), "disruptive")
+    assert (item.summary, item.impact) == (("remove 1",), impact)
 
 
 @pytest.mark.parametrize(
