@@ -52,8 +52,8 @@ def interrupt(number: signal.Signals = signal.SIGINT) -> None:
     os.kill(os.getpid(), number)
 
 
-def prepared(hosts: dict[str, Bare]) -> Bootstrap:
-    run = Bootstrap(cast("dict[str, Preparation]", hosts), 1, quiet=False)
+def prepared(hosts: dict[str, Bare], *, quiet: bool = False) -> Bootstrap:
+    run = Bootstrap(cast("dict[str, Preparation]", hosts), 1, quiet=quiet)
     run.look()
     return run
 
@@ -84,7 +84,7 @@ def test_a_second_interrupt_leaves_alone_what_runs() -> None:
         interrupt(signal.SIGTERM)
 
     host.begun = twice
-    (one,) = prepared({"db1": host}).carry_out().values()
+    (one,) = prepared({"db1": host}, quiet=True).carry_out().values()
     host.gate.set()
     assert (one.ending, str(one.error)) == ("failed", "db1: left in the middle")
 
