@@ -109,6 +109,19 @@ def last_primaries(picture: Picture) -> tuple[str, ...]:
     return tuple(host for host in layout.members if host in named)
 
 
+def rivals_of(picture: Picture, host: str) -> tuple[str, ...]:
+    """Who may have acknowledged commits since `host`, a former primary, did, and may have them alone.
+
+    Of those that answer none that is a standby, and none whose data are of an older timeline.
+    """
+
+    def may(one: str) -> bool:
+        state = picture.states.get(one)
+        return state is None or ((state.former or state.demoted) and state.timeline >= picture.states[host].timeline)
+
+    return tuple(one for one in last_primaries(picture) if one != host and may(one))
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known when somebody is to be promoted.

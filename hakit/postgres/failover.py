@@ -331,10 +331,8 @@ class Failover:
                 hint=f"hakit postgres failover {self._layout.name}  without  --to, then  "
                 f"hakit postgres rejoin {self._layout.name} {host}",
             )
-        others = [one for one in choosing.suspects(picture) if one != host]
+        others = choosing.rivals_of(picture, host)
         loss = f"what was written on {' or '.join(others)}, if one of them was the primary since" if others else ""
-        if picture.decision.epoch == 0 and not others:
-            loss = ""
         if loss and not accept_loss:
             raise RefusedError(
                 f"opening {host} may lose commits that were acknowledged",

@@ -277,6 +277,42 @@ def test_a_stopped_primary_that_answers_is_opened_again_by_name() -> None:
     assert not model.lost()
 
 
+def test_who_is_away_may_have_been_the_primary_since() -> None:
+    model = loaded()
+    for host in ("db1", "db2"):
+        model.power_off(host)
+    failover(model).run("db3", ["db1", "db2"], accept_loss=True)
+    assert model.write() is False, "nobody is there to acknowledge it"
+    model.power_off("db3")
+    for host in ("db2", "db1"):
+        model.power_on(host)
+    model.do_stop(model.servers["db1"])
+    with pytest.raises(RefusedError, match="opening db1 may lose") as caught:
+        failover(model).run("db1", ["db3"])
+    assert "what was written on db3" in str(caught.value.why)
+    assert not model.primary
+
+
+def test_a_half_switchover_is_undone_without_loss() -> None:
+    model = loaded()
+    model.kill_at = 2 * next(n for n in range(1, 30) if _signals_after(n))
+    with pytest.raises(Killed):
+        Switchover(model.conductor()).run("db2")
+    model.kill_at = -1
+    outcome = failover(model).run("db1")
+    assert (outcome.primary, outcome.loss) == ("db1", "")
+    assert model.healthy()
+
+
+def _signals_after(steps: int) -> bool:
+    """Whether the old primary of a switchover that is killed before this step is a standby on its disk."""
+    model = loaded()
+    model.kill_at = 2 * steps
+    with pytest.raises(Killed):
+        Switchover(model.conductor()).run("db2")
+    return model.servers["db1"].signal
+
+
 def test_a_former_primary_is_demoted_over_ssh() -> None:
     model = loaded()
     model.servers["db1"].running = False
