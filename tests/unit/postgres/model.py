@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RECORD = 16  # bytes of a WAL record
 SYSTEM = "7"
-READING = frozenset({"look", "sql"})
+READING = frozenset({"look"})
 
 
 class Killed(BaseException):
@@ -37,6 +37,10 @@ class Server:
     timeline: int = 1
     wal: list[tuple[int, str]] = field(default_factory=list)
     state: str = "in production"
+    unstarted: bool = False
+    """Whether it was copied or rewound, and not started since."""
+    stuck: bool = False
+    """Whether its server dies at each start; only another copy helps."""
     checkpoint: int = 0
     upstream: str = ""
     held: str = ""
@@ -151,7 +155,8 @@ class Model:
         server = self.servers[host]
         if not server.power:
             server.power = True
-            server.running = server.signal or not self.guard(server)
+            server.running = not server.stuck and (server.signal or not self.guard(server))
+            server.unstarted = server.unstarted and not server.running
             self.flow()
 
     def guard(self, server: Server) -> str:
@@ -250,6 +255,7 @@ class Model:
             "state": server.state,
             "checkpoint": written(server.checkpoint),
             "standby": server.signal,
+            "unstarted": server.unstarted,
             "running": running,
             "role": ("standby" if server.signal else "primary") if running else "",
             "lsn": written(server.end) if running else "",
@@ -321,7 +327,9 @@ class Model:
             why = "" if server.signal else self.guard(server)
             if why:
                 raise RefusedError(f"{server.host}: the guard says: {why}")
-            server.running = True
+            if server.stuck:
+                raise RefusedError(f"{server.host}: the server died after its start")
+            server.running, server.unstarted = True, False
             server.state = "in archive recovery" if server.signal else "in production"
         return {}
 
@@ -350,13 +358,17 @@ class Model:
     def do_rewind(self, server: Server, upstream: str) -> dict[str, Any]:
         source = self.servers[upstream]
         assert not server.running
+        if server.unstarted or server.state == "in archive recovery":
+            raise RefusedError(f"{server.host}: is a standby that was not shut down")
         common = 0
         while server.wal[common : common + 1] == source.wal[common : common + 1] != []:
             common += 1
         rewound = common < len(server.wal)
         assert not rewound or server.timeline < source.timeline, "pg_rewind would not see that they parted"
-        server.wal, server.signal, server.upstream = source.wal[:], True, upstream
-        server.timeline, server.state = source.timeline, "shut down in recovery"
+        server.signal, server.upstream = True, upstream
+        if rewound:
+            server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in archive recovery"
+            server.unstarted = True
         return {"rewound": rewound}
 
     def do_reinit(self, server: Server, upstream: str, rate: str, system: str) -> dict[str, Any]:
@@ -365,6 +377,7 @@ class Model:
         source = self.servers[upstream]
         server.running, server.signal, server.upstream = False, True, upstream
         server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in production"
+        server.unstarted, server.stuck = True, False
         return {"aside": "/data.hakit-old"}
 
     def forget(self, host: str) -> None:

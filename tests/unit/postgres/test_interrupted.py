@@ -120,7 +120,14 @@ class Cluster(RuleBasedStateMachine):
         if server is not None and server.power and server.running:
             server.running, server.promoting = False, 0
             server.state = "in archive recovery" if server.signal else "in production"
-            server.running = server.signal or not self.model.guard(server)
+            server.running = not server.stuck and (server.signal or not self.model.guard(server))
+
+    @rule(name=host)
+    def spoil(self, name: str) -> None:
+        """Its server dies, and at each start again."""
+        if name in self.model.servers:
+            self.model.servers[name].stuck = True
+            self.crash(name)
 
     @precondition(lambda self: self.model.primary)
     @rule(cut=st.sets(host, max_size=2))
