@@ -270,6 +270,9 @@ def refuse_torn(picture: Picture, done: str = "nothing was changed") -> None:
         elif picture.rivals and picture.primary:
             told = f"hakit postgres failover {picture.layout.name} --to {picture.primary}"
             anew = f"if the data of {picture.primary} are the right ones:  {told}\n  otherwise "
+        elif not picture.leaders and not picture.rivals:
+            named = f"hakit postgres failover {picture.layout.name} --to HOST"
+            anew = f"name one that has the right data:  {named}  (and  --accept-loss  where most have others)\n  or "
         raise RefusedError(
             f"split brain: {picture.torn}; {done}",
             why="\n  ".join(picture.histories()),

@@ -28,6 +28,7 @@ from hakit.postgres.conductor import (
 )
 from hakit.postgres.layout import must_be_members
 from hakit.postgres.member import CLUSTER, MemberState
+from hakit.postgres.picture import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -54,6 +55,9 @@ class Failover:
         self._confirm = confirm
         self._fenced: set[str] = set()
         self._asked = ""
+        self._to, self._accept_loss = "", False
+        self._others: tuple[str, ...] = ()
+        """Members with the data of another cluster than `to`."""
 
     def run(self, to: str = "", fenced: Collection[str] = (), *, accept_loss: bool = False) -> Outcome:
         """Make a standby, or `to`, the primary. `fenced` are hosts that the operator says are without power.
@@ -61,9 +65,8 @@ class Failover:
         Raises RefusedError; unless it says otherwise nothing was changed.
         """
         must_be_members(self._layout, filter(None, (to, *fenced)))
-        picture = self._at.look()
-        if not (picture.rivals and to and to == picture.primary):
-            refuse_torn(picture)
+        self._to, self._accept_loss = to, accept_loss
+        picture = self._see()
         self._check_named(picture, fenced)
         self._fenced = set(fenced)
         if picture.primary:
@@ -98,6 +101,25 @@ class Failover:
                 raise
             return self._promote(picture, choice)
 
+    def _see(self, done: str = "nothing was changed") -> Picture:
+        """The cluster now, without members of another one than `to` is of. Raises RefusedError in a split brain.
+
+        Which of them is ours is not known for sure: `to` is believed with most others and the last primary, or where
+        the operator accepts a loss.
+        """
+        picture, to = self._at.look(), self._to
+        others = picture.apart_from(to)
+        kin = [
+            one for one in picture.states.values() if to in picture.states and one.system == picture.states[to].system
+        ]
+        sure = len(kin) > len(others) and picture.decision.primary not in others
+        if others and set(picture.leaders) <= {to} and (sure or self._accept_loss):
+            self._others = others
+            picture = picture.without(others)
+        if not (picture.rivals and to and to == picture.primary):
+            refuse_torn(picture, done)
+        return picture
+
     def _check_named(self, picture: Picture, fenced: Collection[str]) -> None:
         for host in fenced:
             if host in picture.states:
@@ -129,7 +151,7 @@ class Failover:
         _, failed = self._at.each(hosts, "start", timeout=STARTING)
         for host, error in failed.items():
             self._at.note(host, f"can't be started as a standby: {error.message}")
-        return self._at.whole()
+        return self._see()
 
     @staticmethod
     def _foresee(picture: Picture, to: str, *, accept_loss: bool = False) -> Choice | choosing.Refusal:
@@ -140,14 +162,15 @@ class Failover:
     def _make_sure(self, picture: Picture) -> None:
         """See that none of those who don't answer can be a primary, now or later. Raises RefusedError."""
         wanted = set(choosing.unseen(picture))
-        for host in [one for one in choosing.suspects(picture) if one not in self._fenced]:
+        for host in [one for one in choosing.suspects(picture) if one not in {*self._fenced, *self._others}]:
             if self._fence(host):
                 self._at.note(host, "was fenced by the inventory's command")
                 self._fenced.add(host)
-        voters, here = set(self._layout.voters), set(picture.states)
+        # Those of another cluster are told the decision as well; who asks them hears nothing, or that.
+        voters, here = set(self._layout.voters), {*picture.states, *self._others}
         if not quorum.suffices(voters, here, frozenset(picture.decision.excused)):
             wanted |= set(picture.absent) & voters
-        unsure = tuple(host for host in picture.absent if host in wanted - self._fenced)
+        unsure = tuple(host for host in picture.absent if host in wanted - self._fenced - set(self._others))
         if not unsure:
             return
         if self._confirm(unsure):
@@ -167,7 +190,7 @@ class Failover:
         Nor may anybody answer who did not `before`, whether it is said to be without power or not: nothing was asked of
         it. With `halted` no former primary may run either: each was stopped.
         """
-        now, name = self._at.whole(), self._layout.name
+        now, name = self._see(), self._layout.name
         for host, state in now.states.items():
             if host in self._fenced or host not in before.states:
                 vouched = f": it is not without power, so leave  --fenced {host}  out" if host in self._fenced else ""
@@ -276,8 +299,7 @@ class Failover:
     def _finish(self, kind: str, primary: str, decision: Decision, loss: str = "") -> Outcome:
         """Have the primary serve and the others follow. Safe to repeat."""
         self._at.do(primary, "release")
-        picture = self._at.look()
-        refuse_torn(picture, f"{primary} was made the primary")
+        picture = self._see(f"{primary} was made the primary")
         self._at.slots(primary, picture.absent)
         left = self._at.lead(primary, picture)
         held = [host for host, state in picture.states.items() if host != primary and state.held]
@@ -285,8 +307,9 @@ class Failover:
         for host, state in picture.states.items():
             if host != primary and state.data == CLUSTER and not state.running:
                 left[host] = "it has the data of a former primary" if state.former or state.demoted else "it is stopped"
-        away = dict.fromkeys(picture.absent, "it does not answer")
-        commands = tuple(f"hakit postgres rejoin {self._layout.name} {host}" for host in (*left, *away))
+        away = {host: OTHERS if host in self._others else "it does not answer" for host in picture.absent}
+        verbs = {host: "reinit" if host in self._others else "rejoin" for host in (*left, *away)}
+        commands = tuple(f"hakit postgres {verb} {self._layout.name} {host}" for host, verb in verbs.items())
         state = self._at.state(primary)
         return Outcome(
             kind, primary, decision.before, state.timeline, decision.epoch, None, loss, {**left, **away}, commands

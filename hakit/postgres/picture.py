@@ -14,7 +14,7 @@ from hakit.postgres.layout import Synchrony
 from hakit.postgres.member import CLUSTER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hakit.postgres.layout import Layout
     from hakit.postgres.member import MemberState, Replica
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Level = Literal["alarm", "bad", "risk"]
 OTHER = {"partial": "a cluster that is not whole", "foreign": "something else than a cluster"}
 """What is in a data directory that isn't a cluster, by the words of `look`."""
+
+
+OTHERS = "it has the data of another cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,16 @@ class Picture:
         systems = self._systems
         ours = self.states[self.primary].system if self.primary else next(iter(systems), "")
         return tuple(host for system, hosts in systems.items() if system != ours for host in hosts)
+
+    def apart_from(self, host: str) -> tuple[str, ...]:
+        """The members with the data of another cluster than one of them has."""
+        ours = self.states[host].system if host in self.states else ""
+        return tuple(one for system, hosts in self._systems.items() if ours and system != ours for one in hosts)
+
+    def without(self, hosts: Collection[str]) -> Picture:
+        """The same without what some members have, which is another cluster's."""
+        states = {host: state for host, state in self.states.items() if host not in hosts}
+        return Picture(self.layout, states, {**self.errors, **dict.fromkeys(hosts, OTHERS)})
 
     @property
     def _systems(self) -> dict[str, list[str]]:
@@ -232,6 +245,9 @@ class Picture:
                 if host in self._strangers:
                     text = f"{host} has the data of another cluster"
                 yield Finding("bad", text, f"hakit postgres reinit {name} {host}", host)
+            if self._strangers and not self.leaders:
+                text = f"nobody leads {name}: of those that have the right data, one can be made the primary"
+                yield Finding("bad", text, f"hakit postgres failover {name} --to HOST")
             if self.rivals and self.primary:
                 text = f"{self.primary} alone leads now; if its data are the right ones, all members can be told"
                 yield Finding("bad", text, f"hakit postgres failover {name} --to {self.primary}", self.primary)

@@ -411,6 +411,57 @@ def test_an_epoch_that_was_decided_twice_is_settled_once_one_of_the_two_is_stopp
     assert model.healthy()
 
 
+def test_a_member_with_the_data_of_another_cluster_stops_no_failover_to_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = loaded(5, 2)
+    model.power_off("db1")
+    look = model.do_look
+
+    def other(server: Server) -> dict[str, Any]:
+        return {**look(server), **({"system": "8"} if server.host == "db5" else {})}
+
+    monkeypatch.setattr(model, "do_look", other)
+    with pytest.raises(RefusedError, match="different clusters") as caught:
+        failover(model).run(fenced=["db1"])
+    assert "failover main --to HOST" in str(caught.value.hint)
+    upstream = model.servers["db5"].upstream
+    outcome = failover(model).run("db2", ["db1"])
+    assert (outcome.primary, outcome.loss) == ("db2", "")
+    assert outcome.left["db5"] == "it has the data of another cluster"
+    assert "hakit postgres reinit main db5" in outcome.next
+    assert model.servers["db5"].upstream == upstream
+
+
+@pytest.mark.parametrize("known", [["db1"], ["db2"]], ids=["the last primary has it", "as many have it"])
+def test_who_may_be_the_one_of_another_cluster_is_promoted_only_where_a_loss_is_accepted(
+    known: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded()
+    if known == ["db1"]:
+        model.do_stop(model.servers["db1"])
+    else:
+        model.power_off("db1")
+    look = model.do_look
+
+    def other(server: Server) -> dict[str, Any]:
+        return {**look(server), **({"system": "8"} if server.host in known else {})}
+
+    monkeypatch.setattr(model, "do_look", other)
+    dead = [] if known == ["db1"] else ["db1"]
+    with pytest.raises(RefusedError, match="different clusters"):
+        failover(model).run("db3", dead)
+    assert failover(model).run("db3", dead, accept_loss=True).primary == "db3"
+
+
+def test_a_member_of_another_cluster_that_leads_stops_every_failover(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    look = model.do_look
+    monkeypatch.setattr(model, "do_look", lambda server: {**look(server), **({"system": "8"} if server.leads else {})})
+    with pytest.raises(RefusedError, match="different clusters"):
+        failover(model).run("db2")
+
+
 def test_a_promoted_one_that_nobody_followed_is_opened_not_overtaken() -> None:
     model = loaded()
     model.power_off("db1")
