@@ -170,6 +170,8 @@ class Session:
             if dead is not None:
                 answer["taken_over"] = dead
             if other is None:
+                # Whoever held the lock before may have changed what was read without it.
+                self._work.state.forget_cache()
                 self._sweep()
         else:
             answer["lock"] = holder(folder)
@@ -205,7 +207,7 @@ class Session:
         from hakit.agent.planning import plan
 
         self._work.say = self._say
-        self._work.declare([from_wire(one) for one in request["resources"]])
+        self._work.declare([from_wire(one) for one in request["resources"]], request.get("elsewhere", ()))
         self._work.changed.clear()
         if self._lock is not None and self._lock.held:
             self._remember_uses()

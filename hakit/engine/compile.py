@@ -109,6 +109,12 @@ def _paths(resource: Resource) -> tuple[str, ...]:
     return (resource.path,) if isinstance(resource, Directory | Symlink) else ()
 
 
+def names(resource: Resource) -> tuple[str, ...]:
+    """What a resource declares, by every name that another one could have for it: key, paths, kernel parameters."""
+    parameters = tuple(name for name, _ in resource.values) if isinstance(resource, Sysctl) else ()
+    return (resource.key, *_paths(resource), *parameters)
+
+
 def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:
     """A unit restarts when its unit file or a drop-in changes, whichever component brought that.
 

@@ -93,7 +93,7 @@ class HostSession:
             self.declared = declare(scope.site, scope.components, self.host, facts, scope.templates, decided=values)
         with self._talking():
             resources = scope.narrowed(self.declared)
-            items = self.client.plan(resources, scope.owned, self._keep)
+            items = self.client.plan(resources, scope.owned, self._keep, scope.elsewhere(self.declared))
         changes = changes_of(items, self.declared)
         return HostPlan(
             self.host.name,
@@ -164,21 +164,27 @@ class HostSession:
         before, began = self.boot, time.monotonic()
         with self._talking():
             self.client.reboot()
-        self.close()
+            self._part()
         why = ""
         while time.monotonic() - began < patience and not halted():
             time.sleep(RETRY)
             try:
-                self._lost, self._locked = False, False
+                self._locked = False
                 self.open(lock=True)
             except (ConnectError, AgentError) as error:
                 why = error.message
+                self._part()
                 continue
             if self.boot != before:
+                self._lost = False
                 return time.monotonic() - began
-            self.close()
-        self._lost = True
+            self._part()
         raise AgentError(f"{self.host.name}: not back {time.monotonic() - began:.0f} s after its reboot began", why=why)
+
+    def _part(self) -> None:
+        """End the session with an agent that another one follows: who asked the old one must not end the new one."""
+        self.close()
+        self._client = None
 
     def close(self) -> None:
         """End the agent and the connection; never raises, never hangs."""

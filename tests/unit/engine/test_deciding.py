@@ -142,8 +142,7 @@ class _Client:
             raise self.hosts.refusing[self.name]
         return {"me": self.name}
 
-    def plan(self, resources: Sequence[Resource], owned: object, on_event: object) -> tuple[Item, ...]:
-        del owned, on_event
+    def plan(self, resources: Sequence[Resource], *_: object) -> tuple[Item, ...]:
         self.hosts.note(self.name, "plan")
         return tuple(Item(one.key, "change", impact="disruptive") for one in resources)
 
