@@ -363,7 +363,7 @@ class Servers:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free at all addresses, and that the kernel gives no outgoing connection, which may be a member's."""
+    """Ports that are free at all addresses, and that the kernel lends to no outgoing connection, a member's say."""
     found: list[int] = []
     while len(found) < count:
         port = secrets.choice(PORTS)
