@@ -59,6 +59,7 @@ def test_a_plain_cluster_breaks_nothing(tmp_path: Path) -> None:
         ({"access": [{"group": "apps", "roles": ["ap"]}]}, "access[0].roles[0]", "no such role: ap"),
         ({"access": [{"network": "10.9.0.0/24", "method": "cert"}]}, "access[0].method", "write tls: true"),
         ({"hba_extra": ["host all 10.0.0.0/8 scram-sha-256"]}, "hba_extra[0]", "database, user, address and method"),
+        ({"hba_extra": ["include /etc/x"]}, "hba_extra[0]", "PostgreSQL 15 reads no include here"),
         ({"hba_extra": ["hots all all all reject"]}, "hba_extra[0]", "a row begins with"),
         ({"hba_extra": ["host all all all scram"]}, "hba_extra[0]", "no such method: scram"),
         ({"hba_extra": ["host all all 10.0.0.0/8 peer"]}, "hba_extra[0]", "peer is for rows of local, not of host"),
