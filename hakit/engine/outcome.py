@@ -10,12 +10,16 @@ State = Literal["changed", "same", "failed", "not started", "unreachable"]
 
 @dataclass(frozen=True, slots=True)
 class HostResult:
-    """How a host ended: `changed` counts resources, `why` tells why it failed or was left alone."""
+    """How a host ended: `changed` counts resources, `why` tells why it failed or was left alone.
+
+    `untold` are hosts that helped it out of its duties and could not be told to help it back.
+    """
 
     state: State
     changed: int = 0
     seconds: float = 0.0
     why: str = ""
+    untold: tuple[str, ...] = ()
 
     def plus(self, other: HostResult) -> HostResult:
         """This and a later step of the same host as one: the worse state counts, then whether anything changed."""

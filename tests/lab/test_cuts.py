@@ -227,12 +227,13 @@ def cut(cutter: Cutter, kind: Kind, host: str, number: int, counts: Path, *, lat
         frames: dict[str, int] = json.loads(counts.read_text())["hosts"]
         if frames[host] < number:
             raise MissedError(frames=frames)
-    if kind == "agent killed" and process.returncode == 0 and cutter.burnt(host) < number:
-        raise MissedError(changes=cutter.burnt(host))
+    if kind == "agent killed":
+        if process.returncode == 0 and cutter.burnt(host) < number:
+            raise MissedError(changes=cutter.burnt(host))
+        said = f"it died at {cutter.last(host)}\n{said}"
     assert process.returncode in ((1,) if kind == "agent killed" else (0, 1)), said
     if kind == "agent killed":
         assert cutter.burnt(host) == number, f"the agent ended before change {number}:\n{said}"
-        said = f"it died at {cutter.last(host)}\n{said}"
         cutter.set_fuse({})
     return said
 
