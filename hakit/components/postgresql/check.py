@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.place import USER, slot_name
-from hakit.components.postgresql import hba, parameters
+from hakit.components.postgresql import hba, parameters, together
 from hakit.components.postgresql.members import COMPONENT, VERSIONS, clusters, may_lead, settings_of
 from hakit.components.postgresql.settings import kibibytes
 from hakit.components.postgresql.tuning import extra
@@ -149,6 +149,7 @@ def _member(site: Site, cluster: Cluster, host: Host) -> Problems:
     yield from _data(host, settings)
     yield from _replication(settings)
     yield from _parameters(host, settings)
+    yield from together.faults(cluster, settings)
     yield from _access(site, host, settings)
     yield from _objects(settings)
 
