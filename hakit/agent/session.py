@@ -174,7 +174,9 @@ class Session:
         else:
             answer["lock"] = holder(folder)
         answer["marks"] = self._marks()
-        answer["facts"] = gather([str(name) for name in request.get("packages", ())], self._work)
+        answer["facts"] = gather(
+            [str(name) for name in request.get("packages", ())], self._work, network=bool(request.get("network"))
+        )
         self._channel.send(answer)
 
     def _refuse(self, reason: str) -> None:

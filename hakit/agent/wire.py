@@ -23,6 +23,7 @@ MODULES = {
     "files": "files",
     "grant": "postgres",
     "group": "account",
+    "network": "network",
     "package": "package",
     "role": "postgres",
     "symlink": "paths",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hakit.agent.resources.account import Group, User
 from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Files
+from hakit.agent.resources.network import Network
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory, Symlink
 from hakit.agent.resources.sysctl import Sysctl
@@ -38,7 +39,7 @@ class HostResources:
 
     def contents(self) -> Mapping[str, Content]:
         """The content of every declared file by its path."""
-        sets = (resource for resource in self.resources.values() if isinstance(resource, Files))
+        sets = (resource for resource in self.resources.values() if isinstance(resource, Files | Network))
         return {file.path: file.content for one in sets for file in one.files}
 
 
@@ -96,7 +97,7 @@ def _one_owner_per_path(resources: Iterable[Resource], host: Host) -> None:
 
 
 def _paths(resource: Resource) -> tuple[str, ...]:
-    if isinstance(resource, Files):
+    if isinstance(resource, Files | Network):
         return tuple(file.path for file in resource.files)
     return (resource.path,) if isinstance(resource, Directory | Symlink) else ()
 

@@ -13,7 +13,7 @@ from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
-from hakit.engine.facts import wanted
+from hakit.engine.facts import network, wanted, wants_network
 from hakit.engine.plan import HostPlan, changes_of
 from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
@@ -72,7 +72,11 @@ class HostSession:
     def _greet(self, *, lock: bool) -> Hello:
         with self._talking():
             hello = self.client.hello(
-                run=self.scope.run_id, who=self.scope.who, lock=lock, packages=wanted(self.host, self.scope.components)
+                run=self.scope.run_id,
+                who=self.scope.who,
+                lock=lock,
+                packages=wanted(self.host, self.scope.components),
+                network=wants_network(self.host, self.scope.components),
             )
         if lock:
             self._check_lock(hello)
@@ -230,4 +234,8 @@ def _facts(hello: Hello, host: Host) -> Facts:
             f"{host.name} runs Debian {release}, the inventory says {host.release}",
             hint="correct hakit.release in the inventory, or leave it out",
         )
-    return Facts(release, hello.packages, hello.memory, live=True)
+    try:
+        seen = network(hello.network)
+    except (ValueError, KeyError, TypeError) as error:
+        raise AgentError(f"{host.name}: the agent tells nonsense of the host's network: {error!r}") from error
+    return Facts(release, hello.packages, hello.memory, live=True, network=seen)

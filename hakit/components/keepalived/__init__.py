@@ -63,6 +63,15 @@ class Keepalived(Component):
             for place, component in enumerate(instance.track):
                 yield component, (self.name, "instances", name, "track", place)
 
+    def interfaces(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """The links that its instances use and track."""
+        del site
+        settings = cast("KeepalivedSettings", host.settings[self.name])
+        for name, instance in settings.instances.items():
+            yield instance.interface, (self.name, "instances", name, "interface")
+            for place, interface in enumerate(instance.track_interfaces):
+                yield interface, (self.name, "instances", name, "track_interfaces", place)
+
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The members of each instance."""
         return member.groups(site)

@@ -1,0 +1,310 @@
+"""The network of one host as links that stand on each other: derived once, rendered for whatever brings it up.
+
+Total on whatever passes the settings' own checks: names that lead nowhere and links that stand on themselves are told
+by `check`, and are no reason to fail here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hakit.components.bonding.options import options
+from hakit.components.bonding.settings import Bond, BondingSettings, Bridge, Nic, Vlan
+from hakit.components.once import once_per_site
+from hakit.lint.rule import configured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hakit.components.bonding.settings import Dns, LinkSettings
+    from hakit.inventory.model import Site
+    from hakit.inventory.origin import Path
+
+NAME = "bonding"
+KINDS: Mapping[type[LinkSettings], str] = {Nic: "physical", Bond: "bond", Vlan: "vlan", Bridge: "bridge"}
+DEFAULT4, DEFAULT6 = "default", "default6"
+STANDARD_MTU = 1500
+"""RFC 894."""
+LISTENING = 15
+"""Seconds: IEEE 802.1D's default forward delay, and the kernel's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A route: `to` is a network, `default` or `default6`; `path` is the setting that says so."""
+
+    to: str
+    via: str | None
+    metric: int | None
+    path: Path
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        if self.to in (DEFAULT4, DEFAULT6):
+            return 4 if self.to == DEFAULT4 else 6
+        return ipaddress.ip_network(self.to).version
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link. `declared` is its name in the inventory, `name` the kernel's; they differ for a card found by `match`.
+
+    `match` is `mac:…` or `path:…`. `master` is the bond or bridge that it is a port of, `on` a VLAN's parent, `members`
+    a bond's or bridge's ports, `vlans` what stands on it: all by the kernel's names. `mtu` is None where the kernel's
+    own holds. `path` is the setting (below `hakit`) that declares it.
+    """
+
+    declared: str
+    name: str
+    kind: str
+    settings: LinkSettings
+    path: Path
+    match: str = ""
+    master: str = ""
+    on: str = ""
+    id: int = 0
+    members: tuple[str, ...] = ()
+    vlans: tuple[str, ...] = ()
+    mtu: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def bond(self) -> Bond:
+        """The settings of a bond. Raises TypeError for another link."""
+        if not isinstance(self.settings, Bond):
+            raise TypeError(self.name)
+        return self.settings
+
+    @property
+    def bridge(self) -> Bridge:
+        """The settings of a bridge. Raises TypeError for another link."""
+        if not isinstance(self.settings, Bridge):
+            raise TypeError(self.name)
+        return self.settings
+
+    @property
+    def mac(self) -> str | None:
+        """The MAC address that it is given."""
+        return self.settings.mac if isinstance(self.settings, Bond | Bridge | Vlan) else None
+
+    @property
+    def ra(self) -> bool:
+        """Whether router advertisements are taken."""
+        return self.settings.dhcp6 if self.settings.accept_ra is None else self.settings.accept_ra
+
+    @property
+    def configured(self) -> bool:
+        """Whether it has addresses, or asks for some: otherwise it only carries what stands on it."""
+        return bool(self.settings.addresses or self.settings.dhcp4 or self.settings.dhcp6 or self.ra)
+
+    def addresses(self, version: int) -> tuple[str, ...]:
+        """Its static addresses of a family."""
+        return tuple(one for one in self.settings.addresses if ipaddress.ip_interface(one).version == version)
+
+    def ways(self) -> Iterator[Way]:
+        """Its gateways, then its other routes."""
+        settings = self.settings
+        if settings.gateway is not None:
+            yield Way(DEFAULT4, settings.gateway, None, (*self.path, "gateway"))
+        if settings.gateway6 is not None:
+            yield Way(DEFAULT6, settings.gateway6, None, (*self.path, "gateway6"))
+        for place, route in enumerate(settings.routes):
+            to: str = route.to
+            if to == DEFAULT4:
+                to = DEFAULT6 if route.via is not None and ":" in route.via else DEFAULT4
+            elif to in ("0.0.0.0/0", "::/0"):
+                to = DEFAULT6 if ":" in to else DEFAULT4
+            yield Way(to, route.via, route.metric, (*self.path, "routes", place))
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """All links of a host by their names in the inventory, each after what it stands on."""
+
+    links: tuple[Link, ...]
+    dns: Dns | None
+
+    def __iter__(self) -> Iterator[Link]:
+        """Its links, in the order in which they come up."""
+        return iter(self.links)
+
+    def link(self, name: str) -> Link | None:
+        """A link by its kernel's name."""
+        return next((link for link in self.links if link.name == name), None)
+
+    @property
+    def resolving(self) -> Link | None:
+        """The link that the name servers are told with: that of the default route, or the first with an address."""
+        ranked = sorted(
+            (link for link in self.links if link.configured),
+            key=lambda link: not any(way.to in (DEFAULT4, DEFAULT6) for way in link.ways()),
+        )
+        return ranked[0] if ranked else None
+
+
+def vlan_parent(name: str, vlan: Vlan) -> str | None:
+    """The link that a VLAN is on: as it says, or as its name says."""
+    if vlan.parent is not None:
+        return vlan.parent
+    parent, dot, tag = name.rpartition(".")
+    return parent if dot and tag.isdecimal() else None
+
+
+def vlan_id(name: str, vlan: Vlan) -> int | None:
+    """A VLAN's tag: as it says, or as its name says."""
+    if vlan.id is not None:
+        return vlan.id
+    _, dot, tag = name.rpartition(".")
+    return int(tag) if dot and tag.isascii() and tag.isdecimal() else None
+
+
+def stands_on(name: str, settings: LinkSettings) -> tuple[str, ...]:
+    """The links that one needs before it can be there."""
+    if isinstance(settings, Bond | Bridge):
+        return tuple(settings.members)
+    if isinstance(settings, Vlan):
+        parent = vlan_parent(name, settings)
+        return (parent,) if parent else ()
+    return ()
+
+
+def declared(settings: BondingSettings) -> Iterator[tuple[str, LinkSettings, Path]]:
+    """Every link that is declared: its name, its settings, the path of the setting below `hakit`."""
+    sections: tuple[tuple[str, Mapping[str, LinkSettings]], ...] = (
+        ("nics", settings.nics),
+        ("bonds", settings.bonds),
+        ("vlans", settings.vlans),
+        ("bridges", settings.bridges),
+    )
+    for section, links in sections:
+        for name, link in links.items():
+            yield name, link, (NAME, section, name)
+
+
+def match_of(nic: LinkSettings) -> str:
+    """`mac:…` or `path:…` for a card that is not found by its name."""
+    if isinstance(nic, Nic):
+        if nic.mac is not None:
+            return f"mac:{nic.mac}"
+        if nic.path is not None:
+            return f"path:{nic.path}"
+    return ""
+
+
+@once_per_site
+def networks(site: Site) -> Mapping[str, Net]:
+    """The network of each host that declares one, as far as the inventory alone tells."""
+    return {host.name: derive(settings) for host, settings in configured(site, NAME, BondingSettings)}
+
+
+def derive(settings: BondingSettings, names: Mapping[str, str] | None = None) -> Net:
+    """The network that the settings describe; `names` maps names of `nics` to the kernel's, where that is known."""
+    known = names or {}
+    found = {name: (link, path) for name, link, path in declared(settings)}
+    for name, link, path in list(declared(settings)):
+        for key, one in _references(name, link):
+            # A NIC that nothing more is said of than who uses it.
+            found.setdefault(one, (Nic(), (*path, *key)))
+    masters = {member: name for name, (link, _) in found.items() for member in _members(link)}
+    return Net(
+        tuple(_link(name, found, masters, known) for name in _ordered(found)),
+        settings.dns,
+    )
+
+
+def _members(link: LinkSettings) -> tuple[str, ...]:
+    return tuple(link.members) if isinstance(link, Bond | Bridge) else ()
+
+
+def _references(name: str, link: LinkSettings) -> Iterator[tuple[Path, str]]:
+    for place, member in enumerate(_members(link)):
+        yield ("members", place), member
+    if isinstance(link, Vlan) and (parent := vlan_parent(name, link)):
+        yield ("parent",), parent
+
+
+def _ordered(found: Mapping[str, tuple[LinkSettings, Path]]) -> list[str]:
+    """Each link after those that it stands on; a circle is cut where it closes."""
+    order: list[str] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in seen:
+            return
+        seen.add(name)
+        for other in stands_on(name, found[name][0]):
+            visit(other)
+        order.append(name)
+
+    for kind in (Nic, Bond, Vlan, Bridge):
+        for name, (link, _) in found.items():
+            if isinstance(link, kind):
+                visit(name)
+    return order
+
+
+def _link(
+    name: str,
+    found: Mapping[str, tuple[LinkSettings, Path]],
+    masters: Mapping[str, str],
+    known: Mapping[str, str],
+) -> Link:
+    settings, path = found[name]
+    parent = vlan_parent(name, settings) or "" if isinstance(settings, Vlan) else ""
+    above = [one for one, (link, _) in found.items() if isinstance(link, Vlan) and vlan_parent(one, link) == name]
+    return Link(
+        declared=name,
+        name=known.get(name, name),
+        kind=KINDS[type(settings)],
+        settings=settings,
+        path=path,
+        match=match_of(settings),
+        master=masters.get(name, ""),
+        on=known.get(parent, parent),
+        id=(vlan_id(name, settings) or 0) if isinstance(settings, Vlan) else 0,
+        members=tuple(known.get(one, one) for one in _members(settings)),
+        vlans=tuple(above),
+        mtu=_mtu(name, found, masters),
+        options=_kernel_options(settings, known),
+    )
+
+
+def _mtu(name: str, found: Mapping[str, tuple[LinkSettings, Path]], masters: Mapping[str, str]) -> int | None:
+    """Its own, or that of the bond that it is a member of: the driver gives all members the bond's."""
+    own = found[name][0].mtu
+    master = found[masters[name]][0] if name in masters and masters[name] in found else None
+    return own if own is not None or not isinstance(master, Bond) else master.mtu
+
+
+def _kernel_options(settings: LinkSettings, known: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    if isinstance(settings, Bond):
+        return options(settings, known)
+    if isinstance(settings, Bridge):
+        # sysfs shows hundredths of a second (USER_HZ).
+        return (("stp_state", str(int(settings.stp))), ("forward_delay", str(forward_delay(settings) * 100)))
+    return ()
+
+
+def forward_delay(bridge: Bridge) -> int:
+    """Seconds that a port listens before it forwards: none where no loop is looked for (IEEE 802.1D's 15 otherwise)."""
+    if bridge.forward_delay is not None:
+        return round(bridge.forward_delay)
+    return LISTENING if bridge.stp else 0
+
+
+def effective_mtu(net: Net, link: Link) -> int:
+    """The MTU that a link will have: its own, its parent's for a VLAN, its smallest port's for a bridge, or 1500."""
+    return _effective(net, link, frozenset())
+
+
+def _effective(net: Net, link: Link, seen: frozenset[str]) -> int:
+    if link.mtu is not None:
+        return link.mtu
+    below = [net.link(one) for one in ((link.on,) if link.kind == "vlan" else link.members)]
+    found = [one for one in below if one is not None and one.name not in seen]
+    if link.kind in ("vlan", "bridge") and found:
+        return min(_effective(net, one, seen | {link.name}) for one in found)
+    return STANDARD_MTU
