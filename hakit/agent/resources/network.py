@@ -23,8 +23,8 @@ class Link(Declaration):
     `mac:52:54:00:12:34:56` (the permanent address) or `path:pci-0000:00:05.0` (udev's ID_PATH). `master` is the bond or
     bridge it is a port of, `on` the link a VLAN with the tag `id` is on. `options` are pairs of a name in sysfs'
     bonding or bridge folder and its value as the kernel shows it (`("mode", "active-backup")`). `addresses` are
-    static, with their prefix length; `dhcp` names the families that get theirs by DHCP (`4`, `6`). `mac` is set where
-    it is asked for. `mtu` 0 is the kernel's own.
+    static, with their prefix length; `dhcp` names the families whose addresses others give: by DHCP, or by router
+    advertisements (`4`, `6`). `mac` is set where it is asked for. `mtu` 0 is the kernel's own.
     """
 
     name: str

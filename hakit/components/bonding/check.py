@@ -47,8 +47,9 @@ def problems(site: Site) -> Iterator[tuple[Host, Path, str]]:
     nets = networks(site)
     for host, settings in configured(site, NAME, BondingSettings):
         links = {name: link for name, link, _ in declared(settings)}
-        for path, message in (
-            *_names(settings),
+        doubled = list(_names(settings))
+        # With two links of one name nobody knows which one the other settings speak of.
+        for path, message in doubled or (
             *_cards(settings),
             *_bonds(settings, links),
             *_bridges(settings, links),

@@ -208,7 +208,7 @@ def derive(settings: BondingSettings, names: Mapping[str, str] | None = None) ->
         for key, one in _references(name, link):
             # A NIC that nothing more is said of than who uses it.
             found.setdefault(one, (Nic(), (*path, *key)))
-    masters = {member: name for name, (link, _) in found.items() for member in _members(link)}
+    masters = {member: name for name, (link, _) in found.items() for member in _members(link) if member != name}
     return Net(
         tuple(_link(name, found, masters, known) for name in _ordered(found)),
         settings.dns,

@@ -33,7 +33,13 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
 """Options that mean something in these modes alone."""
 
 
-UNSET = (("miimon", "0"), ("updelay", "0"), ("downdelay", "0"))
+UNSET = (
+    ("miimon", "0"),
+    ("updelay", "0"),
+    ("downdelay", "0"),
+    ("arp_validate", "none"),
+    ("arp_all_targets", "any"),
+)
 """What a bond has where nobody says anything: told to the kernel's comparison, left out of files."""
 
 

@@ -228,6 +228,7 @@ def members(site: Site, components: Components) -> Iterator[Finding]:
             for section, made in sections
             for name, one in made.items()
             for place, member in enumerate(one.members)
+            if member != name
         ):
             other = masters.setdefault(member, name)
             if other != name:

@@ -64,8 +64,8 @@ def manager(settings: BondingSettings, facts: Facts, host: str) -> tuple[str, st
             f"{host}: {' and '.join(usable)} both have links of this host in their hands",
             hint=f"say which one gets them all:  bonding: {{manager: {usable[0]}}}",
         )
-    wanted = settings.manager or next(iter(usable), DEFAULT)
-    return str(wanted), next((one for one in usable if one != wanted), "")
+    wanted: str = settings.manager or (usable[0] if usable else DEFAULT)
+    return wanted, next((one for one in usable if one != wanted), "")
 
 
 def require_nics(net: Net, facts: Facts, host: str) -> None:

@@ -14,6 +14,8 @@ Mode = Literal["active-backup", "802.3ad", "balance-xor", "balance-tlb", "balanc
 """https://docs.kernel.org/networking/bonding.html, mode; `broadcast` sends everything twice and has no use here."""
 KERNEL_INT = 2147483647
 """The kernel keeps times of a bond as an int of milliseconds."""
+MAX_TARGETS = 16
+"""The kernel's BOND_MAX_ARP_TARGETS."""
 MAX_SERVERS = 3
 """resolv.conf(5), MAXNS: further ones are never asked."""
 
@@ -47,6 +49,15 @@ ConfirmTime = Annotated[Duration, AfterValidator(_confirm_time)]
 ForwardDelay = Annotated[Duration, AfterValidator(_forward_delay)]
 Lag = Annotated[bool | Line, AfterValidator(_lag)]
 Members = tuple[LinkName, ...]
+
+
+def _at_most(count: int, what: str) -> AfterValidator:
+    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+        if not 1 <= len(value) <= count:
+            raise expected(f"one to {count} {what}", list(value))
+        return value
+
+    return AfterValidator(check)
 
 
 class Route(Settings):
@@ -87,7 +98,7 @@ class Arp(Settings):
     """Watching members by ARP instead of by their carrier."""
 
     interval: Time = Field(description="Time between two requests.")
-    targets: Annotated[tuple[Ip, ...], Field(min_length=1, max_length=16)] = Field(
+    targets: Annotated[tuple[Ip, ...], _at_most(MAX_TARGETS, "targets")] = Field(
         description="IPv4 addresses that answer while a member works: routers, not peers that may be off."
     )
     validate_: Literal["none", "active", "backup", "all"] = Field(
@@ -167,7 +178,7 @@ class Bridge(LinkSettings):
 class Dns(Settings):
     """The host's resolver."""
 
-    servers: Annotated[tuple[Ip, ...], Field(min_length=1, max_length=MAX_SERVERS)] = Field(
+    servers: Annotated[tuple[Ip, ...], _at_most(MAX_SERVERS, "name servers, further ones are never asked")] = Field(
         description="Name servers, the first asked first."
     )
     search: tuple[HostName, ...] = Field(default=(), description="Domains that short names are looked for in.")
