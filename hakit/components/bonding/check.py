@@ -142,28 +142,28 @@ def _nowhere(path: Path, name: str, links: Links) -> Iterator[Wrong]:
 
 def _vlans(settings: BondingSettings, links: Links) -> Iterator[Wrong]:
     tags: dict[tuple[str, int], str] = {}
-    masters: tuple[tuple[str, Bond | Bridge], ...] = (*settings.bonds.items(), *settings.bridges.items())
-    ports = {member: name for name, master in masters for member in master.members}
+    # A bridge's port may carry VLANs: the kernel takes their packets out before the bridge sees them.
+    bonded = {member: name for name, bond in settings.bonds.items() for member in bond.members}
     for name, vlan in settings.vlans.items():
         path: Path = (NAME, "vlans", name)
         parent, tag = vlan_parent(name, vlan), vlan_id(name, vlan)
         if parent is None:
             yield path, "a VLAN is on another link — parent: LINK, or a name such as bond0.20"
             continue
-        yield from _parent(path, name, parent, links, ports)
+        yield from _parent(path, name, parent, links, bonded)
         yield from _tag(path, name, vlan, tag)
         if tag is not None and tags.setdefault((parent, tag), name) != name:
             yield (*path, "id"), f"VLAN {tag} on {parent} is {tags[parent, tag]} already"
 
 
-def _parent(path: Path, name: str, parent: str, links: Links, ports: Mapping[str, str]) -> Iterator[Wrong]:
+def _parent(path: Path, name: str, parent: str, links: Links, bonded: Mapping[str, str]) -> Iterator[Wrong]:
     where = (*path, "parent")
     if parent == name:
         yield where, f"{name} can't be on itself"
     elif isinstance(links.get(parent), Vlan):
         yield where, f"{parent} is a VLAN itself — a VLAN is on a NIC, a bond or a bridge"
-    elif parent in ports:
-        yield where, f"{parent} is a member of {ports[parent]}, which takes all its packets — parent: {ports[parent]}"
+    elif parent in bonded:
+        yield where, f"{parent} is a member of {bonded[parent]}, which takes all its packets — parent: {bonded[parent]}"
     else:
         yield from _nowhere(where, parent, links)
 

@@ -86,7 +86,9 @@ def _resolver(net: Net, link: Link) -> tuple[Line, ...]:
 
 def stanzas(link: Link, resolver: tuple[Line, ...]) -> tuple[Stanza, ...]:
     """The stanzas of a link; the first makes the link, and each family's first has the family's routes."""
-    plain = list(_addressing(link)) or [Stanza("inet", "manual", ())]
+    plain = list(_addressing(link))
+    if not plain or _misses(link, plain[0]):
+        plain.insert(0, Stanza("inet", "manual", ()))
     told: list[Stanza] = []
     for place, stanza in enumerate(plain):
         version = 6 if stanza.family == "inet6" else 4
@@ -99,10 +101,18 @@ def stanzas(link: Link, resolver: tuple[Line, ...]) -> tuple[Stanza, ...]:
         if first_of_family:
             families = {one.family for one in plain}
             lines += [_route(link, way) for way in _others(link) if way.version == version or len(families) == 1]
-        if place == 0 and link.kind == "vlan" and not native(link):
+        # Stanzas are taken down in the order in which they come up.
+        if place == len(plain) - 1 and link.kind == "vlan" and not native(link):
             lines.append(("post-down", ("ip", "link", "del", link.name)))
         told.append(Stanza(stanza.family, stanza.method, tuple(lines)))
     return tuple(told)
+
+
+def _misses(link: Link, stanza: Stanza) -> bool:
+    """Whether a stanza's method would not take the link's MTU or MAC address as it is meant (interfaces(5))."""
+    if stanza.family == "inet":
+        return stanza.method == "dhcp" and link.mtu is not None
+    return link.mtu is not None or link.mac is not None
 
 
 def _addressing(link: Link) -> Iterator[Stanza]:

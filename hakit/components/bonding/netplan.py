@@ -82,6 +82,8 @@ def _attributes(link: Link, keys: dict[str, str]) -> Iterator[tuple[str, object]
     if link.mtu is not None:
         yield "mtu", link.mtu
     yield "dhcp4", _yaml(settings.dhcp4)
+    if settings.dhcp4 and link.mtu is not None:
+        yield "dhcp4-overrides", "{use-mtu: false}"
     if settings.dhcp6:
         yield "dhcp6", _yaml(settings.dhcp6)
     yield "accept-ra", _yaml(link.ra)

@@ -1,4 +1,4 @@
-"""Each file of `cases/bad` is an inventory that must be refused: `# expect: KEY | RULE SEVERITY | a part of the reason`.
+"""Each file of `cases/bad` is an inventory that is refused: `# expect: KEY | RULE SEVERITY | a part of the reason`.
 
 `RULE` is `-` for what is no rule's finding. Everything that is found is expected, with its place in the file.
 """
