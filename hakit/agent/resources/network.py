@@ -57,6 +57,7 @@ class Network(Resource):
 
     `manager` is who brings them up (`systemd-networkd`, `ifupdown`, `netplan`), `before` who did until now where that
     is another. `files` are its configuration, whole: other files in its folders that configure links are put aside.
+    `others` are addresses that come and go on its links by other hands (VIPs): they are left alone.
     `servers` and `search` are the resolver's, empty where not hakit's. Before a change is kept, `gateways` and `peers`
     (addresses) must answer from the host, links in `lacp` must have a partner, and the controller must have come back
     over a new connection, all within `timeout` seconds; otherwise the host puts the old network back by itself.
@@ -70,6 +71,7 @@ class Network(Resource):
     files: tuple[File, ...]
     links: tuple[Link, ...]
     routes: tuple[Route, ...] = ()
+    others: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()

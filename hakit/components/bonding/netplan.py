@@ -82,10 +82,11 @@ def _attributes(link: Link, keys: dict[str, str]) -> Iterator[tuple[str, object]
     if link.mtu is not None:
         yield "mtu", link.mtu
     yield "dhcp4", _yaml(settings.dhcp4)
-    if settings.dhcp4 and link.mtu is not None:
-        yield "dhcp4-overrides", "{use-mtu: false}"
     if settings.dhcp6:
         yield "dhcp6", _yaml(settings.dhcp6)
+    if link.mtu is not None:
+        asked = {"dhcp4": settings.dhcp4, "dhcp6": settings.dhcp6}
+        yield from ((f"{name}-overrides", "{use-mtu: false}") for name, asks in asked.items() if asks)
     yield "accept-ra", _yaml(link.ra)
     if settings.addresses:
         # Addresses stay while no cable is plugged in, and those that others bring survive a restart of networkd.

@@ -51,6 +51,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         files=files,
         links=tuple(_link(net, link) for link in net),
         routes=tuple(_routes(net)),
+        others=tuple(_others(ctx)),
         servers=tuple(dns.servers) if dns is not None else (),
         search=tuple(dns.search) if dns is not None else (),
         gateways=tuple(dict.fromkeys(_gateways(net))) if confirm.gateway else (),
@@ -60,6 +61,14 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         after=tuple(f"package:{package}" for package in needed),
         component=ctx.component,
     )
+
+
+def _others(ctx: HostContext) -> Iterator[str]:
+    """The addresses that other components bring to the host and take away."""
+    for component in ctx.registry.values():
+        for serving in component.serves(ctx.site):
+            if ctx.host.name in serving.hosts:
+                yield serving.address
 
 
 def _packages(wanted: str, net: Net, release: int) -> Iterator[str]:

@@ -130,21 +130,11 @@ def _ini(text: str) -> Sections:
 
 def ifupdown(file: Path) -> Told:
     """What ifup would do with a file; an assertion where it refuses."""
-    done = _run(["ifup", "--no-act", "--verbose", "--all", f"--state-dir={file.parent}", "-i", str(file)])
     told = Told()
-    for line in done.splitlines():
-        words = line.split()
-        if "addr" in words and "add" in words:
-            told.addresses.add((words[words.index("dev") + 1], str(ip_interface(words[words.index("add") + 1]))))
-        if "route" in words and words[:1] == ["ip"]:
-            to = words[words.index("via") - 1]
-            told.routes.add((to, words[words.index("via") + 1], words[words.index("dev") + 1]))
-        if found := re.search(r"ip link add link (\S+) name (\S+) type vlan id (\d+)", line):
-            told.vlans[found[2]] = (found[1], int(found[3]))
-        if found := re.search(r"ip link set dev (\S+) .*mtu (\d+)", line):
-            told.mtus[found[1]] = int(found[2])
-        if found := re.search(r"ip link set dev (\S+) .*address (\S+)", line):
-            told.macs[found[1]] = found[2]
+    for line in _run(["ifup", "--no-act", "--verbose", "--all", f"--state-dir={file.parent}", "-i", str(file)]).split(
+        "\n"
+    ):
+        _read_command(told, line)
     for link in _run(["ifquery", "--list", "-i", str(file)]).split():
         for line in _run(["ifquery", "-i", str(file), link]).splitlines():
             key, _, value = line.partition(": ")
@@ -153,6 +143,21 @@ def ifupdown(file: Path) -> Told:
             if key in ("bond-slaves", "bridge_ports", "bridge-ports"):
                 told.ports |= dict.fromkeys((one for one in value.split() if one != "none"), link)
     return told
+
+
+def _read_command(told: Told, line: str) -> None:
+    words = line.split()
+    if "addr" in words and "add" in words:
+        told.addresses.add((words[words.index("dev") + 1], str(ip_interface(words[words.index("add") + 1]))))
+    if "route" in words and words[:1] == ["ip"]:
+        to = words[words.index("via") - 1]
+        told.routes.add((to, words[words.index("via") + 1], words[words.index("dev") + 1]))
+    if found := re.search(r"ip link add link (\S+) name (\S+) type vlan id (\d+)", line):
+        told.vlans[found[2]] = (found[1], int(found[3]))
+    if found := re.match(r"ip link set dev (\S+) .*mtu (\d+)", line):
+        told.mtus[found[1]] = int(found[2])
+    if found := re.match(r"ip link set dev (\S+) .*address (\S+)", line):
+        told.macs[found[1]] = found[2]
 
 
 def netplan(root: Path) -> Told:
