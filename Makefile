@@ -6,9 +6,10 @@ LAB := inventories/lab
 WORKERS := 2
 # Tests on the lab's hosts wait most of their time: one takes a third of a processor.
 LAB_WORKERS := 3
-# haproxy and keepalived judge rendered configurations, PostgreSQL what hakit does with a server, sshd is what the SSH
-# tests talk to on loopback.
-JUDGES := haproxy keepalived openssh-client openssh-server postgresql
+# haproxy, keepalived, systemd-networkd, ifupdown and netplan judge rendered configurations, PostgreSQL what hakit does
+# with a server, sshd is what the SSH tests talk to on loopback.
+JUDGES := bridge-utils haproxy ifenslave ifupdown iproute2 keepalived netplan.io openssh-client openssh-server postgresql \
+	systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help venv packages judges demo lab-up lab-down lint matrix unit lab-tests test test-long

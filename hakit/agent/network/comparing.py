@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from hakit.agent.resources.network import Link, Network, Route
 
 OURS = ("static", "boot")
-"""Who set the routes that are an administrator's: networkd and netplan write `static`, `ip route` as ifupdown `boot`."""
+"""Who set the routes that are an administrator's: networkd and netplan write `static`, ifupdown `boot`."""
 HARDWARE = ("physical", "bond", "vlan")
+MADE = ("bond", "vlan", "bridge")
+"""Kinds that somebody makes; a card is physical, or what a container has for one."""
 
 
 def differences(network: Network, live: Live) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def _link(link: Link, now: LiveLink | None, names: dict[str, str]) -> Iterator[s
         yield _new(link, names) if link.kind != "physical" else f"{link.name}: there is no such NIC"
         return
     name = now.name
-    if now.kind != link.kind:
+    if now.kind != link.kind and (link.kind in MADE or now.kind in MADE):
         yield f"{name}: {now.kind} → {link.kind}"
         return
     yield from _place(link, now, names)

@@ -41,17 +41,15 @@ BOND_OPTIONS = (
     "primary_reselect",
 )
 BRIDGE_OPTIONS = ("stp_state", "forward_delay")
-LISTS = (
-    "arp_ip_target",
-)  # options that hold several words; of the others the first is the value, the second its number
+LISTS = ("arp_ip_target",)  # options of several words; of the others the first is the value, the second its number
 
 
 class LiveLink(Declaration):
     """A link of the kernel's.
 
-    `kind` is `physical`, `bond`, `vlan`, `bridge`, or the kernel's word for another kind. `nics` are the names that its
-    card may be declared by (`mac:…`, `path:…`). `given` are the addresses that others gave: DHCP, router advertisements.
-    `up` is what was asked of it, `carrier` whether something answers at the other end.
+    `kind` is `physical`, `bond`, `vlan`, `bridge`, or the kernel's word for another kind. `nics` are the names that a
+    card may be declared by (`mac:…`, `path:…`). `given` are the addresses that others gave: DHCP, router
+    advertisements. `up` is what was asked of it, `carrier` whether something answers at the other end.
     """
 
     name: str
@@ -128,7 +126,7 @@ def _cards(nic: dict[str, Any]) -> tuple[str, ...]:
 def _link(one: dict[str, Any], cards: dict[str, tuple[str, ...]], work: Work) -> LiveLink:
     name = str(one["ifname"])
     info = one.get("linkinfo") or {}
-    kind = "physical" if name in cards else str(info.get("info_kind") or "physical")
+    kind = str(info.get("info_kind") or "physical")
     flags = one.get("flags") or ()
     fixed, given = _addresses(one)
     return LiveLink(
@@ -150,7 +148,8 @@ def _link(one: dict[str, Any], cards: dict[str, tuple[str, ...]], work: Work) ->
 
 def _addresses(one: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The addresses that stay, and those that others gave; link-local ones are nobody's."""
-    fixed, given = [], []
+    fixed: list[str] = []
+    given: list[str] = []
     for found in one.get("addr_info") or ():
         if found.get("scope") == "link" or "local" not in found:
             continue
