@@ -135,7 +135,7 @@ def test_a_random_network_is_read_as_it_is_meant(bonding: dict[str, Any]) -> Non
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@settings(BOUNDED, max_examples=int(os.environ.get("HAKIT_EXAMPLES", "1000")))
+@settings(BOUNDED, max_examples=int(os.environ.get("HAKIT_EXAMPLES", "200")))
 @given(bonding=networks())
 def test_random_networks_by_the_thousand(bonding: dict[str, Any]) -> None:
     note(json.dumps(bonding))
