@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from hakit.components.bonding.model import DEFAULT4, DEFAULT6, NAME
+from hakit.components.bonding.model import DEFAULT4, DEFAULT6, EVERYWHERE, NAME
 from hakit.components.bonding.settings import Bond, BondingSettings
 from hakit.lint.rule import configured
 from hakit.suggest import did_you_mean
@@ -113,7 +113,7 @@ def _is_edge(ip: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network
 def _routes(link: Link) -> Iterator[Wrong]:
     for place, route in enumerate(link.settings.routes):
         path = (*link.path, "routes", place)
-        if route.to == DEFAULT4 and route.via is None:
+        if route.to in EVERYWHERE and route.via is None:
             yield path, "a default route needs a router — via: ADDRESS"
         elif route.via is not None:
             version = ipaddress.ip_address(route.via).version

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NAME = "bonding"
 KINDS: Mapping[type[LinkSettings], str] = {Nic: "physical", Bond: "bond", Vlan: "vlan", Bridge: "bridge"}
 DEFAULT4, DEFAULT6 = "default", "default6"
+EVERYWHERE = ("default", "0.0.0.0/0", "::/0")
+"""How a route to everywhere may be written."""
 STANDARD_MTU = 1500
 """RFC 894."""
 LISTENING = 15
@@ -113,10 +115,8 @@ class Link:
             yield Way(DEFAULT6, settings.gateway6, None, (*self.path, "gateway6"))
         for place, route in enumerate(settings.routes):
             to: str = route.to
-            if to == DEFAULT4:
-                to = DEFAULT6 if route.via is not None and ":" in route.via else DEFAULT4
-            elif to in ("0.0.0.0/0", "::/0"):
-                to = DEFAULT6 if ":" in to else DEFAULT4
+            if to in EVERYWHERE:
+                to = DEFAULT6 if ":" in (to if "/" in to else route.via or "") else DEFAULT4
             yield Way(to, route.via, route.metric, (*self.path, "routes", place))
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hakit.components.base import Component
+    from hakit.components.bonding.model import Link
     from hakit.components.bonding.settings import Bond, Bridge
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Path
@@ -219,32 +220,35 @@ def members(site: Site, components: Components) -> Iterator[Finding]:
     nets = networks(site)
     for host, settings in configured(site, NAME, BondingSettings):
         masters: dict[str, str] = {}
-        sections: tuple[tuple[str, Mapping[str, Bond | Bridge]], ...] = (
-            ("bonds", settings.bonds),
-            ("bridges", settings.bridges),
-        )
-        for section, name, place, member in (
-            (section, name, place, member)
-            for section, made in sections
-            for name, one in made.items()
-            for place, member in enumerate(one.members)
-            if member != name
-        ):
+        for path, name, member in _memberships(settings):
             other = masters.setdefault(member, name)
             if other != name:
                 message = f"{member} is a member of {other} already: a link has one master"
-                path: Path = (NAME, section, name, "members", place)
                 yield Finding(host, path, message, write=f"another NIC for {name}", waivable=False)
         for link in nets[host.name]:
-            master = masters.get(link.declared)
-            if master is None:
-                continue
-            for key in ("addresses", "gateway", "gateway6", "routes", "dhcp4", "dhcp6", "accept_ra"):
-                if getattr(link.settings, key):
-                    message = (
-                        f"{link.declared} is a member of {master}, which takes all it receives: {key} would be dead"
-                    )
-                    yield Finding(host, (*link.path, key), message, write=f"{key}  for {master}", waivable=False)
+            if link.declared in masters:
+                yield from _kept(host, link, masters[link.declared])
+
+
+def _memberships(settings: BondingSettings) -> Iterator[tuple[Path, str, str]]:
+    """Every member that is listed: the path of the setting, the master, the member."""
+    sections: tuple[tuple[str, Mapping[str, Bond | Bridge]], ...] = (
+        ("bonds", settings.bonds),
+        ("bridges", settings.bridges),
+    )
+    for section, made in sections:
+        for name, link in made.items():
+            for place, member in enumerate(link.members):
+                if member != name:
+                    yield (NAME, section, name, "members", place), name, member
+
+
+def _kept(host: Host, link: Link, master: str) -> Iterator[Finding]:
+    """What a member keeps of what its master must have."""
+    for key in ("addresses", "gateway", "gateway6", "routes", "dhcp4", "dhcp6", "accept_ra"):
+        if getattr(link.settings, key):
+            message = f"{link.declared} is a member of {master}, which takes all it receives: {key} would be dead"
+            yield Finding(host, (*link.path, key), message, write=f"{key}  for {master}", waivable=False)
 
 
 @rule(
@@ -257,9 +261,9 @@ def lost_hosts(site: Site, components: Components) -> Iterator[Finding]:
     """Hosts whose own address, or the one that SSH goes to, is on none of their links."""
     del components
     for host, net in ((site.hosts[name], net) for name, net in networks(site).items()):
-        told = {str(host.login.host): "ansible_host", host.address: "hakit.address"}
+        told = {host.address: "hakit.address", str(host.login.host): "ansible_host"}
         mine = {literal(text.partition("/")[0]) for link in net for text in link.settings.addresses}
-        for address, key in {**told, str(host.login.host): "ansible_host"}.items():
+        for address, key in told.items():
             ip = literal(address)
             given = any(link.settings.dhcp4 if ":" not in address else link.settings.dhcp6 or link.ra for link in net)
             if ip is None or ip in mine or given or not mine:

@@ -101,7 +101,7 @@ def _read_network(told: Told, name: str, sections: Sections) -> None:
     for section, pairs in sections:
         values = dict(pairs)
         if section == "Route":
-            told.routes.add((_plain(values.get("Destination", "default")), values["Gateway"], name))
+            told.routes.add((_plain(values.get("Destination", "default")), values.get("Gateway", ""), name))
         for key, value in pairs if section in ("Link", "Network") else ():
             if key == "Address":
                 told.addresses.add((name, value))
@@ -150,8 +150,8 @@ def _read_command(told: Told, line: str) -> None:
     if "addr" in words and "add" in words:
         told.addresses.add((words[words.index("dev") + 1], str(ip_interface(words[words.index("add") + 1]))))
     if "route" in words and words[:1] == ["ip"]:
-        to = words[words.index("via") - 1]
-        told.routes.add((to, words[words.index("via") + 1], words[words.index("dev") + 1]))
+        via = words[words.index("via") + 1] if "via" in words else ""
+        told.routes.add((words[words.index("route") + 2], via, words[words.index("dev") + 1]))
     if found := re.search(r"ip link add link (\S+) name (\S+) type vlan id (\d+)", line):
         told.vlans[found[2]] = (found[1], int(found[3]))
     if found := re.match(r"ip link set dev (\S+) .*mtu (\d+)", line):
