@@ -142,6 +142,12 @@ class _Index:
         """The keys of a component's resources of these types."""
         return {key for one in types for key in self.mates.get((component, one), ())}
 
+    def networks(self, component: str) -> set[str]:
+        """The host's network, for another component: what judges a configuration, or listens, looks for its links."""
+        return {
+            key for (owner, kind), keys in self.mates.items() if kind is Network for key in keys if owner != component
+        }
+
     def present(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that are declared here."""
         return {key for key in keys if key in self.found}
@@ -168,6 +174,8 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
         packages = index.of_types(own, Package) | index.present(_owners(resource))
         # What a package is to find when it comes is there before it.
         needs |= {key for key in packages if resource.key not in index.found[key].after}
+        if isinstance(resource, Files) and resource.validate:
+            needs |= index.networks(own)
     elif isinstance(resource, User):
         groups = (f"group:{name}" for name in (resource.group, *resource.groups) if name)
         needs |= index.of_types(own, Package) | index.present(groups)
@@ -176,7 +184,7 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
     elif isinstance(resource, Unit):
         needs |= index.of_types(own, Files, Directory, Symlink, Package, User, Group, Sysctl)
         triggers = (*resource.reload_on, *resource.restart_on)
-        needs |= index.present(index.holders.get(trigger, trigger) for trigger in triggers)
+        needs |= index.present(index.holders.get(trigger, trigger) for trigger in triggers) | index.networks(own)
     return needs
 
 

@@ -69,9 +69,20 @@ def manager(settings: BondingSettings, facts: Facts, host: str) -> tuple[str, st
 
 
 def require_nics(net: Net, facts: Facts, host: str) -> None:
-    """Refuse NICs that the host does not have. Raises RefusedError; silent where the host was not asked."""
+    """Refuse NICs that the host does not have, and one that is declared under two names.
+
+    Raises RefusedError; silent where the host was not asked.
+    """
     if facts.network is None or not facts.live:
         return
+    taken: dict[str, str] = {}
+    for link in net:
+        other = taken.setdefault(link.name, link.declared)
+        if other != link.declared:
+            raise RefusedError(
+                f"{host}: {other} and {link.declared} are one NIC, {link.name}",
+                hint="declare it once, and use that name everywhere",
+            )
     missing = [link for link in net if link.kind == "physical" and nic_of(link, facts) is None]
     if not missing:
         return

@@ -60,5 +60,8 @@ def inventories(draw: st.DrawFn) -> dict[str, Any]:
         # Often enough a bond is whole: nothing else would ever be rendered.
         if draw(st.integers(0, 2)):
             bond["members"] = [f"eth{number}0", f"eth{number}1"]
+            bond.setdefault("mode", "active-backup")
+            if bond["mode"] == "802.3ad":
+                bond["lag"] = True
     host = {"ansible_host": "10.77.0.11", "hakit": {"bonding": bonding}}
     return {"all": {"hosts": {"a": host}, "children": {}}}

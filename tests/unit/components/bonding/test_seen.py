@@ -122,6 +122,12 @@ def test_a_card_that_the_host_does_not_have_is_refused(tmp_path: Path) -> None:
     assert "It has enp3s0 (52:54:00:00:00:01, pci-0000:03:00.0)." in (refused.value.why or "")
 
 
+def test_one_card_under_two_names_is_refused(tmp_path: Path) -> None:
+    bonds = {"bond0": {**BONDING["bonds"]["bond0"], "members": ["lan1", "enp3s0"], "primary": "lan1"}}
+    with pytest.raises(RefusedError, match="a: lan1 and enp3s0 are one NIC, enp3s0"):
+        network(a_site(tmp_path, bonds=bonds), seen("ifupdown"))
+
+
 @pytest.mark.parametrize(
     ("manager", "resolver", "path", "line"),
     [
@@ -148,6 +154,16 @@ def test_addresses_that_others_bring_are_named(tmp_path: Path) -> None:
     keepalived = {"startup_delay": "5s", "instances": {"web": instance}}
     pair = {"a": {"bonding": BONDING, "keepalived": keepalived}, "b": {"keepalived": keepalived}}
     assert network(site(tmp_path, pair), seen()).others == ("10.1.0.100",)
+
+
+def test_what_looks_for_links_comes_after_the_network(tmp_path: Path) -> None:
+    instance = {"interface": "bond0", "virtual_router_id": 7, "addresses": ["10.1.0.100/24"]}
+    keepalived = {"startup_delay": "5s", "instances": {"web": instance}}
+    here = site(tmp_path, {"a": {"bonding": BONDING, "keepalived": keepalived}, "b": {"keepalived": keepalived}})
+    resources = declare(here, COMPONENTS, here.hosts["a"], seen(), Templates(here)).resources
+    for key in ("files:/etc/keepalived/keepalived.conf", "unit:keepalived.service"):
+        assert "network:network" in resources[key].after
+    assert list(resources).index("network:network") < list(resources).index("files:/etc/keepalived/keepalived.conf")
 
 
 def test_a_pair_on_a_bond_and_on_a_vlan_of_it_lints_clean(tmp_path: Path) -> None:
