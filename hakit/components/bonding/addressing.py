@@ -100,7 +100,7 @@ def _router(path: Path, gateway: str, settings: LinkSettings) -> Iterator[Wrong]
         yield path, f"{gateway} is the host's own address — the router's is another one"
     elif any(ip.version == 4 and _is_edge(ip, one) for one in subnets if ip in one):  # noqa: PLR2004 - IPv6 has none
         yield path, f"{gateway} is the name or the broadcast address of its network, never a router's"
-    elif not ip.is_link_local and not any(ip in one for one in subnets) and not _asks(settings, ip.version):
+    elif not _asks(settings, ip.version) and not (any(ip in one for one in subnets) or (subnets and ip.is_link_local)):
         have = ", ".join(str(one) for one in subnets) or f"no IPv{ip.version} address"
         yield path, f"{gateway} can't be reached by way of this link, which has {have} — an address of its subnet"
 

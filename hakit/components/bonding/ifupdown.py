@@ -65,14 +65,19 @@ def packages(net: Net, release: int) -> tuple[str, ...]:
 
 def files(ctx: HostContext, net: Net, *, resolving: bool) -> Iterator[File]:
     """The file of a network; with `resolving` the resolver's own hook is told the name servers."""
-    # A card is brought up by its master, and a line of its own could only contradict.
-    links = tuple(link for link in net if not (link.master and link.kind == "physical"))
+    links = tuple(link for link in net if not _silent(net, link))
 
     def stanzas_of(link: Link) -> tuple[Stanza, ...]:
         return stanzas(link, _resolver(net, link) if resolving else ())
 
     content = ctx.template("interfaces", links=links, stanzas=stanzas_of)
     yield File(path=INTERFACES, content=content)
+
+
+def _silent(net: Net, link: Link) -> bool:
+    """Whether a card needs no stanza: its master brings it up, and gives it the MTU where that is a bond."""
+    master = net.link(link.master)
+    return master is not None and link.kind == "physical" and (link.mtu is None or master.kind == "bond")
 
 
 def _resolver(net: Net, link: Link) -> tuple[Line, ...]:

@@ -65,7 +65,9 @@ def _values(net: Net, link: Link, resolving: bool) -> dict[str, object]:
     master = net.link(link.master)
     told = net.dns if resolving and link is net.resolving else None
     ways = tuple(link.ways())
-    defaults = tuple(way for way in ways if way.to in (DEFAULT4, DEFAULT6) and way.metric is None)
+    # Where DHCP alone brings addresses, networkd can't know that a router is on the link, and wants to be told.
+    static = bool(link.settings.addresses)
+    defaults = tuple(way for way in ways if way.to in (DEFAULT4, DEFAULT6) and way.metric is None and static)
     kind, _, value = link.match.partition(":")
     return {
         "link": link,
@@ -73,7 +75,7 @@ def _values(net: Net, link: Link, resolving: bool) -> dict[str, object]:
         "master_key": "Bridge" if master is not None and master.kind == "bridge" else "Bond",
         "is_primary": master is not None and ("primary", link.name) in master.options,
         "dhcp": _dhcp(link),
-        "static": bool(link.settings.addresses),
+        "static": static,
         "defaults": defaults,
         "routes": tuple(way for way in ways if way not in defaults),
         "servers": told.servers if told is not None else (),
