@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hakit.components.bonding.model import NAME, derive, effective_mtu
+from hakit.components.bonding.model import NAME, derive, sizes
 from hakit.components.bonding.options import LACP
 from hakit.components.bonding.seen import names, nic_of
 from hakit.components.bonding.settings import BondingSettings, Nic
@@ -107,11 +107,10 @@ def unequal(site: Site, components: Components, known: Known) -> Iterator[Findin
             yield Finding(
                 host, (*link.path, "members"), f"members differ in speed ({told}): {what}", write="equal NICs"
             )
+        size = sizes(net)[link.name]
         for one in members:
-            if one.settings.mtu is not None and one.settings.mtu != effective_mtu(net, link):
-                message = (
-                    f"{one.declared} has an MTU of {one.settings.mtu}, {link.declared} of {effective_mtu(net, link)}"
-                )
+            if one.settings.mtu is not None and one.settings.mtu != size:
+                message = f"{one.declared} has an MTU of {one.settings.mtu}, {link.declared} of {size}"
                 yield Finding(
                     host,
                     (*one.path, "mtu"),

@@ -11,8 +11,8 @@ from hakit.components.bonding import addressing
 from hakit.components.bonding.model import (
     NAME,
     declared,
-    effective_mtu,
     networks,
+    sizes,
     stands_on,
     vlan_id,
     vlan_parent,
@@ -192,19 +192,13 @@ def _circles(settings: BondingSettings, links: Links) -> Iterator[Wrong]:
 
 def _sizes(net: Net) -> Iterator[Wrong]:
     """Packets that are too large for what is below, or too small for IPv6."""
+    has = sizes(net)
     for link in net:
-        below = [net.link(one) for one in ((link.on,) if link.kind == "vlan" else link.members)]
-        for other in below if link.settings.mtu is not None and link.kind in ("vlan", "bridge") else ():
-            room = effective_mtu(net, other) if other is not None else 0
-            if other is not None and link.settings.mtu is not None and link.settings.mtu > room:
-                message = f"packets of {link.settings.mtu} don't fit through {other.declared}, which takes {room}"
-                yield (*link.path, "mtu"), f"{message} — mtu: {link.settings.mtu}  for {other.declared}, or less here"
-        if effective_mtu(net, link) < SHORTEST_IPV6 and _speaks_ipv6(net, link.name):
+        own = link.settings.mtu
+        below = {"vlan": (link.on,), "bridge": link.members}.get(link.kind, ())
+        for other in below if own is not None else ():
+            if own is not None and own > has.get(other, own):
+                message = f"packets of {own} don't fit through {other}, which takes {has[other]}"
+                yield (*link.path, "mtu"), f"{message} — mtu: {own}  for {other}, or less here"
+        if has[link.name] < SHORTEST_IPV6 and (link.addresses(6) or link.settings.dhcp6 or link.ra):
             yield (*link.path, "mtu"), f"IPv6 needs packets of {SHORTEST_IPV6} octets at least (RFC 8200)"
-
-
-def _speaks_ipv6(net: Net, name: str) -> bool:
-    link = net.link(name)
-    if link is None:
-        return False
-    return bool(link.addresses(6) or link.settings.dhcp6 or link.ra)

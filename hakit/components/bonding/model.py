@@ -230,19 +230,22 @@ def _ordered(found: Mapping[str, tuple[LinkSettings, Path]]) -> list[str]:
     """Each link after those that it stands on; a circle is cut where it closes."""
     order: list[str] = []
     seen: set[str] = set()
-
-    def visit(name: str) -> None:
-        if name in seen:
-            return
-        seen.add(name)
-        for other in stands_on(name, found[name][0]):
-            visit(other)
-        order.append(name)
-
-    for kind in (Nic, Bond, Vlan, Bridge):
-        for name, (link, _) in found.items():
-            if isinstance(link, kind):
-                visit(name)
+    by_kind = [
+        name for kind in (Nic, Bond, Vlan, Bridge) for name, (link, _) in found.items() if isinstance(link, kind)
+    ]
+    for start in by_kind:
+        # A stack of its own: an inventory may pile up more links than Python's has room for.
+        stack = [] if start in seen else [(start, iter(stands_on(start, found[start][0])))]
+        seen.add(start)
+        while stack:
+            name, below = stack[-1]
+            other = next(below, None)
+            if other is None:
+                order.append(name)
+                stack.pop()
+            elif other not in seen:
+                seen.add(other)
+                stack.append((other, iter(stands_on(other, found[other][0]))))
     return order
 
 
@@ -295,16 +298,11 @@ def forward_delay(bridge: Bridge) -> int:
     return LISTENING if bridge.stp else 0
 
 
-def effective_mtu(net: Net, link: Link) -> int:
-    """The MTU that a link will have: its own, its parent's for a VLAN, its smallest port's for a bridge, or 1500."""
-    return _effective(net, link, frozenset())
-
-
-def _effective(net: Net, link: Link, seen: frozenset[str]) -> int:
-    if link.mtu is not None:
-        return link.mtu
-    below = [net.link(one) for one in ((link.on,) if link.kind == "vlan" else link.members)]
-    found = [one for one in below if one is not None and one.name not in seen]
-    if link.kind in ("vlan", "bridge") and found:
-        return min(_effective(net, one, seen | {link.name}) for one in found)
-    return STANDARD_MTU
+def sizes(net: Net) -> Mapping[str, int]:
+    """The MTU that each link will have: its own, its parent's for a VLAN, its smallest port's for a bridge, or 1500."""
+    found: dict[str, int] = {}
+    for link in net:
+        below = {"vlan": (link.on,), "bridge": link.members}.get(link.kind, ())
+        known = [found[one] for one in below if one in found]
+        found[link.name] = link.mtu if link.mtu is not None else min(known, default=STANDARD_MTU)
+    return found

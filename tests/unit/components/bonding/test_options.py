@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,10 @@ from hakit.components.bonding.ifupdown import stanzas
 from hakit.components.bonding.model import derive
 from hakit.components.bonding.options import options
 from hakit.components.bonding.settings import Bond, BondingSettings
+from tests.unit.components.sites import found, site
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WATCHED = {"miimon": "100", "updelay": "0", "downdelay": "0"}
 CASES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -64,3 +68,10 @@ def test_a_vlan_with_a_name_of_its_own_goes_last() -> None:
     assert made in first.lines
     assert gone in last.lines
     assert not any(line[0] in ("pre-up", "post-down") for one in others for line in one.lines)
+
+
+def test_a_pile_of_links_is_told_and_no_traceback(tmp_path: Path) -> None:
+    bridges: dict[str, Any] = {f"b{place}": {"members": [f"b{place + 1}"]} for place in range(1500)}
+    bridges["b0"]["addresses"] = ["10.1.0.1/24"]
+    problems = found(site(tmp_path, {"a": {"bonding": {"bridges": bridges}}}))
+    assert "b1 is a bridge" in problems["bonding.bridges.b0.members[0]"]
