@@ -16,7 +16,7 @@ from hakit.components.once import once_per_site
 from hakit.lint.rule import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hakit.components.bonding.settings import Dns, LinkSettings
     from hakit.inventory.model import Site
@@ -208,9 +208,13 @@ def derive(settings: BondingSettings, names: Mapping[str, str] | None = None) ->
         for key, one in _references(name, link):
             # A NIC that nothing more is said of than who uses it.
             found.setdefault(one, (Nic(), (*path, *key)))
+    above: dict[str, list[str]] = {}
+    for name, (link, _) in found.items():
+        if isinstance(link, Vlan) and (parent := vlan_parent(name, link)):
+            above.setdefault(parent, []).append(name)
     masters = {member: name for name, (link, _) in found.items() for member in _members(link) if member != name}
     return Net(
-        tuple(_link(name, found, masters, known) for name in _ordered(found)),
+        tuple(_link(name, found, masters, above.get(name, ()), known) for name in _ordered(found)),
         settings.dns,
     )
 
@@ -230,10 +234,7 @@ def _ordered(found: Mapping[str, tuple[LinkSettings, Path]]) -> list[str]:
     """Each link after those that it stands on; a circle is cut where it closes."""
     order: list[str] = []
     seen: set[str] = set()
-    by_kind = [
-        name for kind in (Nic, Bond, Vlan, Bridge) for name, (link, _) in found.items() if isinstance(link, kind)
-    ]
-    for start in by_kind:
+    for start in (name for kind in KINDS for name, (link, _) in found.items() if isinstance(link, kind)):
         # A stack of its own: an inventory may pile up more links than Python's has room for.
         stack = [] if start in seen else [(start, iter(stands_on(start, found[start][0])))]
         seen.add(start)
@@ -253,11 +254,11 @@ def _link(
     name: str,
     found: Mapping[str, tuple[LinkSettings, Path]],
     masters: Mapping[str, str],
+    above: Sequence[str],
     known: Mapping[str, str],
 ) -> Link:
     settings, path = found[name]
     parent = vlan_parent(name, settings) or "" if isinstance(settings, Vlan) else ""
-    above = [one for one, (link, _) in found.items() if isinstance(link, Vlan) and vlan_parent(one, link) == name]
     return Link(
         declared=name,
         name=known.get(name, name),
