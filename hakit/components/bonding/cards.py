@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from hakit.components.bonding.model import NAME, derive, sizes
 from hakit.components.bonding.options import LACP
-from hakit.components.bonding.seen import names, nic_of
+from hakit.components.bonding.seen import known as known_cards
+from hakit.components.bonding.seen import nic_of
 from hakit.components.bonding.settings import BondingSettings, Nic
 from hakit.components.bonding.values import megabits, speed_text
 from hakit.lint.rule import Finding, configured, informed
@@ -35,7 +36,7 @@ def _bonds(site: Site, known: Known) -> Iterator[tuple[Host, Net, Link, tuple[Li
     """Every bond with its members, on every host."""
     for host, settings in configured(site, NAME, BondingSettings):
         facts = known.get(host.name)
-        net = derive(settings, names(settings, facts))
+        net = derive(settings, known_cards(settings, facts))
         for bond in net:
             if bond.kind == "bond":
                 found = (net.link(one) for one in bond.members)

@@ -7,7 +7,7 @@ by `check`, and are no reason to fail here.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hakit.components.bonding.options import options
@@ -55,8 +55,8 @@ class Link:
     """One link. `declared` is its name in the inventory, `name` the kernel's; they differ for a card found by `match`.
 
     `match` is `mac:…` or `path:…`. `master` is the bond or bridge that it is a port of, `on` a VLAN's parent, `members`
-    a bond's or bridge's ports, `vlans` what stands on it: all by the kernel's names. `mtu` is None where the kernel's
-    own holds. `path` is the setting (below `hakit`) that declares it.
+    a bond's or bridge's ports, `vlans` what stands on it: all by the kernel's names. `mtu` and `mac` are None where the
+    kernel's own hold. `path` is the setting (below `hakit`) that declares it.
     """
 
     declared: str
@@ -71,6 +71,7 @@ class Link:
     members: tuple[str, ...] = ()
     vlans: tuple[str, ...] = ()
     mtu: int | None = None
+    mac: str | None = None
     options: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -86,11 +87,6 @@ class Link:
         if not isinstance(self.settings, Bridge):
             raise TypeError(self.name)
         return self.settings
-
-    @property
-    def mac(self) -> str | None:
-        """The MAC address that it is given."""
-        return self.settings.mac if isinstance(self.settings, Bond | Bridge | Vlan) else None
 
     @property
     def ra(self) -> bool:
@@ -118,6 +114,17 @@ class Link:
             if to in EVERYWHERE:
                 to = DEFAULT6 if ":" in (to if "/" in to else route.via or "") else DEFAULT4
             yield Way(to, route.via, route.metric, (*self.path, "routes", place))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a host's cards, by their names in the inventory: the kernel's names, the MAC addresses."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    macs: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING = Known()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +207,8 @@ def networks(site: Site) -> Mapping[str, Net]:
     return {host.name: derive(settings) for host, settings in configured(site, NAME, BondingSettings)}
 
 
-def derive(settings: BondingSettings, names: Mapping[str, str] | None = None) -> Net:
-    """The network that the settings describe; `names` maps names of `nics` to the kernel's, where that is known."""
-    known = names or {}
+def derive(settings: BondingSettings, known: Known = NOTHING) -> Net:
+    """The network that the settings describe, with what is known of the host's cards."""
     found = {name: (link, path) for name, link, path in declared(settings)}
     for name, link, path in list(declared(settings)):
         for key, one in _references(name, link):
@@ -255,25 +261,44 @@ def _link(
     found: Mapping[str, tuple[LinkSettings, Path]],
     masters: Mapping[str, str],
     above: Sequence[str],
-    known: Mapping[str, str],
+    known: Known,
 ) -> Link:
     settings, path = found[name]
     parent = vlan_parent(name, settings) or "" if isinstance(settings, Vlan) else ""
     return Link(
         declared=name,
-        name=known.get(name, name),
+        name=known.names.get(name, name),
         kind=KINDS[type(settings)],
         settings=settings,
         path=path,
         match=match_of(settings),
         master=masters.get(name, ""),
-        on=known.get(parent, parent),
+        on=known.names.get(parent, parent),
         id=(vlan_id(name, settings) or 0) if isinstance(settings, Vlan) else 0,
-        members=tuple(known.get(one, one) for one in _members(settings)),
+        members=tuple(known.names.get(one, one) for one in _members(settings)),
         vlans=tuple(above),
         mtu=_mtu(name, found, masters),
-        options=_kernel_options(settings, known),
+        mac=_mac(settings, found, known),
+        options=_kernel_options(settings, known.names),
     )
+
+
+def _mac(settings: LinkSettings, found: Mapping[str, tuple[LinkSettings, Path]], known: Known) -> str | None:
+    """The MAC address that a link is given: its own, or for a bond that of its first member where it is known.
+
+    The driver takes that of whoever comes up first. Neighbours and DHCP servers know a host by it, from the day when
+    the first member was all that it had.
+    """
+    if isinstance(settings, Nic):
+        return None
+    own = settings.mac if isinstance(settings, Bond | Bridge | Vlan) else None
+    if own is not None or not isinstance(settings, Bond) or not settings.members:
+        return own
+    if settings.fail_over_mac in ("active", "follow"):
+        return None
+    first = settings.members[0]
+    card = found[first][0]
+    return card.mac if isinstance(card, Nic) and card.mac is not None else known.macs.get(first)
 
 
 def _mtu(name: str, found: Mapping[str, tuple[LinkSettings, Path]], masters: Mapping[str, str]) -> int | None:
@@ -283,9 +308,9 @@ def _mtu(name: str, found: Mapping[str, tuple[LinkSettings, Path]], masters: Map
     return own if own is not None or not isinstance(master, Bond) else master.mtu
 
 
-def _kernel_options(settings: LinkSettings, known: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _kernel_options(settings: LinkSettings, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     if isinstance(settings, Bond):
-        return options(settings, known)
+        return options(settings, names)
     if isinstance(settings, Bridge):
         # sysfs shows hundredths of a second (USER_HZ).
         return (("stp_state", str(int(settings.stp))), ("forward_delay", str(forward_delay(settings) * 100)))

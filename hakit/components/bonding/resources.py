@@ -14,7 +14,7 @@ from hakit.components.bonding.addressing import literal
 from hakit.components.bonding.model import DEFAULT4, DEFAULT6, derive
 from hakit.components.bonding.options import LACP
 from hakit.components.bonding.paths import RESOLV_CONF
-from hakit.components.bonding.seen import IFUPDOWN, NETPLAN, NETWORKD, manager, names, require_nics
+from hakit.components.bonding.seen import IFUPDOWN, NETPLAN, NETWORKD, known, manager, require_nics
 from hakit.components.bonding.settings import Bond, BondingSettings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     """Everything that a host's network needs. Raises RefusedError where the host is not as the inventory says."""
     settings = ctx.settings(BondingSettings)
     wanted, before = manager(settings, ctx.facts, ctx.host.name)
-    net = derive(settings, names(settings, ctx.facts))
+    net = derive(settings, known(settings, ctx.facts))
     require_nics(net, ctx.facts, ctx.host.name)
     needed = tuple(_packages(wanted, net, ctx.facts.release))
     for package in needed:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakit.components.bonding.model import match_of
+from hakit.components.bonding.model import NOTHING, Known, match_of
 from hakit.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hakit.components.base import Facts, SeenNic
     from hakit.components.bonding.model import Link, Net
     from hakit.components.bonding.settings import BondingSettings
@@ -20,14 +18,18 @@ DEFAULT = IFUPDOWN
 """What Debian's installer sets up: shown where nothing is known of the host yet."""
 
 
-def names(settings: BondingSettings, facts: Facts | None) -> Mapping[str, str]:
-    """The kernel's names of the NICs that the inventory tells by MAC address or slot, where they were seen."""
-    found = {}
+def known(settings: BondingSettings, facts: Facts | None) -> Known:
+    """What was seen of the cards: of those that the inventory tells by MAC address or slot, the kernel's names, too."""
+    if facts is None or facts.network is None:
+        return NOTHING
+    names = {}
+    macs = {nic.name: nic.mac for nic in facts.network.nics}
     for name, nic in settings.nics.items():
         seen = _matching(match_of(nic), facts)
         if seen is not None:
-            found[name] = seen.name
-    return found
+            names[name] = seen.name
+            macs[name] = seen.mac
+    return Known(names, macs)
 
 
 def nic_of(link: Link, facts: Facts | None) -> SeenNic | None:

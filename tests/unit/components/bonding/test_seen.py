@@ -100,6 +100,31 @@ def test_cards_go_by_the_kernels_names_where_they_were_seen(tmp_path: Path) -> N
     assert ("primary", "enp4s0") in bond.options
 
 
+@pytest.mark.parametrize("manager", ["systemd-networkd", "ifupdown", "netplan"])
+@pytest.mark.parametrize(
+    ("bond", "mac"),
+    [
+        ({}, "52:54:00:00:00:01"),
+        ({"members": ["lan2", "lan1"]}, "52:54:00:00:00:02"),
+        ({"mac": "02:00:00:00:00:09"}, "02:00:00:00:00:09"),
+        ({"fail_over_mac": "active"}, ""),
+    ],
+    ids=["its first member's", "found by its slot", "its own", "of whoever is active"],
+)
+def test_a_bond_has_a_mac_address_that_stays(tmp_path: Path, manager: str, bond: dict[str, Any], mac: str) -> None:
+    here = a_site(tmp_path, bonds={"bond0": {**BONDING["bonds"]["bond0"], **bond}})
+    made = network(here, seen(manager))
+    assert next(link.mac for link in made.links if link.name == "bond0") == mac
+    path = {
+        "systemd-networkd": "/etc/systemd/network/10-hakit-bond0.netdev",
+        "ifupdown": "/etc/network/interfaces",
+        "netplan": "/etc/netplan/50-hakit.yaml",
+    }[manager]
+    line = {"systemd-networkd": "MACAddress=", "ifupdown": "hwaddress ", "netplan": "      macaddress: "}[manager]
+    said = [one.partition(line)[2].strip('"') for one in text(made, path).splitlines() if line in one]
+    assert said == ([mac] if mac else ["none"] if manager == "systemd-networkd" else [])
+
+
 def test_networkd_finds_cards_by_itself(tmp_path: Path) -> None:
     found = network(a_site(tmp_path), seen("systemd-networkd"))
     first = text(found, "/etc/systemd/network/10-hakit-enp3s0.network")
