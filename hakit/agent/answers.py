@@ -22,16 +22,23 @@ Status = Literal["same", "change", "unknown", "refused", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds, or held, a host's lock; `abandoned` when his connection is gone and only his agent is left."""
+    """Who holds, or held, a host's lock; `abandoned` when his connection is gone and only his agent is left.
+
+    `until` is when the host gives it back by itself, while his change of its network waits for a confirmation.
+    """
 
     who: str
     since: str
     run: str
     pid: int
     abandoned: bool = False
+    until: str = ""
 
     def text(self) -> str:
         """In words."""
+        if self.until:
+            changes = "whose change of the network is settled by"
+            return f"{self.who or 'someone'} (run {self.run or '?'}), {changes} {self.until}"
         return f"{self.who or 'someone'} since {self.since or '?'} (run {self.run or '?'}, process {self.pid})"
 
 
@@ -272,7 +279,8 @@ def _holder(data: Any) -> Holder | None:
     if data is None:
         return None
     who, since, run = (typed(data, name, str) for name in ("who", "since", "run"))
-    return Holder(who, since, run, typed(data, "pid", int), abandoned=data.get("abandoned") is True)
+    until = _maybe(data, "until", str) or ""
+    return Holder(who, since, run, typed(data, "pid", int), abandoned=data.get("abandoned") is True, until=until)
 
 
 def _mark(data: Any) -> Mark:

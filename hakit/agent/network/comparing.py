@@ -22,7 +22,7 @@ MADE = ("bond", "vlan", "bridge")
 
 def differences(network: Network, live: Live) -> tuple[str, ...]:
     """What is to change, each in a line that begins with the link's name; empty where nothing is."""
-    names = _names(network, live)
+    names = names_of(network, live)
     found = [line for link in network.links for line in _link(link, live.link(names[link.name]), names)]
     found += _addresses(network, live, names)
     found += _superfluous(network, live, names)
@@ -32,7 +32,7 @@ def differences(network: Network, live: Live) -> tuple[str, ...]:
 
 def doubts(network: Network, live: Live) -> tuple[str, ...]:
     """What is not as it should be, and what no change of the configuration mends: carriers, LACP partners."""
-    names = _names(network, live)
+    names = names_of(network, live)
     partners = dict(live.partners)
     found = [f"{name}: no LACP partner answers" for name in network.lacp if live.link(name) and name not in partners]
     for link in network.links:
@@ -43,7 +43,7 @@ def doubts(network: Network, live: Live) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _names(network: Network, live: Live) -> dict[str, str]:
+def names_of(network: Network, live: Live) -> dict[str, str]:
     """The kernel's name of each declared link: of a card that is declared by address or slot, the name that it has."""
     found = {}
     for link in network.links:
@@ -128,7 +128,7 @@ def _superfluous(network: Network, live: Live, names: dict[str, str]) -> Iterato
     wanted.update(_ip(address) for address in network.others)
     for now in live.links:
         link = declared.get(now.name)
-        if link is None and not _hardware(now, live):
+        if link is None and not is_hardware(now, live):
             continue
         if link is None and now.kind != "physical":
             yield f"{now.name}: − {now.kind}"
@@ -142,7 +142,7 @@ def _superfluous(network: Network, live: Live, names: dict[str, str]) -> Iterato
                 yield f"{now.name}: − address {address}, given by others"
 
 
-def _hardware(now: LiveLink, live: Live) -> bool:
+def is_hardware(now: LiveLink, live: Live) -> bool:
     """Whether a link is of the host's own network: a bridge is, where a card, a bond or a VLAN is a port of it."""
     if now.kind == "bridge":
         return any(one.master == now.name and one.kind in HARDWARE for one in live.links)
@@ -171,7 +171,7 @@ def _routes(network: Network, live: Live, names: dict[str, str]) -> Iterator[str
     declared = set(names.values())
     for now in left:
         at = live.link(now.link)
-        if now.link in declared or (at is not None and _hardware(at, live)):
+        if now.link in declared or (at is not None and is_hardware(at, live)):
             yield f"{_word(now.to)}: − {_way(now)}"
 
 

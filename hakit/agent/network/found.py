@@ -159,11 +159,12 @@ def _stanzas(path: str, work: Work, depth: int) -> Iterator[str]:
         if len(words) > 1 and words[0] == "iface":
             yield words[1]
         elif len(words) > 1 and words[0] in ("source", "source-directory") and depth < SOURCES:
-            for other in _sourced(words[1], path, work):
+            for other in sourced(words[1], path, work):
                 yield from _stanzas(other, work, depth + 1)
 
 
-def _sourced(pattern: str, path: str, work: Work) -> Iterable[str]:
+def sourced(pattern: str, path: str, work: Work) -> Iterable[str]:
+    """The files that a `source` or `source-directory` line of the file `path` names."""
     from fnmatch import fnmatch
 
     if not pattern.startswith("/"):

@@ -13,7 +13,7 @@ from hakit.agent.errors import Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, ClassVar
 
     from hakit.agent.work import Work
 
@@ -80,6 +80,7 @@ class LiveRoute(Declaration):
 class Live(Declaration):
     """All links and routes; `partners` are the bonds that have an LACP partner, with its MAC address."""
 
+    nested: ClassVar[dict[str, type[Declaration]]] = {"links": LiveLink, "routes": LiveRoute}
     links: tuple[LiveLink, ...]
     routes: tuple[LiveRoute, ...] = ()
     partners: tuple[tuple[str, str], ...] = ()
