@@ -13,7 +13,7 @@ from hakit.agent.declare import Declaration
 from hakit.agent.errors import Failure
 from hakit.agent.network import interfaces, versions
 from hakit.agent.network.comparing import differences, names_of
-from hakit.agent.network.leaving import Command, is_same, leaving, remade
+from hakit.agent.network.leaving import Command, clearing, is_same, leaving, remade
 from hakit.agent.network.live import read
 from hakit.agent.network.place import INTERFACES
 from hakit.agent.resources.network import IFUPDOWN, NETPLAN, NETWORKD, Network
@@ -170,6 +170,7 @@ def _coming(goal: Goal, work: Work) -> interfaces.Stanzas:
 
 def _ifupdown(goal: Goal, doing: Doing, again: set[str]) -> None:
     os.makedirs(doing.work.at("/run/network"), exist_ok=True)
+    doing.all(clearing(again, read(doing.work)))
     for name in interfaces.ordered(interfaces.read(doing.work)):
         if name in again:
             doing.must("ifup", name, timeout=UP)

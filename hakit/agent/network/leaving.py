@@ -11,7 +11,7 @@ from hakit.agent.network.comparing import MADE, OURS, is_hardware, names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from hakit.agent.network.live import Live, LiveLink, LiveRoute
     from hakit.agent.resources.network import Link, Network, Route
@@ -48,6 +48,24 @@ def leaving(network: Network, live: Live) -> tuple[Command, ...]:
     commands += _ports(stay, gone, declared)
     commands += _addresses(network, stay, declared)
     commands += _routes(network, live, stay, names)
+    return tuple(commands)
+
+
+def clearing(names: Collection[str], live: Live) -> tuple[Command, ...]:
+    """What these links still are or have: ifup refuses to give a link what it has already."""
+    made = [link.name for link in live.links if link.name in names and link.kind in MADE]
+    commands = [
+        ip(*family(route), "route", "delete", *way(route))
+        for route in live.routes
+        if route.protocol in OURS and route.link in names and route.link not in made
+    ]
+    commands += [
+        ip("address", "delete", address, "dev", link.name)
+        for link in live.links
+        if link.name in names and link.name not in made
+        for address in (*link.addresses, *link.given)
+    ]
+    commands += [ip("link", "delete", "dev", name) for name in _from_above(made, live)]
     return tuple(commands)
 
 

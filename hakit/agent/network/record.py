@@ -1,8 +1,8 @@
 """The record of a change of the network that waits for its confirmation, of its end, and the log of both.
 
 Whichever of `outcome.json` and the deadline comes first decides. An outcome that names the armed change settles it for
-good, by one rename: before it the change returns, whoever is killed; after it all that is left is to tidy, which the
-next one to look repeats. So `armed.json` is removed last.
+good, by one rename: before it the change returns, whoever is killed; after it all that is left is to tidy, which a
+return or the next change repeats. So `armed.json` is removed last.
 """
 
 from __future__ import annotations
