@@ -30,6 +30,7 @@ UP = 60.0  # seconds for ifup or ifdown of a link: a DHCP client may ask as long
 SYSTEMD = 45.0  # seconds for systemd to start or stop a manager
 ASK = 20.0  # seconds for networkctl and netplan
 SETTLED = 10.0  # seconds in which networkd, which answers at once, has brought its links up
+KEPT = ("address", "-4", "-6")  # what networkd leaves where it is: ip(8)'s words of addresses and routes
 UNITS = {
     NETWORKD: ("systemd-networkd.service", "systemd-networkd.socket"),
     NETPLAN: ("systemd-networkd.service", "systemd-networkd.socket"),
@@ -199,14 +200,16 @@ def _networkd(goal: Goal, doing: Doing, *, anew: bool) -> None:
     else:
         doing.must("networkctl", "reload")
         live = read(doing.work)
-        drifted = _drifted(goal.network, live)
+        # A VLAN that is not there yet is made when the link below it is configured.
+        below = {link.on for link in goal.network.links if link.on and live.link(link.name) is None}
+        drifted = _drifted(goal.network, live) | below
         for name in (one.name for one in live.links if one.name in drifted):
             doing.must("networkctl", "reconfigure", name)
     end = monotonic() + SETTLED
     while True:
         live = read(doing.work)
         # It keeps addresses that its files no longer name.
-        doing.all(one for one in leaving(goal.network, live) if one.argv[:2] in (("ip", "address"), ("ip", "-4")))
+        doing.all(one for one in leaving(goal.network, live) if one.argv[1] in KEPT)
         if not differences(goal.network, live) or monotonic() > end:
             return
         sleep(0.25)

@@ -38,7 +38,7 @@ def ip(*words: str) -> Command:
 
 
 def leaving(network: Network, live: Live) -> tuple[Command, ...]:
-    """Links first, the upper ones before those that they stand on; then addresses and routes of what stays."""
+    """Links first, the upper ones before those that they stand on; then routes and addresses of what stays."""
     names = names_of(network, live)
     declared = {names[link.name]: link for link in network.links}
     ours = [now for now in live.links if now.name in declared or is_hardware(now, live)]
@@ -46,8 +46,9 @@ def leaving(network: Network, live: Live) -> tuple[Command, ...]:
     commands = [ip("link", "delete", "dev", name) for name in _from_above(gone, live)]
     stay = [now for now in ours if now.name not in gone]
     commands += _ports(stay, gone, declared)
-    commands += _addresses(network, stay, declared)
+    # Before the addresses: with the last of them the kernel takes the routes away itself.
     commands += _routes(network, live, stay, names)
+    commands += _addresses(network, stay, declared)
     return tuple(commands)
 
 

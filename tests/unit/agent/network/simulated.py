@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OK = Result(0, "", "")
 CARDS = ("eth0", "eth1")
 NETWORKD_FILE = "/etc/systemd/network/10-hakit.network"
+NETPLAN_FILE = "/etc/netplan/50-hakit.yaml"
 INTERFACES = "/etc/network/interfaces"
 PROGRAMS = ("ip", "ifup", "ifdown", "networkctl", "netplan", "systemctl", "systemd-run")
 
@@ -81,9 +82,9 @@ class Simulated(Work):
 
     def boot(self) -> None:
         """Start anew: the cards, then what is enabled."""
-        for name in os.listdir(self.at("/sys/class/net")):
-            if name not in CARDS:
-                shutil.rmtree(self.at(f"/sys/class/net/{name}"))
+        for path in list(Path(self.at("/sys/class/net")).iterdir()):
+            if path.name not in CARDS:
+                shutil.rmtree(path)
         self.put(kernel={"links": {name: _new("physical") for name in CARDS}, "routes": []})
         self.write("/run/network/ifstate", "lo=lo\n")
         self.put(active=self.get("enabled"))
@@ -117,6 +118,8 @@ class Simulated(Work):
             self._networkd(words[2] if words[1] == "reconfigure" else "")
         if words[0] == "ifup" and "--no-act" not in words:
             return self._ifup(words[1])
+        if words == ["netplan", "generate"]:
+            self._plan()
         if words[0] == "ifdown":
             return self._ifdown(words[1])
         return OK
@@ -134,46 +137,49 @@ class Simulated(Work):
 
     def _ip(self, words: list[str]) -> Result:
         kernel = self.get("kernel")
-        links, routes = kernel["links"], kernel["routes"]
         words = [word for word in words if word not in ("-4", "-6", "broadcast", "+", "nodad")]
-        what, do, rest = words[0], words[1], words[2:]
-        named = dict(zip(rest[::2], rest[1::2], strict=False))
-        if what == "link" and do == "delete":
+        ways = {"link": self._ip_link, "address": self._ip_address, "route": self._ip_route}
+        refused = ways[words[0]](kernel, words[1], words[2:])
+        if refused:
+            return Result(2, "", f"RTNETLINK answers: {refused}")
+        self.put(kernel=kernel)
+        return OK
+
+    def _ip_link(self, kernel: State, do: str, rest: list[str]) -> str:
+        links, named = kernel["links"], dict(zip(rest[::2], rest[1::2], strict=False))
+        if do == "delete":
             self._delete(kernel, named["dev"])
-        elif what == "link" and do == "add":
-            on = rest[1] if rest[0] == "link" else ""
+        elif do == "add":
+            on = named.get("link", "")
             if named["name"] in links or (on and on not in links):
-                return Result(2, "", "RTNETLINK answers: File exists")
+                return "File exists"
             self._create(kernel, named["name"], _new(named["type"], on=on, id=int(named.get("id", "0"))))
             if "mode" in named:
                 self._option(named["name"], "mode", named["mode"])
-        elif what == "link":
-            link = links[rest[1]]
-            if rest[2] in ("up", "down"):
-                link["up"] = rest[2] == "up"
-            elif rest[2] == "nomaster":
-                link["master"] = ""
-            else:
-                link[rest[2]] = int(rest[3]) if rest[2] == "mtu" else rest[3]
-        elif what == "address":
-            link = links[rest[rest.index("dev") + 1]]
-            link["addresses"] = [one for one in link["addresses"] if one != rest[0]]
-            if do == "replace":
-                link["addresses"].append(rest[0])
-            else:
-                kernel["routes"] = [one for one in routes if one["dev"] in links and _reaches(one, links)]
+        elif rest[2] in ("up", "down"):
+            links[named["dev"]]["up"] = rest[2] == "up"
         else:
-            named = dict(zip(rest[1::2], rest[2::2], strict=False))
-            one = {
-                "to": rest[0], "via": named.get("via", ""), "dev": named["dev"], "proto": named.get("protocol", "boot"),
-            }  # fmt: skip
-            kernel["routes"] = [
-                other for other in routes if any(other[key] != one[key] for key in ("to", "via", "dev"))
-            ]
-            if do == "replace":
-                kernel["routes"].append(one)
-        self.put(kernel=kernel)
-        return OK
+            change = {"nomaster": {"master": ""}, "mtu": {"mtu": int(named.get("mtu", "0"))}}
+            links[named["dev"]].update(change.get(rest[2], {rest[2]: rest[-1]}))
+        return ""
+
+    def _ip_address(self, kernel: State, do: str, rest: list[str]) -> str:
+        links = kernel["links"]
+        link = links[rest[rest.index("dev") + 1]]
+        link["addresses"] = [one for one in link["addresses"] if one != rest[0]]
+        if do == "replace":
+            link["addresses"].append(rest[0])
+        kernel["routes"] = [one for one in kernel["routes"] if links[one["dev"]]["addresses"]]
+        return ""
+
+    def _ip_route(self, kernel: State, do: str, rest: list[str]) -> str:
+        named = dict(zip(rest[1::2], rest[2::2], strict=False))
+        one = {"to": rest[0], "via": named.get("via", ""), "dev": named["dev"], "proto": named.get("protocol", "boot")}
+        others = [other for other in kernel["routes"] if any(other[key] != one[key] for key in ("to", "via", "dev"))]
+        if do == "delete" and len(others) == len(kernel["routes"]):
+            return "No such process"
+        kernel["routes"] = [*others, *([one] if do == "replace" else [])]
+        return ""
 
     def _create(self, kernel: State, name: str, link: State) -> None:
         kernel["links"][name] = link
@@ -219,7 +225,8 @@ class Simulated(Work):
         """Make links that are missing; fill in one (`only`), none (empty) or all. It never takes anything away."""
         kernel = self.get("kernel")
         folder = self.folder / "etc/systemd/network"
-        for path in sorted(folder.glob("*.network")) if folder.is_dir() else ():
+        planned = self.folder / "run/systemd/network"
+        for path in [*sorted(folder.glob("*.network")), *sorted(planned.glob("*.network"))]:
             wanted = json.loads(path.read_text())
             for name, link in wanted["links"].items():
                 self._make(kernel, name, link)
@@ -229,6 +236,15 @@ class Simulated(Work):
                 one for one in wanted["routes"] if only in (None, one["dev"]) and one not in kernel["routes"]
             ]
         self.put(kernel=kernel)
+
+    def _plan(self) -> None:
+        """What is planned is written in our networkd's words already."""
+        folder = self.folder / "run/systemd/network"
+        shutil.rmtree(folder, ignore_errors=True)
+        source = self.folder / NETPLAN_FILE[1:]
+        if source.exists():
+            folder.mkdir(parents=True)
+            (folder / "10-netplan.network").write_text(source.read_text())
 
     def _make(self, kernel: State, name: str, link: State) -> None:
         if name not in kernel["links"]:
@@ -249,27 +265,20 @@ class Simulated(Work):
         if name in interfaces.up(self):
             return OK
         kernel = self.get("kernel")
-        link: State = {"options": {}, "addresses": []}
-        members: list[str] = []
-        for words in (line.split() for line in stanzas[name]):
-            if words[0] == "address":
-                link["addresses"].append(words[1])
-            elif words[0] in ("bond-mode", "bond-miimon"):
-                link["options"][words[0][5:]] = words[1]
-            elif words[0] == "bond-slaves":
-                members = words[1:]
-            elif words[0] == "vlan-raw-device":
-                link.update(kind="vlan", on=words[1], id=int(name.rpartition(".")[2]))
+        said = dict(line.split(None, 1) for line in stanzas[name] if not line.startswith("iface"))
+        link: State = {"addresses": [said["address"]] if "address" in said else []}
+        link["options"] = {key[5:]: said[key] for key in ("bond-mode", "bond-miimon") if key in said}
+        if "vlan-raw-device" in said:
+            link.update(kind="vlan", on=said["vlan-raw-device"], id=int(name.rpartition(".")[2]))
         here = kernel["links"].get(name, _new("bond"))
         if set(here["addresses"]) & set(link["addresses"]) or any(one["dev"] == name for one in kernel["routes"]):
             return Result(1, "", "RTNETLINK answers: File exists")
         self._make(kernel, name, link)
-        for member in members:
+        for member in said.get("bond-slaves", "").split():
             kernel["links"][member].update(master=name, up=True)
         self._fill(kernel, name, {**link, "master": kernel["links"][name]["master"]})
-        for words in (line.split() for line in stanzas[name]):
-            if words[0] == "gateway":
-                kernel["routes"].append({"to": "default", "via": words[1], "dev": name, "proto": "boot"})
+        if "gateway" in said:
+            kernel["routes"].append({"to": "default", "via": said["gateway"], "dev": name, "proto": "boot"})
         self.put(kernel=kernel)
         self.write("/run/network/ifstate", Path(self.at("/run/network/ifstate")).read_text() + f"{name}={name}\n")
         return OK
@@ -288,11 +297,6 @@ class Simulated(Work):
 
 def _new(kind: str, on: str = "", id: int = 0) -> State:  # noqa: A002 - the kernel's word
     return {"kind": kind, "master": "", "on": on, "id": id, "addresses": [], "mtu": 1500, "up": kind == "physical"}
-
-
-def _reaches(route: State, links: State) -> bool:
-    """Whether a route's link still has an address, without which the kernel takes the route away."""
-    return bool(links[route["dev"]]["addresses"])
 
 
 def _shown(name: str, link: State) -> State:
@@ -364,7 +368,7 @@ def bonded_network(manager: str, before: str = "", mode: str = "active-backup", 
 
 
 def _file(manager: str, text: str) -> File:
-    path = INTERFACES if manager == "ifupdown" else NETWORKD_FILE
+    path = {"ifupdown": INTERFACES, "netplan": NETPLAN_FILE}.get(manager, NETWORKD_FILE)
     return File(path=path, content=Text(text), owner=ME, group=MY_GROUP)
 
 

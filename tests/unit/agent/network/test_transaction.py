@@ -16,7 +16,7 @@ import pytest
 
 from hakit.agent import process
 from hakit.agent.errors import Failure
-from hakit.agent.network import bringing, changing, interfaces, looking, returning, tasks
+from hakit.agent.network import bringing, changing, looking, returning, tasks
 from hakit.agent.network.comparing import differences
 from hakit.agent.network.library import sources
 from hakit.agent.network.live import read
@@ -87,7 +87,7 @@ def is_like(host: Simulated, network: Network) -> list[str]:
 def assert_guarded(host: Simulated) -> None:
     """The timer runs, the boot is guarded, and both have their program."""
     assert f"{RETURN}.timer" in host.get("active")
-    assert os.readlink(host.at(BOOT_LINK)).endswith("boot.service")
+    assert Path(host.at(BOOT_LINK)).readlink().name == "hakit-network-boot.service"
     assert Path(host.at(f"{LIBRARY}/__main__.py")).exists()
 
 
@@ -219,7 +219,7 @@ def restart(host: Simulated) -> None:
     """The host starts anew; before its network, what is armed is put back."""
     Path(host.at("/proc/sys/kernel/random/boot_id")).write_text("boot2\n")
     host.put(active=[])
-    if os.path.lexists(host.at(BOOT_LINK)) and os.path.exists(host.at(f"{FOLDER}/armed.json")):
+    if os.path.lexists(host.at(BOOT_LINK)) and Path(host.at(f"{FOLDER}/armed.json")).exists():
         returning.restore_at_boot(host.record, host)
     host.boot()
 
@@ -414,20 +414,3 @@ def test_the_library_runs_alone(memory: Path) -> None:
         wrong = subprocess.run([*argv[:-2], *words], capture_output=True, text=True, timeout=60, check=False, cwd="/")
         assert wrong.returncode == 2
         assert "usage" in wrong.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "order"),
-    [
-        ("iface bond0.20 inet manual\niface bond0 inet manual\n bond-slaves eth1\niface eth1 inet manual\n",
-         ("eth1", "bond0", "bond0.20")),
-        ("auto lo\niface lo inet loopback\niface br0 inet manual\n bridge_ports eth0 \\\n eth1\n"
-         "iface eth1 inet manual\n", ("eth1", "br0")),
-        ("iface a inet manual\n vlan-raw-device b\niface b inet manual\n vlan-raw-device a\n", ("a", "b")),
-        ("iface eth0 inet static\n address 1.2.3.4/24\niface eth0 inet6 auto\nallow-hotplug eth1\n", ("eth0",)),
-    ],
-)  # fmt: skip
-def test_stanzas_come_up_after_what_they_stand_on(memory: Path, text: str, order: tuple[str, ...]) -> None:
-    host = host_with(memory / "template", plain_network(NETWORKD))
-    host.write("/etc/network/interfaces", text)
-    assert interfaces.ordered(interfaces.read(host)) == order
