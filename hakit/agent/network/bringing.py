@@ -42,7 +42,8 @@ UNITS = {
 class Goal(Declaration):
     """A network to be brought about: its files lie in `folder`, `before` has it now and `manager` shall have it.
 
-    `up` are the links that ifupdown shall have up beyond those that changed.
+    `up` are the links that ifupdown shall have up beyond those that changed, `also` links that are this network's
+    or the other's, whatever they are.
     """
 
     network: Network
@@ -50,6 +51,7 @@ class Goal(Declaration):
     before: str
     manager: str
     up: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def moves(self) -> bool:
@@ -114,7 +116,7 @@ def bring(goal: Goal, doing: Doing) -> None:
         doing.must("netplan", "generate")
     live = read(doing.work)
     anew = remade(goal.network, live)
-    doing.all(leaving(goal.network, live))
+    doing.all(leaving(goal.network, live, goal.also))
     if goal.moves:
         doing.must("systemctl", "enable", *UNITS[goal.manager], timeout=SYSTEMD)
     if goal.manager == IFUPDOWN:
@@ -209,7 +211,7 @@ def _networkd(goal: Goal, doing: Doing, *, anew: bool) -> None:
     while True:
         live = read(doing.work)
         # It keeps addresses that its files no longer name.
-        doing.all(one for one in leaving(goal.network, live) if one.argv[1] in KEPT)
+        doing.all(one for one in leaving(goal.network, live, goal.also) if one.argv[1] in KEPT)
         if not differences(goal.network, live) or monotonic() > end:
             return
         sleep(0.25)

@@ -37,11 +37,14 @@ def ip(*words: str) -> Command:
     return Command(argv=("ip", *words))
 
 
-def leaving(network: Network, live: Live) -> tuple[Command, ...]:
-    """Links first, the upper ones before those that they stand on; then routes and addresses of what stays."""
+def leaving(network: Network, live: Live, also: Collection[str] = ()) -> tuple[Command, ...]:
+    """Links first, the upper ones before those that they stand on; then routes and addresses of what stays.
+
+    `also` are links of the host's network that neither the declaration nor their kind shows to be so.
+    """
     names = names_of(network, live)
     declared = {names[link.name]: link for link in network.links}
-    ours = [now for now in live.links if now.name in declared or is_hardware(now, live)]
+    ours = [now for now in live.links if now.name in declared or now.name in also or is_hardware(now, live)]
     gone = [now.name for now in ours if now.kind in MADE and is_other(declared.get(now.name), now, names)]
     commands = [ip("link", "delete", "dev", name) for name in _from_above(gone, live)]
     stay = [now for now in ours if now.name not in gone]

@@ -8,7 +8,7 @@ from hakit.agent.errors import Failure
 from hakit.agent.network import kept
 from hakit.agent.network.bringing import Doing, Goal, bring, bring_files
 from hakit.agent.network.live import read
-from hakit.agent.network.mending import as_network, mending
+from hakit.agent.network.mending import as_network, links_of, mending
 from hakit.agent.network.place import CHANGE
 from hakit.agent.network.record import RETURNED
 from hakit.agent.network.units import unguard
@@ -93,7 +93,7 @@ def _bring_back(armed: Armed, record: Record, work: Work) -> None:
     except Failure as failure:
         doing.log(failure.message)
     for _ in range(PASSES):
-        left = mending(old, read(work), goal.network.others)
+        left = mending(old, read(work), kept.declared(record.folder))
         if not left:
             break
         doing.log("what is missing is put back directly")
@@ -103,9 +103,15 @@ def _bring_back(armed: Armed, record: Record, work: Work) -> None:
 
 def _goal(armed: Armed, record: Record, old: Live) -> Goal:
     """The old network, as something to be brought about."""
-    network = as_network(old, kept.declared(record.folder).others)
-    folder = f"{record.folder}/old"
-    return Goal(network=network, folder=folder, before=armed.manager, manager=armed.before, up=armed.up)
+    new = kept.declared(record.folder)
+    return Goal(
+        network=as_network(old, new),
+        folder=f"{record.folder}/old",
+        before=armed.manager,
+        manager=armed.before,
+        up=armed.up,
+        also=tuple(sorted(links_of(new, old))),
+    )
 
 
 def _tidy(record: Record, work: Work, *, boot: bool = False) -> bool:

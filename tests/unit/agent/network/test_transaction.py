@@ -104,9 +104,9 @@ def killed(number: int, host: Simulated, what: Callable[[Simulated], Any]) -> bo
     pid = os.fork()
     if pid == 0:
         try:
-            os.posix_spawn = lambda *_: 0  # type: ignore[assignment]  # stands for any command, and is counted
+            vars(os)["posix_spawn"] = lambda *_: None  # stands for any command, and is counted
             driver.die_at(number)
-            host.tick = lambda: os.posix_spawn("", [], {}) and None  # type: ignore[func-returns-value]  # as above
+            host.tick = vars(os)["posix_spawn"]
             what(host)
             os._exit(0)
         finally:
