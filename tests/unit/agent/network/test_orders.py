@@ -170,6 +170,23 @@ def test_the_order(memory: Path, monkeypatch: pytest.MonkeyPatch, case: Case) ->
     assert tuple(host.get("asked")) == (*STOPPED, *case.back, *UNGUARDED)
 
 
+def test_a_beginning_asks_for_a_guard_that_is_fresh_before_the_change(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PATH", f"{memory}/host/bin:{process.PATH}")
+    host = host_with(memory / "host", network((NETWORKD, "plain")))
+    begin(host, network((NETWORKD, "bonded")))
+    asked = host.get("asked")
+    assert asked[:-1] == [
+        "systemctl daemon-reload",
+        "systemctl stop hakit-network-return.timer",
+        "systemctl start hakit-network-return.timer",
+        "systemctl is-active hakit-network-return.timer",
+    ]
+    assert asked[-1].endswith("/usr/local/lib/hakit-network change /var/lib/hakit/network")
+    assert "--property=KillMode=process" in asked[-1]
+
+
 @pytest.mark.parametrize(
     ("text", "order"),
     [

@@ -17,7 +17,7 @@ from hakit.agent.network.live import Live, LiveLink
 from hakit.agent.network.record import Record
 from hakit.agent.resources.network import Network
 from hakit.agent.tasks import Task
-from tests.unit.agent.network.simulated import bonded_network, plain_network
+from tests.unit.agent.network.simulated import PROGRAMS, bonded_network, plain_network
 from tests.unit.agent.network.test_transaction import begin, change, give_up, host_with
 
 if TYPE_CHECKING:
@@ -56,6 +56,23 @@ def test_only_the_run_of_an_armed_change_gets_the_lock(host: Simulated, agents: 
     assert lock_for(agents, "r1") is None  # the refused one has let it go
     give_up(host)
     assert lock_for(agents, "r2") is None
+
+
+def test_a_beginning_lets_the_lock_go_for_who_comes_back(host: Simulated, agents: Agents) -> None:
+    listed = json.dumps([{"ifname": name, "flags": ["UP"]} for name in ("eth0", "eth1")])
+    for name in PROGRAMS:
+        (host.folder / "bin" / name).write_text("#!/bin/sh\nexit 0\n")
+    (host.folder / "bin/ip").write_text(f"#!/bin/sh\ncase $3 in address) echo '{listed}' ;; esac\n")
+    with agents.client() as client:
+        arguments = (("run", "r1"), ("who", "w"), ("library", json.dumps({"__main__.py": ""})))
+        network = bonded_network(NETWORKD)
+        found = client.task(Task(kind="network", do="begin", about=network, arguments=arguments))
+        assert found["timeout"] == 60
+        assert lock_for(agents, "r1") is None
+        assert lock_for(agents, "r2") is not None
+    armed = host.record.pending()
+    assert armed is not None
+    assert armed.id == found["id"]
 
 
 def test_a_change_whose_return_is_long_overdue_lets_others_in(host: Simulated, agents: Agents) -> None:

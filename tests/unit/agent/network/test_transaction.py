@@ -16,7 +16,7 @@ import pytest
 
 from hakit.agent import process
 from hakit.agent.errors import Failure
-from hakit.agent.network import bringing, changing, looking, returning, tasks
+from hakit.agent.network import bringing, changing, interfaces, looking, returning, tasks
 from hakit.agent.network.comparing import differences
 from hakit.agent.network.library import sources
 from hakit.agent.network.live import read
@@ -77,6 +77,7 @@ def tree(host: Simulated) -> dict[str, str]:
         for path in sorted((host.folder / folder).rglob("*"))
         if path.is_file()
     }
+    found["up"] = str(sorted(interfaces.up(host)))
     return {**found, "enabled": str([unit for unit in host.get("enabled") if not unit.endswith(".socket")])}
 
 
