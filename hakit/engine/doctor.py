@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -16,6 +16,7 @@ from hakit.engine.compile import declare
 from hakit.engine.diagnosis import Exam, Trouble
 from hakit.engine.errands import Seen, errands
 from hakit.engine.session import HostSession
+from hakit.engine.threads import wait
 from hakit.errors import AgentError, ConnectError, HakitError, RefusedError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from hakit.components.base import Answer
@@ -11,6 +11,7 @@ from hakit.engine import examination
 from hakit.engine.assess import HostState, SiteState, assess, questions
 from hakit.engine.examination import Clock, Machine
 from hakit.engine.session import HostSession
+from hakit.engine.threads import wait
 from hakit.errors import AgentError, ConnectError, HakitError, RefusedError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.postgres import guard, record
-from hakit.agent.postgres.record import Decision
+from hakit.agent.postgres.decision import Decision
 from tests.unit.agent.postgres.residents import Endpoint, command
 from tests.unit.agent.postgres.servers import account, until
 
@@ -58,6 +58,7 @@ def test_roles_and_lag(servers: Servers, endpoint: Callable[[Server], Endpoint])
     one, two, three = (endpoint(servers.member(host)) for host in ("db1", "db2", "db3"))
     one.until("/primary", 200)
     two.until("/replica?lag=1MB", 200)
+    two.until("/ready", 200)
     assert [each.status("/primary") for each in (one, two, three)] == [200, 503, 503]
     assert [each.status("/replica") for each in (one, two, three)] == [503, 200, 503]
     assert [each.status("/read") for each in (one, two, three)] == [200, 200, 503]
