@@ -24,7 +24,7 @@ venv: .venv/.installed ## Make .venv with hakit and its Python packages
 	@touch $@
 
 packages: .venv/.installed
-	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements)
+	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements nspawn)
 
 demo: packages ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
 	@$(BIN)/python scripts/demo.py
@@ -41,7 +41,7 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex '(answers|client|starting|bootstrap|sudo)\.py$$' hakit/agent
-	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/host.sh; do sh -n $$script || exit 1; done
+	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/nspawn/host.sh; do sh -n $$script || exit 1; done
 
 judges: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)

@@ -137,8 +137,9 @@ def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
 
     from hakit.lab import requirements
 
-    requirements.check()
-    return subprocess.run(_lab(inventory).ssh(host, command), check=False).returncode
+    made = _lab(inventory)
+    requirements.check(made.plan.driver)
+    return subprocess.run(made.ssh(host, command), check=False).returncode
 
 
 @lab.command(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from hakit.errors import LabError
 from hakit.lab import requirements
+from hakit.lab.cgroup import cgroup_root, entering, kill, remove_cgroup
 from hakit.lab.disk import Accounts
-from hakit.lab.machine import cgroup_root, entering, kill, remove_cgroup
 from hakit.lab.sources import CODENAMES
 from hakit.lab.state import CACHE, LABS, locked
 

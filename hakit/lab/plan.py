@@ -48,7 +48,7 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
-    """A whole lab: where its inventory lies (absolute), its network and bridge address, its hosts.
+    """A whole lab: where its inventory lies (absolute), its network and bridge address, its driver, its hosts.
 
     `packages` are in every base image beside the usual ones.
     """
@@ -56,6 +56,7 @@ class LabPlan:
     inventory: str
     network: str
     bridge: str
+    driver: str
     packages: tuple[str, ...]
     hosts: tuple[HostPlan, ...]
 
@@ -134,6 +135,7 @@ def lab_plan(site: Site) -> LabPlan:
         inventory=str(canonical(site.source)),
         network=str(network),
         bridge=f"{bridge}/{network.prefixlen}",
+        driver=lab.driver,
         packages=tuple(str(name) for name in lab.packages),
         hosts=hosts,
     )

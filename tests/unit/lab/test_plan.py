@@ -133,6 +133,7 @@ text = st.text(min_size=1, max_size=10)
         inventory=text,
         network=text,
         bridge=text,
+        driver=text,
         packages=st.tuples(text),
         hosts=st.just(()),
     )
