@@ -37,6 +37,8 @@ PROXY_PORT: Final = 3142
 """Where hosts find the package proxy: the port that Debian's own caching proxies use."""
 SHUTDOWN_TIMEOUT: Final = 90.0
 """Seconds for an orderly shutdown: systemd's own DefaultTimeoutStopSec."""
+LONG: Final = 3.0
+"""Seconds after which a host that has come up is worth a line of its own."""
 PACKAGES_CGROUP: Final = ".packages"
 """The package proxy's cgroup, beside those of the hosts; no host name begins with a dot."""
 
@@ -66,7 +68,7 @@ class Control:
             self._keys(owner)
             self._remove_strangers(progress)
             self._make_disks(images)
-            started = self._power_on_all()
+            started = self._power_on_all(progress)
             self._await(self.plan.hosts)
             Record(self.plan, boot_id(), owner, complete=True).write(self.place)
         names = ", ".join(started)
@@ -98,7 +100,7 @@ class Control:
         with self._locked(progress):
             self._up()
             if action == "on":
-                if not machine.running:
+                if not machine.started:
                     machine.start()
             elif action == "pull":
                 machine.pull()
@@ -128,7 +130,7 @@ class Control:
         return self.driver.machine(self.place, self.plan.host(name))
 
     def _machines(self) -> tuple[Machine, ...]:
-        return tuple(self.driver.machine(self.place, host) for host in self.plan.hosts)
+        return tuple(self.driver.machine(self.place, host) for host in self.plan.machines)
 
     def _locked(self, progress: Callable[[str], None]) -> Any:
         return locked(self.place.folder, "another command works on this lab", progress)
@@ -210,7 +212,7 @@ class Control:
 
     def _remove_strangers(self, progress: Callable[[str], None]) -> None:
         """Hosts that have left the inventory."""
-        known = {host.name for host in self.plan.hosts}
+        known = {host.name for host in self.plan.machines}
         folder = self.place.folder / "hosts"
         for path in sorted(folder.iterdir()) if folder.exists() else ():
             if path.name not in known:
@@ -240,14 +242,26 @@ class Control:
             keys[machine.host.name] = machine.host_key
         self.place.known_hosts.write_text(known_hosts(keys, self.plan.hosts), encoding="ascii")
 
-    def _power_on_all(self) -> list[str]:
-        off = [machine for machine in self._machines() if not machine.running]
-        side_by_side(off, lambda machine: machine.start(), self.driver.at_once, lambda machine: machine.pull())
-        return [machine.host.name for machine in off]
+    def _power_on_all(self, progress: Callable[[str], None]) -> list[str]:
+        """Start what is off and wait until it answers, as many at once as the driver says; the switch before all."""
+        off = [machine for machine in self._machines() if not machine.started]
+        switch = [machine for machine in off if machine.host == self.plan.switch]
+        hosts = [machine for machine in off if machine not in switch]
+
+        def boot(machine: Machine) -> None:
+            start = time.monotonic()
+            machine.start()
+            self._await((machine.host,))
+            if (took := time.monotonic() - start) > LONG:
+                progress(f"{machine.host.name} is on, {took:.0f} s")
+
+        for machines in (switch, hosts):
+            side_by_side(machines, boot, self.driver.at_once, lambda machine: machine.pull())
+        return [machine.host.name for machine in hosts]
 
     def _await(self, hosts: Sequence[HostPlan]) -> None:
         deadline = time.monotonic() + self.driver.boot_timeout
-        waiting = [host for host in hosts if self._main_plugged(host)]
+        waiting = [host for host in hosts if host.address and self._main_plugged(host)]
         while waiting:
             for host in tuple(waiting):
                 machine = self._machine(host.name)

@@ -15,4 +15,8 @@ def driver(name: str) -> Driver:
             from hakit.lab.nspawn import Nspawn  # noqa: PLC0415 - one lab has one driver
 
             return Nspawn()
+        case "qemu":
+            from hakit.lab.qemu import Qemu  # noqa: PLC0415 - as above
+
+            return Qemu()
     raise KeyError(name)

@@ -54,6 +54,11 @@ class Machine(ABC):
         return populated(self.cgroup)
 
     @property
+    def started(self) -> bool:
+        """Whether it runs and its last start was carried to its end: a killed `up` may leave one half made."""
+        return self.running
+
+    @property
     @abstractmethod
     def host_key(self) -> str:
         """The public key of its sshd, as `ssh-ed25519 AAAA…`."""

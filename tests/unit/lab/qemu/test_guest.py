@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import base64
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hakit.errors import LabError
+from hakit.lab.qemu import guest as module
+from hakit.lab.qemu.guest import Guest, Result
+from tests.unit.lab.qemu.fakes import line, serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Agent:
+    """A guest agent whose commands end at the second look."""
+
+    def __init__(self, ended: dict[str, Any], stale: bytes = b"") -> None:
+        self.ended = ended
+        self.stale = stale
+        self.looks = 0
+        self.silent = 0
+
+    def __call__(self, request: dict[str, Any], _: list[int]) -> list[bytes]:
+        match request["execute"]:
+            case "guest-sync-delimited":
+                if self.silent:
+                    self.silent -= 1
+                    return []
+                return [self.stale, b"\xff", line({"return": request["arguments"]["id"]})]
+            case "guest-exec":
+                if request["arguments"]["path"] == "missing":
+                    return [line({"error": {"desc": "Failed to execute child process"}})]
+                self.looks = 0
+                return [line({"return": {"pid": 7}})]
+        self.looks += 1
+        return [line({"return": {"exited": False} if self.looks == 1 else {"exited": True, **self.ended}})]
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_a_command_is_run_as_it_would_be_by_a_shell(tmp_path: Path) -> None:
+    agent = Agent({"exitcode": 3, "out-data": coded("hello\n"), "err-data": coded("oh\n")})
+    with serving(tmp_path / "qga", b"", agent) as asked, Guest(tmp_path, lambda: True, "db1").talk(5) as talk:
+        assert talk.run(["cat", "-n"], b"given") == Result(3, b"hello\n", b"oh\n")
+        with pytest.raises(LabError) as caught:
+            talk.must(["cat"])
+    assert caught.value.why == "oh"
+    started = [request["arguments"] for request in asked if request["execute"] == "guest-exec"]
+    assert started[0] == {"path": "cat", "arg": ["-n"], "capture-output": True, "input-data": coded("given")}
+    assert "input-data" not in started[1]
+
+
+@pytest.mark.parametrize(
+    ("ended", "result"),
+    [
+        ({"exitcode": 0}, Result(0, b"", b"")),
+        ({"signal": 9}, Result(137, b"", b"")),
+        ({"exitcode": 0, "out-data": coded("x"), "out-truncated": True}, Result(0, b"x", b"", cut=True)),
+    ],
+)
+def test_how_commands_end(tmp_path: Path, ended: dict[str, Any], result: Result) -> None:
+    with serving(tmp_path / "qga", b"", Agent(ended)), Guest(tmp_path, lambda: True, "db1").talk(5) as talk:
+        assert talk.run(["true"]) == result
+
+
+def test_what_a_killed_process_left_on_the_line_is_thrown_away(tmp_path: Path) -> None:
+    stale = line({"return": {"pid": 1}}) + b"\xff" + line({"return": 1})
+    agent = Agent({"exitcode": 0}, stale)
+    with serving(tmp_path / "qga", b"", agent), Guest(tmp_path, lambda: True, "db1").talk(5) as talk:
+        assert talk.run(["true"]).code == 0
+
+
+def test_an_agent_that_comes_up_late_is_waited_for(tmp_path: Path) -> None:
+    agent = Agent({"exitcode": 0})
+    agent.silent = 3
+    with serving(tmp_path / "qga", b"", agent), Guest(tmp_path, lambda: True, "db1").talk(5) as talk:
+        assert talk.run(["true"]).code == 0
+
+
+def test_a_machine_that_is_off_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="db1 went off"), Guest(tmp_path, lambda: False, "db1").talk(60):
+        pass
+
+
+def test_an_agent_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="does not answer") as caught, Guest(tmp_path, lambda: True, "db1").talk(0.1):
+        pass
+    assert "console.log" in str(caught.value.hint)
+
+
+def test_a_command_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOKS", (0.01, 0.01))
+    agent = Agent({"exitcode": 0})
+    with serving(tmp_path / "qga", b"", agent), Guest(tmp_path, lambda: True, "db1").talk(5) as talk:
+        with pytest.raises(LabError, match="has not ended"):
+            talk.run(["sleep", "9"], timeout=0)
+        with pytest.raises(LabError, match="refuses guest-exec"):
+            talk.run(["missing"])
+
+
+def test_conversations_take_turns(tmp_path: Path) -> None:
+    guest = Guest(tmp_path, lambda: True, "db1")
+    order: list[str] = []
+    waits = threading.Event()
+
+    def second() -> None:
+        waits.set()
+        with guest.talk(5):
+            order.append("second")
+
+    with serving(tmp_path / "qga", b"", Agent({"exitcode": 0})):
+        with guest.talk(5) as talk:
+            thread = threading.Thread(target=second)
+            thread.start()
+            assert waits.wait(5)
+            talk.run(["true"])
+            order.append("first")
+        thread.join(5)
+    assert order == ["first", "second"]
