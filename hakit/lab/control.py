@@ -281,7 +281,7 @@ class Control:
         family = socket.AF_INET6 if ":" in host.address else socket.AF_INET
         try:
             with namespace.open_socket(self.place.namespace_file, family) as probe:
-                probe.settimeout(0.3)
+                probe.settimeout(self.driver.greeting)
                 probe.connect((host.address, host.port))
                 return probe.recv(4) == b"SSH-"
         except OSError:

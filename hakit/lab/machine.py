@@ -112,11 +112,12 @@ class Machine(ABC):
 class Driver(ABC):
     """How the hosts of a lab are made.
 
-    `boot_timeout` are the seconds within which a host's sshd must answer, `at_once` is how many hosts are started side
-    by side.
+    `boot_timeout` are the seconds within which a host's sshd must answer after it was powered on, `greeting` those it
+    may take to greet who connects, `at_once` is how many hosts are started side by side.
     """
 
     boot_timeout: ClassVar[float]
+    greeting: ClassVar[float]
     at_once: ClassVar[int] = 1
 
     @abstractmethod
