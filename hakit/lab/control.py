@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 PROXY_PORT: Final = 3142
 """Where hosts find the package proxy: the port that Debian's own caching proxies use."""
-SHUTDOWN_TIMEOUT: Final = 90.0
-"""Seconds for an orderly shutdown: systemd's own DefaultTimeoutStopSec."""
 LONG: Final = 3.0
 """Seconds after which a host that has come up is worth a line of its own."""
 PACKAGES_CGROUP: Final = ".packages"
@@ -105,7 +103,7 @@ class Control:
             elif action == "pull":
                 machine.pull()
             elif machine.running:
-                machine.power_off(SHUTDOWN_TIMEOUT)
+                machine.power_off(self.driver.shutdown_timeout)
         # Without the lock: another host may be broken while this one boots.
         if action == "on":
             self._await((machine.host,))
@@ -153,14 +151,15 @@ class Control:
         ]
         if changed:
             raise LabError(
-                f"the inventory has changed the address, login, NICs or release of {', '.join(changed)} "
+                f"the inventory has changed the address, login, NICs, hardware or release of {', '.join(changed)} "
                 "since the lab was made",
                 why="A lab host's disk is made once, as a machine is installed once.",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
-        if (record.plan.network, record.plan.bridge) != (self.plan.network, self.plan.bridge):
+        made, wanted = (f"{plan.driver} on {plan.network}" for plan in (record.plan, self.plan))
+        if made != wanted:
             raise LabError(
-                f"the inventory has changed the lab's network from {record.plan.network} to {self.plan.network}",
+                f"the inventory has changed the lab from {made} to {wanted}",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from hakit.errors import LabError
 from hakit.lab import namespace
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from hakit.lab.plan import HostPlan, LabPlan
     from hakit.lab.sources import Upstream
     from hakit.lab.state import Place
+
+
+COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What a console says to a terminal alone (ECMA-48, control sequences)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Machine(ABC):
     def console_tail(self, lines: int = 8) -> str:
         """The end of the console log."""
         with suppress(OSError):
-            text = self.console.read_text(encoding="utf-8", errors="replace")
+            text = COLOURS.sub("", self.console.read_text(encoding="utf-8", errors="replace"))
             return "\n  ".join(text.strip().splitlines()[-lines:])
         return ""
 
@@ -112,11 +117,13 @@ class Machine(ABC):
 class Driver(ABC):
     """How the hosts of a lab are made.
 
-    `boot_timeout` are the seconds within which a host's sshd must answer after it was powered on, `greeting` those it
-    may take to greet who connects, `at_once` is how many hosts are started side by side.
+    `boot_timeout` are the seconds within which a host's sshd must answer after it was powered on, `shutdown_timeout`
+    those for an orderly shutdown, `greeting` those that sshd may take to greet who connects; `at_once` is how many
+    hosts are started side by side.
     """
 
     boot_timeout: ClassVar[float]
+    shutdown_timeout: ClassVar[float]
     greeting: ClassVar[float]
     at_once: ClassVar[int] = 1
 

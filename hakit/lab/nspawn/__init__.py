@@ -24,6 +24,8 @@ class Nspawn(Driver):
 
     boot_timeout: ClassVar = 90.0
     """2 s are usual, a machine that is busy with something else takes longer."""
+    shutdown_timeout: ClassVar = 90.0
+    """systemd's own DefaultTimeoutStopSec."""
     greeting: ClassVar = 0.3
     at_once: ClassVar = 16
 

@@ -25,6 +25,7 @@ class Qemu(Driver):
     """The driver `qemu`."""
 
     boot_timeout: ClassVar = BOOT_TIMEOUT
+    shutdown_timeout: ClassVar = BOOT_TIMEOUT
     greeting: ClassVar = 20.0
     """Emulated, sshd takes a second to fork, on a busy machine many; who hangs up before only adds to its work."""
     at_once: ClassVar = 2

@@ -18,6 +18,11 @@ SIZE: Final = 16 << 30
 """Bytes; the file takes room only for what is written."""
 START: Final = 2048
 """Sectors before the file system, where GRUB lies: 1 MiB, as partitioning tools leave it."""
+FEATURES: Final = (
+    "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
+    "dir_nlink,extra_isize,metadata_csum"
+)
+"""Those of Debian 12's mkfs.ext4: newer ones add what its GRUB can't read."""
 LINUX: Final = 0x83
 BOOT_CODE: Final = 440
 """Bytes of the master boot record before the disk's signature."""
@@ -69,21 +74,24 @@ def make(root: Path, target: Path, size: int = SIZE) -> None:
         # Whole inode tables now: else the kernel writes them in each machine, for minutes.
         options = f"offset={offset},nodiscard,lazy_itable_init=0,lazy_journal_init=0"
         kib = (size - offset) // 1024
-        _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", "32768", "-E", options, "-d", str(root), str(raw), f"{kib}k")
+        shape = ["-m", "0", "-i", "32768", "-O", FEATURES, "-E", options]
+        _run("mkfs.ext4", "-q", "-F", *shape, "-d", str(root), str(raw), f"{kib}k")
         _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(target))
     finally:
         raw.unlink(missing_ok=True)
 
 
 def overlay(target: Path, below: Path) -> None:
-    """A new disk that begins as another one and keeps its own changes. Raises LabError."""
+    """A new disk that begins as another one and keeps its own changes; only root reads it. Raises LabError."""
     target.unlink(missing_ok=True)
     _run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(below), str(target))
+    target.chmod(0o600)
 
 
 def empty(target: Path, mebibytes: int) -> None:
-    """A new, empty disk. Raises LabError."""
+    """A new, empty disk; only root reads it. Raises LabError."""
     _run("qemu-img", "create", "-q", "-f", "qcow2", str(target), f"{mebibytes}M")
+    target.chmod(0o600)
 
 
 def _run(*command: str) -> None:

@@ -16,8 +16,9 @@ AGENT: Final = "qga"
 """Sockets in a machine's folder. Short: a path of a socket has 107 characters, a host's name up to 63."""
 FIRST_SLOT: Final = 7
 """Where NICs begin on the PCI bus: each has the same place after every boot."""
-CPU: Final = {"kvm": "host", "tcg": "qemu64"}
-"""Emulated, a plain processor is the fastest: programs do not choose instructions that cost much to emulate."""
+CPU: Final = {"kvm": "host", "tcg": "qemu64,-svm"}
+"""Emulated, a plain processor is the fastest: programs do not choose instructions that cost much to emulate, and
+without svm nothing loads the drivers of KVM."""
 CACHE: Final = {"kvm": "kvm", "tcg": "tcg,tb-size=256"}
 """MiB of translated code that an emulated machine keeps; by default it is 1 GiB."""
 

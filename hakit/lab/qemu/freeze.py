@@ -65,6 +65,7 @@ def ensure(image: Path, memory: int, accelerator: str, progress: Callable[[str],
         name = key(memory, accelerator)
         building = image / f".frozen-{name}"
         group = cgroup_root() / f"{CGROUP}-{name}"
+        made = image.stat()
         try:
             _clean(building, group)
             building.mkdir()
@@ -74,6 +75,8 @@ def ensure(image: Path, memory: int, accelerator: str, progress: Callable[[str],
             progress(f"no machine can be frozen, each host boots by itself: {error.message}: {error.why}")
         finally:
             _clean(building, group)
+            # The image's own age is told by its folder's time.
+            os.utime(image, (made.st_atime, made.st_mtime))
 
 
 def _clean(building: Path, group: Path) -> None:
@@ -121,5 +124,4 @@ def restore(monitor: Monitor, source: Path) -> None:
 
 def _zstd() -> str:
     """Where zstd is: QEMU runs it by a shell with the PATH of whoever started it."""
-    found = shutil.which("zstd", path=requirements.PATH)
-    return found or os.fspath("/usr/bin/zstd")
+    return shutil.which("zstd", path=requirements.PATH) or "zstd"

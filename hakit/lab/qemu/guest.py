@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-SYNC: Final = 3.0
-"""Seconds for the agent to answer its synchronization, before it is asked anew; emulated it takes 0.1."""
+SYNC: Final = (2.0, 30.0)
+"""Seconds for the agent to answer its synchronization before it is asked anew, and the most of them: twice as many each
+time. Emulated it takes 0.1, on a busy machine some."""
 ANSWER: Final = 60.0
 """Seconds for the answer to any other request."""
 LOOKS: Final = (0.02, 1.0)
@@ -124,14 +125,16 @@ class Guest:
             os.close(handle)
 
     def _connect(self, deadline: float) -> Lines:
+        patience = SYNC[0]
         while True:
             lines = None
             with suppress(OSError, ValueError):
-                lines = Lines(self.folder / "qga", SYNC)
-                if _in_step(lines):
+                lines = Lines(self.folder / "qga", patience)
+                if _in_step(lines, patience):
                     return lines
             if lines:
                 lines.close()
+                patience = min(2 * patience, SYNC[1])
             if not self.alive():
                 raise LabError(f"{self.who} went off", hint="hakit lab status  shows who is on.")
             if time.monotonic() > deadline:
@@ -143,11 +146,11 @@ class Guest:
             time.sleep(LOOKS[0])
 
 
-def _in_step(lines: Lines) -> bool:
+def _in_step(lines: Lines, patience: float) -> bool:
     """Ask for a sign of life and skip whatever was meant for others. Raises OSError, ValueError."""
     number = secrets.randbelow(1 << 31)
     lines.send({"execute": "guest-sync-delimited", "arguments": {"id": number}}, prefix=DELIMITER)
-    deadline = time.monotonic() + SYNC
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         _, found, answer = lines.receive().rpartition(DELIMITER)
         if found and json.loads(answer).get("return") == number:

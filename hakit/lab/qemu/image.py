@@ -26,7 +26,24 @@ PACKAGES: Final = (
     "zstd",
 )
 """What a machine needs beyond a container to boot by itself; the kernel is Debian's for virtual machines."""
-MASKED: Final = ("grub-common.service", "serial-getty@ttyS0.service")
+MASKED: Final = (
+    "dev-hugepages.mount",
+    "grub-common.service",
+    "modprobe@configfs.service",
+    "modprobe@dm_mod.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@fuse.service",
+    "modprobe@loop.service",
+    "proc-sys-fs-binfmt_misc.automount",
+    "serial-getty@ttyS0.service",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "systemd-binfmt.service",
+)
+"""Units without a purpose on a server in a lab that cost an emulated boot seconds; modules are loaded when needed."""
 PLACEHOLDER: Final = "0123456789abcdef0123456789abcdef"
 """The machine-id until a machine gets its own: with none, systemd would take each boot for the first."""
 FILES: Final = {
@@ -44,7 +61,13 @@ class DiskImage(base.Image):
     """A base image of virtual machines; its folder holds `disk.qcow2` and the account files."""
 
     kind: ClassVar[str] = "-vm"
-    recipe: ClassVar[tuple[str, ...]] = (*base.Image.recipe, str(RECIPE), bootdisk.GRUB, str(bootdisk.SIZE))
+    recipe: ClassVar[tuple[str, ...]] = (
+        *base.Image.recipe,
+        str(RECIPE),
+        bootdisk.GRUB,
+        bootdisk.FEATURES,
+        str(bootdisk.SIZE),
+    )
     own: ClassVar[tuple[str, ...]] = (*base.PACKAGES, *PACKAGES)
     masked: ClassVar[tuple[str, ...]] = (*base.MASKED, *MASKED)
     files: ClassVar[Mapping[str, str]] = {**base.FILES, **FILES}
