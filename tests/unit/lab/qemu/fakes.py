@@ -1,13 +1,14 @@
-"""A server on a Unix socket that answers JSON lines, as QEMU and its guest agent do."""
+"""Servers on a Unix socket that answer JSON lines, as QEMU and its guest agent do."""
 
 from __future__ import annotations
 
 import array
+import base64
 import json
 import os
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def serving(path: Path, greeting: bytes, answer: Answer) -> Iterator[list[dict[s
                 line, _ = listening.accept()
             except OSError:
                 return
-            with line:
+            # A client may hang up in the middle of an answer.
+            with line, suppress(ConnectionError):
                 client(line)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -74,3 +76,32 @@ def line(value: object) -> bytes:
 def same_file(one: int, other: int) -> bool:
     """Whether two descriptors are of one open file."""
     return os.path.sameopenfile(one, other)
+
+
+class Agent:
+    """A guest agent whose commands end at the second look."""
+
+    def __init__(self, ended: dict[str, Any], stale: bytes = b"") -> None:
+        self.ended = ended
+        self.stale = stale
+        self.looks = 0
+        self.silent = 0
+
+    def __call__(self, request: dict[str, Any], _: list[int]) -> list[bytes]:
+        match request["execute"]:
+            case "guest-sync-delimited":
+                if self.silent:
+                    self.silent -= 1
+                    return []
+                return [self.stale, b"\xff", line({"return": request["arguments"]["id"]})]
+            case "guest-exec":
+                if request["arguments"]["path"] == "missing":
+                    return [line({"error": {"desc": "Failed to execute child process"}})]
+                self.looks = 0
+                return [line({"return": {"pid": 7}})]
+        self.looks += 1
+        return [line({"return": {"exited": False} if self.looks == 1 else {"exited": True, **self.ended}})]
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -9,39 +8,10 @@ import pytest
 from hakit.errors import LabError
 from hakit.lab.qemu import guest as module
 from hakit.lab.qemu.guest import Guest, Result
-from tests.unit.lab.qemu.fakes import line, serving
+from tests.unit.lab.qemu.fakes import Agent, coded, line, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Agent:
-    """A guest agent whose commands end at the second look."""
-
-    def __init__(self, ended: dict[str, Any], stale: bytes = b"") -> None:
-        self.ended = ended
-        self.stale = stale
-        self.looks = 0
-        self.silent = 0
-
-    def __call__(self, request: dict[str, Any], _: list[int]) -> list[bytes]:
-        match request["execute"]:
-            case "guest-sync-delimited":
-                if self.silent:
-                    self.silent -= 1
-                    return []
-                return [self.stale, b"\xff", line({"return": request["arguments"]["id"]})]
-            case "guest-exec":
-                if request["arguments"]["path"] == "missing":
-                    return [line({"error": {"desc": "Failed to execute child process"}})]
-                self.looks = 0
-                return [line({"return": {"pid": 7}})]
-        self.looks += 1
-        return [line({"return": {"exited": False} if self.looks == 1 else {"exited": True, **self.ended}})]
-
-
-def coded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 def test_a_command_is_run_as_it_would_be_by_a_shell(tmp_path: Path) -> None:
