@@ -80,6 +80,8 @@ class Image:
     """Tells images apart that are made of the same release for another use."""
     recipe: ClassVar[tuple[str, ...]] = (str(RECIPE),)
     """Part of the image's key beside its packages, masked units and files."""
+    takes: ClassVar[str] = "about a minute"
+    """How long it takes to make one, in words."""
     own: ClassVar[tuple[str, ...]] = PACKAGES
     masked: ClassVar[tuple[str, ...]] = MASKED
     files: ClassVar[Mapping[str, str]] = FILES
@@ -132,7 +134,7 @@ def ensure(image: Image, place: Place, proxy: str, progress: Callable[[str], Non
             return found
         progress(
             f"making the base image, for all labs: Debian {image.release} with {', '.join(image.included)} "
-            "(about a minute)"
+            f"({image.takes})"
         )
         try:
             made = _make(image, place, proxy, folder)
