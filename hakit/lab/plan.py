@@ -24,7 +24,6 @@ MEMORY = 384
 """MiB of a virtual machine: a Debian with PostgreSQL at work uses 140 (docs/lab.md), the rest is its page cache."""
 SWITCH = "switch"
 """The machine at the other end of NICs that speak LACP."""
-SWITCH_MEMORY = 256
 NICS_MAX = 24
 """The slots of QEMU's PCI bus that its other devices leave to NICs."""
 Power = Literal["on", "off", "pull"]
@@ -102,9 +101,9 @@ class LabPlan:
         ]
         if not ports:
             return None
-        return HostPlan(
-            SWITCH, "", "root", SSH_PORT, (Nic("uplink", None), *ports), min(self.releases), memory=SWITCH_MEMORY
-        )
+        # Of the smallest host's kind, so that no other machine has to be frozen for it.
+        memory, release = min((host.memory, host.release) for host in self.hosts)
+        return HostPlan(SWITCH, "", "root", SSH_PORT, (Nic("uplink", None), *ports), release, memory)
 
     @property
     def machines(self) -> tuple[HostPlan, ...]:

@@ -88,8 +88,7 @@ class VirtualMachine(Machine):
             bootdisk.empty(new / "disks" / f"{disk.name}.qcow2", disk.size)
         own = {file.path: file for file in (*files, *_names(self.place.id, self.host.name, self.host.nics))}
         if self.host.name == SWITCH:
-            path = "/etc/network/interfaces"
-            own[path] = DiskFile(path, switch.interfaces(self.host).encode())
+            own.update((file.path, file) for file in switch.files(self.host))
         public = own["/etc/ssh/ssh_host_ed25519_key.pub"].content.decode("ascii")
         (new / "host.pub").write_text(" ".join(public.split()[:2]), encoding="ascii")
         (new / "plan").write_text(self._digest, encoding="ascii")

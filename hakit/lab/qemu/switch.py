@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hakit.lab.disk import DiskFile
+
 if TYPE_CHECKING:
     from hakit.lab.plan import HostPlan
 
@@ -40,3 +42,11 @@ def interfaces(switch: HostPlan) -> str:
     steps.append(f"ip link set {BRIDGE} up")
     lines = "".join(f"    up {step}\n" for step in steps)
     return f"auto lo\niface lo inet loopback\n\nauto {uplink}\niface {uplink} inet manual\n{lines}"
+
+
+def files(switch: HostPlan) -> tuple[DiskFile, ...]:
+    """What the switch's disk has in place of a host's files: it has no address."""
+    return (
+        DiskFile("/etc/hosts", b"127.0.0.1 localhost switch\n"),
+        DiskFile("/etc/network/interfaces", interfaces(switch).encode()),
+    )
