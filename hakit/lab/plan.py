@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SSH_PORT = 22
 MEMORY = 384
-"""MiB of a virtual machine: a Debian with PostgreSQL at work uses 140 (docs/lab.md), the rest is its page cache."""
+"""MiB of a virtual machine: a bare one uses 50 (seen), PostgreSQL and HAProxy at work some 100 more."""
 SWITCH = "switch"
 """The machine at the other end of NICs that speak LACP."""
 NICS_MAX = 24
