@@ -9,9 +9,11 @@ LAB_WORKERS := 3
 # haproxy and keepalived judge rendered configurations, PostgreSQL what hakit does with a server, sshd is what the SSH
 # tests talk to on loopback.
 JUDGES := haproxy keepalived openssh-client openssh-server postgresql
+# pgbench, which writes while the demo moves a database's primary and pulls its power.
+BENCH := postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages machines judges demo lab-up lab-down lint matrix unit lab-tests test test-long
+.PHONY: help venv packages machines judges bench demo lab-up lab-down lint matrix unit lab-tests test test-long
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -29,8 +31,8 @@ packages: .venv/.installed
 machines: packages
 	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements qemu)
 
-demo: packages ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
-	@$(BIN)/python scripts/demo.py
+demo: packages bench ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
+	@$(BIN)/python -m scripts.demo
 
 lab-up: packages ## Make the lab's hosts and power them on
 	@$(BIN)/hakit lab up -i $(LAB)
@@ -49,6 +51,9 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 judges: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)
 
+bench: .venv/.installed
+	@SUDO="$(SUDO)" scripts/debian-packages $(BENCH)
+
 matrix: .venv/.installed ## Write the fault matrix into docs/safety.md
 	@$(BIN)/python scripts/fault_matrix.py
 
@@ -56,8 +61,8 @@ unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit -m 'not long' -n $(WORKERS) --dist worksteal
 
 lab-tests: machines ## Run the tests on the lab's hosts
-	$(BIN)/pytest tests/lab -m 'not long and not timed' -n $(LAB_WORKERS) --dist loadfile --no-loadscope-reorder
-	$(BIN)/pytest tests/lab -m 'not long and timed'
+	$(BIN)/pytest tests/lab -m 'not long and not timed' -n $(LAB_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
+	$(BIN)/pytest tests/lab -m 'not long and timed' --durations=15
 
 test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory lint

@@ -11,7 +11,8 @@
     │   └── LoginError              exit 1   the host does not let us in, or not as root
     ├── AgentError                  exit 1   the host's side ended unexpectedly or speaks nonsense
     ├── LockedError                 exit 1   another run works on the host
-    └── LabError                    exit 1   the lab can't do what is asked
+    ├── LabError                    exit 1   the lab can't do what is asked
+    └── StoppedError                exit 130 interrupted, and what was begun was undone
 
 An error owns its text: `message` says what and where, `why` the reason, `hint` what to do.
 """
@@ -96,3 +97,9 @@ class TemplateError(InventoryError):
 
 class LabError(HakitError):
     """The lab can't do what is asked: not up, not root, packages missing."""
+
+
+class StoppedError(HakitError):
+    """Somebody interrupted, and what was begun was undone: things are as before."""
+
+    exit_code = 130

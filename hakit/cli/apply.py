@@ -77,11 +77,13 @@ def apply(
         with asking:
             found = run.plan()
             work = Apply(run, found, limits)
-            shown = plan_json(found, work.steps)
+            steps, foreseen = work.steps, work.foreseen
+            shown = plan_json(found, steps, foreseen)
         record.write("plan.json", shown)
         if not as_json and (found.due or found.failed):
             took = time.monotonic() - started
-            click.echo(plan_text(found, scope.site, seconds=took, diffs=not no_diff, steps=work.steps))
+            text = plan_text(found, scope.site, seconds=took, diffs=not no_diff, steps=steps, foreseen=foreseen)
+            click.echo(text)
         whole(scope, found, limits)
         if found.due and not assume_yes and not agreed(_question(found), as_json=as_json):
             click.echo("Nothing was changed.")

@@ -213,7 +213,7 @@ def _preparation(
 
 
 def _public_key(own: Target, reach: Connector) -> Key:
-    """The public half of the first private key that a login would be tried with. Raises RefusedError."""
+    """The public half of the first private key that a login would be tried with. Raises RefusedError, UsageError."""
     from hakit.engine.manageable import read_key
     from hakit.errors import RefusedError
 

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hakit.cli import options
+from hakit.cli import complete, options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hakit.lab import Lab
     from hakit.lab.plan import HostStatus
-
-
-def _hosts(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of the inventory's hosts, for the shell to complete; none when the inventory can't be read."""
-    from hakit.errors import HakitError
-
-    try:
-        site = options.load(context.params.get("inventory") or Path("hosts.yml"), need_secrets=False)[0]
-    except HakitError:
-        return []
-    return [name for name in site.hosts if name.startswith(incomplete)]
 
 
 @click.group(
@@ -126,7 +116,7 @@ def status(inventory: Path, *, as_json: bool) -> None:
     """,
 )
 @options.inventory
-@click.argument("host", shell_complete=_hosts)
+@click.argument("host", shell_complete=complete.hosts)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
     """Log in on a host, or run a COMMAND there.
@@ -152,7 +142,7 @@ def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
 )
 @options.inventory
 @click.argument("action", type=click.Choice(["on", "off", "pull"]))
-@click.argument("host", shell_complete=_hosts)
+@click.argument("host", shell_complete=complete.hosts)
 def power(inventory: Path, action: str, host: str) -> None:
     """Switch a host on or off, or pull its power.
 
@@ -177,7 +167,7 @@ def power(inventory: Path, action: str, host: str) -> None:
 )
 @options.inventory
 @click.argument("action", type=click.Choice(["up", "down"]))
-@click.argument("host", shell_complete=_hosts)
+@click.argument("host", shell_complete=complete.hosts)
 @click.argument("nic", required=False)
 def link(inventory: Path, action: str, host: str, nic: str | None) -> None:
     """Pull a host's network cable, or plug it in.

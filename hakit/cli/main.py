@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -96,7 +99,7 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        _leave(130)
     except HakitError as error:
         _tell(error)
         sys.exit(error.exit_code)
@@ -106,6 +109,16 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001  the last resort: a user gets a message, we get the traceback
         sys.exit(_bug(error))
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: a pool's threads would keep the program until each host that they wait for is given up."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+        os._exit(code)
+    sys.exit(code)
 
 
 def _tell(error: HakitError) -> None:

@@ -11,6 +11,7 @@ from hakit.cli import options
 from hakit.cli.careful import careful, interruptible
 
 if TYPE_CHECKING:
+    from hakit.engine.handover import Handover
     from hakit.engine.rolling import Limits
 
 
@@ -34,20 +35,22 @@ def maintenance(
 ) -> None:
     """Take a HOST out of service, or back into it.
 
-    on: the balancers send it no more requests and its virtual addresses move to its peers, once these are seen to
-    serve; then its sessions get time to end. It stays so, over reboots too, until `off`, which sees it serve first.
-    While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes: 0 done, 1 refused or
-    failed, 2 the inventory or the command line is wrong.
+    on: the balancers send it no more requests, its virtual addresses move to its peers and what it leads is switched
+    over, once these are seen to serve; then its sessions get time to end. It stays so, over reboots too, until `off`,
+    which sees it serve first. While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes:
+    0 done, 1 refused or failed, 2 the inventory or the command line is wrong.
     """
     import json
     from dataclasses import replace
 
     from hakit.cli.work import one_host
     from hakit.engine.duty import MAINTENANCE, RETIRED, describe
+    from hakit.engine.handover import Foreseen
     from hakit.engine.maintenance import Maintenance
     from hakit.engine.records import Record
     from hakit.engine.run import Run
     from hakit.errors import RefusedError
+    from hakit.present.order import handovers_json
     from hakit.present.progress import Asking
     from hakit.present.terminal import printable
 
@@ -68,15 +71,19 @@ def maintenance(
             raise RefusedError(f"{name} is {describe(mark)}", hint=f"take it back with  hakit retire --undo {name}")
         working = Maintenance(run, name)
         out = mark is not None and mark.kind == MAINTENANCE
+        handed: tuple[Handover, ...] = ()
         if state == "on":
-            working.begin(why.strip() or (mark.why if mark else ""), limits)
+            handed = working.begin(why.strip() or (mark.why if mark else ""), limits)
         elif mark is not None:
             working.end(limits)
     duties = ", ".join(working.duties)
     if as_json:
         result = {"host": name, "maintenance": state == "on", "changed": out != (state == "on"), "duties": duties}
+        result["handovers"] = handovers_json(Foreseen(handed))
         click.echo(json.dumps(result, indent=2))
     elif state == "on":
+        for one in handed:
+            click.echo(f"{one.host} {one.what} no more: {one.to} does.")
         click.echo(f"{name} is in maintenance{', out of ' + printable(duties) if duties else ''}.")
         click.echo(f"Take it back with  hakit maintenance off {name} -i {asked.inventory}")
     else:

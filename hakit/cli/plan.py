@@ -51,12 +51,14 @@ def plan(
     scope = begin(asked)
     with Asking(len(scope.hosts), quiet=as_json, verbose=verbose) as asking, Run(scope, asking.sink, lock=False) as run:
         found = run.plan()
-        steps = Apply(run, found).steps
+        work = Apply(run, found)
+        steps, foreseen = work.steps, work.foreseen
     if as_json:
-        click.echo(json.dumps(plan_json(found, steps), indent=2))
+        click.echo(json.dumps(plan_json(found, steps, foreseen), indent=2))
     else:
         seconds = time.monotonic() - started
-        click.echo(plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, steps=steps))
+        shown = plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, steps=steps, foreseen=foreseen)
+        click.echo(shown)
         none_retired(scope, found)
         if any(not host.refused for host in found.changing):
             click.echo(f"Apply with  hakit apply -i {asked.inventory}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
-from hakit.cli import options
+from hakit.cli import complete, options
 from hakit.cli.careful import interruptible
 from hakit.cli.psql import psql
 
@@ -16,21 +16,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hakit.engine.run import Scope
+    from hakit.inventory.model import Site
     from hakit.postgres.conductor import Conductor, Outcome
+    from hakit.postgres.layout import Layout
     from hakit.postgres.picture import Picture
+    from hakit.present.postgres import Moving
 
+INTERRUPTED = 130
 PAUSE = 2.0
 """Seconds between two looks of --watch."""
 REOPEN = 1.0
 """Seconds that a look of --watch waits for a member that did not answer before."""
 
 
+class _InOrder(click.Group):
+    """Lists its commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they were added."""
+        del ctx
+        return list(self.commands)
+
+
 @click.group(
+    cls=_InOrder,
     epilog="""\b
 Examples:
   hakit postgres status -i inventories/database
   hakit postgres switchover -i inventories/database main --to db2
-"""
+""",
 )
 def postgres() -> None:
     """Look at a PostgreSQL cluster, move its primary, take a member back.
@@ -41,14 +55,15 @@ def postgres() -> None:
 
 
 @postgres.command(
+    short_help="Say how each member is, and what stands in the way.",
     epilog="""\b
 Examples:
   hakit postgres status -i inventories/production
   hakit postgres status -i inventories/production main --watch
   hakit postgres status -i inventories/production main --json
-"""
+""",
 )
-@click.argument("cluster", required=False)
+@click.argument("cluster", required=False, shell_complete=complete.clusters)
 @options.reaching
 @click.option("--watch", is_flag=True, help="Look again every 2 s, until Ctrl-C.")
 @options.as_json
@@ -68,16 +83,21 @@ def status(ctx: click.Context, *, asked: options.Asked, cluster: str | None, wat
     from hakit.postgres.conductor import Conductor
     from hakit.postgres.layout import layout
     from hakit.postgres.sessions import Sessions
+    from hakit.present.postgres import Moving
 
-    scope = begin(asked)
-    names = [cluster] if cluster else list(clusters(scope.site))
-    if not names:
-        raise UsageError("no host of the inventory runs postgresql")
+    def named(site: Site) -> list[Layout]:
+        found = [layout(site, name) for name in ([cluster] if cluster else clusters(site))]
+        if not found:
+            raise UsageError("no host of the inventory runs postgresql")
+        return found
+
+    scope = begin(asked, check=named)
+    layouts = named(scope.site)
     with ExitStack() as stack:
-        layouts = [layout(scope.site, name) for name in names]
-        open_ = [stack.enter_context(Sessions(scope, one, lambda _: None, lock=False)) for one in layouts]
-        conductors = [Conductor(one, sessions) for one, sessions in zip(layouts, open_, strict=True)]
-        pictures = [one.look() for one in conductors]
+        with Moving([host for one in layouts for host in one.members], quiet=as_json, asking=True) as asking:
+            open_ = [stack.enter_context(Sessions(scope, one, asking.sink, lock=False)) for one in layouts]
+            conductors = [Conductor(one, sessions) for one, sessions in zip(layouts, open_, strict=True)]
+            pictures = [one.look() for one in conductors]
         _show(pictures, as_json=as_json, live=watch)
         try:
             while watch:
@@ -96,6 +116,7 @@ def _show(pictures: list[Picture], *, as_json: bool, live: bool) -> None:
     from datetime import UTC, datetime
 
     from hakit.present.postgres import status_json, status_text
+    from hakit.present.terminal import clear
 
     now = datetime.now(UTC)
     if as_json:
@@ -105,21 +126,27 @@ def _show(pictures: list[Picture], *, as_json: bool, live: bool) -> None:
     text = "\n\n".join(status_text(picture, now) for picture in pictures)
     if live:
         stamp = now.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-        clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
-        text = f"{clear}{stamp}\n{text}\n"
+        text = f"{clear()}{stamp}\n{text}\n"
     click.echo(text)
 
 
 @postgres.command(
+    short_help="Move the primary while all is well.",
     epilog="""\b
 Examples:
   hakit postgres switchover -i inventories/production main
   hakit postgres switchover -i inventories/production main --to db2 --yes
-"""
+""",
 )
-@click.argument("cluster")
+@click.argument("cluster", shell_complete=complete.clusters)
 @options.reaching
-@click.option("--to", default="", metavar="HOST", help="Who becomes the primary; left out: the best standby.")
+@click.option(
+    "--to",
+    default="",
+    metavar="HOST",
+    shell_complete=complete.members,
+    help="Who becomes the primary; left out: the best standby.",
+)
 @options.assume_yes
 @options.as_json
 @click.pass_context
@@ -134,24 +161,37 @@ def switchover(
     """
     from hakit.postgres.switchover import Switchover
 
-    _ask_first(f"Switch {cluster} over to {to or 'its best standby'}?", assume_yes=assume_yes, as_json=as_json)
-    outcome = _conduct(asked, cluster, lambda at, _: Switchover(at).run(to), as_json=as_json)
+    def work(desk: Desk) -> Outcome:
+        return Switchover(desk.conductor).run(to)
+
+    outcome = _conduct(asked, cluster, work, hosts=(to,), assume_yes=assume_yes, as_json=as_json)
     ctx.exit(1 if outcome.left else 0)
 
 
 @postgres.command(
+    short_help="Make a standby the primary when the primary is gone.",
     epilog="""\b
 Examples:
   hakit postgres failover -i inventories/production main    # asks: is db1 without power?
   hakit postgres failover -i inventories/production main --fenced db1
   hakit postgres failover -i inventories/production main --to db1 --fenced db2 --accept-loss
-"""
+""",
 )
-@click.argument("cluster")
+@click.argument("cluster", shell_complete=complete.clusters)
 @options.reaching
-@click.option("--to", default="", metavar="HOST", help="Who becomes the primary; also the old one, to open it again.")
 @click.option(
-    "--fenced", multiple=True, metavar="HOST", help="This host is without power or cut off for good. Repeatable."
+    "--to",
+    default="",
+    metavar="HOST",
+    shell_complete=complete.members,
+    help="Who becomes the primary; also the old one, to open it again.",
+)
+@click.option(
+    "--fenced",
+    multiple=True,
+    metavar="HOST",
+    shell_complete=complete.members,
+    help="This host is without power or cut off for good. Repeatable.",
 )
 @click.option("--accept-loss", is_flag=True, help="Go on although commits that were acknowledged may be lost.")
 @options.assume_yes
@@ -175,27 +215,30 @@ def failover(
     from hakit.postgres.failover import Failover
     from hakit.postgres.sessions import fence
 
-    def work(at: Conductor, scope: Scope) -> Outcome:
+    def work(desk: Desk) -> Outcome:
+        layout = desk.conductor.layout
+
         def power_off(host: str) -> bool:
-            return fence(at.layout, host, scope.site.hosts[host].address)
+            return fence(layout, host, desk.scope.site.hosts[host].address)
 
         def confirm(hosts: tuple[str, ...]) -> bool:
-            return not as_json and sys.stdin.isatty() and all(map(_is_dead, hosts))
+            return not as_json and sys.stdin.isatty() and all(map(desk.is_dead, hosts))
 
-        return Failover(at, power_off, confirm).run(to, fenced, accept_loss=accept_loss)
+        return Failover(desk.conductor, power_off, confirm).run(to, fenced, accept_loss=accept_loss)
 
-    _ask_first(f"Make another member of {cluster} the primary?", assume_yes=assume_yes, as_json=as_json)
-    _conduct(asked, cluster, work, as_json=as_json, doubted=fenced)
+    hosts = (to, *fenced)
+    _conduct(asked, cluster, work, hosts=hosts, assume_yes=assume_yes, as_json=as_json, doubted=fenced)
 
 
 @postgres.command(
+    short_help="Have a member follow the primary again.",
     epilog="""\b
 Example:
   hakit postgres rejoin -i inventories/production main db1
-"""
+""",
 )
-@click.argument("cluster")
-@click.argument("host")
+@click.argument("cluster", shell_complete=complete.clusters)
+@click.argument("host", shell_complete=complete.members)
 @options.reaching
 @options.as_json
 def rejoin(*, asked: options.Asked, cluster: str, host: str, as_json: bool) -> None:
@@ -206,19 +249,26 @@ def rejoin(*, asked: options.Asked, cluster: str, host: str, as_json: bool) -> N
     """
     from hakit.postgres.rejoin import Return
 
-    _conduct(asked, cluster, lambda at, _: Return(at, host).rejoin(), as_json=as_json, host=host)
+    _conduct(asked, cluster, lambda desk: Return(desk.conductor, host).rejoin(), hosts=(host,), as_json=as_json)
 
 
 @postgres.command(
+    short_help="Copy a member anew; its old data are moved aside.",
     epilog="""\b
 Example:
   hakit postgres reinit -i inventories/production main db1 --confirm db1
-"""
+""",
 )
-@click.argument("cluster")
-@click.argument("host")
+@click.argument("cluster", shell_complete=complete.clusters)
+@click.argument("host", shell_complete=complete.members)
 @options.reaching
-@click.option("--confirm", default="", metavar="HOST", help="The host's name once more, instead of typing it.")
+@click.option(
+    "--confirm",
+    default="",
+    metavar="HOST",
+    shell_complete=complete.members,
+    help="The host's name once more, instead of typing it.",
+)
 @options.as_json
 def reinit(*, asked: options.Asked, cluster: str, host: str, confirm: str, as_json: bool) -> None:
     """Copy a member (HOST) of CLUSTER anew; its old data directory is moved aside, never deleted.
@@ -228,66 +278,105 @@ def reinit(*, asked: options.Asked, cluster: str, host: str, confirm: str, as_js
     from hakit.errors import UsageError
     from hakit.postgres.rejoin import Return
 
-    if not confirm and not as_json and sys.stdin.isatty():
-        question = f"The data of {host} are moved aside and copied anew. Type its name to go on"
-        confirm = click.prompt(question, default="", show_default=False, err=True)
-    if confirm.strip() != host:
-        raise UsageError(f"copying {host} anew was not confirmed; nothing was changed", hint=f"add  --confirm {host}")
-    _conduct(asked, cluster, lambda at, _: Return(at, host).reinit(), as_json=as_json, host=host)
+    def confirmed() -> None:
+        typed = confirm
+        if not typed and not as_json and sys.stdin.isatty():
+            question = f"The data of {host} are moved aside and copied anew. Type its name to go on"
+            typed = click.prompt(question, default="", show_default=False, err=True)
+        if typed.strip() != host:
+            text = f"copying {host} anew was not confirmed; nothing was changed"
+            raise UsageError(text, hint=f"add  --confirm {host}")
+
+    def work(desk: Desk) -> Outcome:
+        return Return(desk.conductor, host).reinit()
+
+    _conduct(asked, cluster, work, hosts=(host,), as_json=as_json, before=confirmed)
 
 
 postgres.add_command(psql)
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What a command works with: the members, the site, and the terminal where something is to be asked."""
+
+    conductor: Conductor
+    scope: Scope
+    moving: Moving
+
+    def is_dead(self, host: str) -> bool:
+        """Whether the operator says that a host is without power, by typing its name."""
+        question = f"{host} does not answer. If it is without power for sure, type its name"
+        with self.moving.paused():
+            answer: str = click.prompt(question, default="", show_default=False, err=True)
+        return answer.strip() == host
+
+
 def _conduct(
     asked: options.Asked,
     cluster: str,
-    work: Callable[[Conductor, Scope], Outcome],
+    work: Callable[[Desk], Outcome],
     *,
+    hosts: tuple[str, ...],
     as_json: bool,
-    host: str = "",
+    assume_yes: bool = False,
     doubted: tuple[str, ...] = (),
+    before: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Open the sessions under all locks, work, and say what it came to."""
+    """Open the sessions under all locks, work, and say what it came to.
+
+    `hosts` are those that the command line names; what `before` does comes when that is right.
+    """
     import json
 
     from hakit.cli.work import begin
     from hakit.engine.events import Noted
     from hakit.engine.records import Record
-    from hakit.errors import UsageError
     from hakit.postgres.conductor import Conductor
-    from hakit.postgres.layout import layout
+    from hakit.postgres.layout import layout, must_be_members
     from hakit.postgres.sessions import Sessions
+    from hakit.present.commands import pasteable
     from hakit.present.postgres import Moving, outcome_json, outcome_text
-    from hakit.suggest import did_you_mean
 
-    scope = begin(asked)
+    def check(site: Site) -> None:
+        must_be_members(layout(site, cluster), filter(None, hosts))
+        before()
+
+    scope = begin(asked, check=check)
     shape = layout(scope.site, cluster)
-    if host and host not in shape.members:
-        raise UsageError(
-            f"{host} is no member of {cluster}{did_you_mean(host, shape.members)}",
-            hint=f"its members are {', '.join(shape.members)}",
-        )
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
     scope = replace(scope, run_id=record.id)
-    with interruptible(), Moving(quiet=as_json) as moving:
-        sink = record.recording(moving.sink)
-        with Sessions(scope, shape, sink, lock=True, doubted=doubted) as sessions:
-            at = Conductor(shape, sessions, lambda name, text: sink(Noted(name, text)), run=record.id, who=scope.who)
-            outcome = work(at, scope)
+    try:
+        with interruptible(), Moving(shape.members, quiet=as_json) as moving:
+            sink = record.recording(moving.sink)
+            with Sessions(scope, shape, sink, lock=True, doubted=doubted) as sessions:
+                conductor = Conductor(
+                    shape,
+                    sessions,
+                    lambda name, text: sink(Noted(name, text)),
+                    run=record.id,
+                    who=scope.who,
+                    agree=_asking(moving, ask=not assume_yes and not as_json and sys.stdin.isatty()),
+                )
+                outcome = work(Desk(conductor, scope, moving))
+    except KeyboardInterrupt:
+        click.echo(pasteable(f"Interrupted. Where things stand says  hakit postgres status {cluster}"), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     record.write("result.json", outcome_json(cluster, outcome))
     click.echo(json.dumps(outcome_json(cluster, outcome), indent=2) if as_json else outcome_text(cluster, outcome))
     return outcome
 
 
-def _ask_first(question: str, *, assume_yes: bool, as_json: bool) -> None:
-    """Ask on a terminal; a program that runs the command has asked already."""
-    if not assume_yes and not as_json and sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
+def _asking(moving: Moving, *, ask: bool) -> Callable[[str], None]:
+    """What asks on a terminal before anything is changed; a program that runs the command has asked already."""
 
+    def agree(question: str) -> None:
+        if not ask:
+            return
+        with moving.paused():
+            agreed = click.confirm(question, err=True)
+        if not agreed:
+            click.echo("Nothing was changed.")
+            raise click.exceptions.Exit(1)
 
-def _is_dead(host: str) -> bool:
-    """Whether the operator says that a host is without power, by typing its name."""
-    question = f"{host} does not answer. If it is without power for sure, type its name"
-    answer: str = click.prompt(question, default="", show_default=False, err=True)
-    return answer.strip() == host
+    return agree

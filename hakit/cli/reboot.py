@@ -42,9 +42,9 @@ def reboot(
 ) -> None:
     """Boot hosts again: those that need it, one at a time where they stand in for each other.
 
-    Shows which hosts need it and why, and asks. A host is taken out of its duties first, and the next one is touched
-    only when it serves again. Exit codes: 0 done, 1 something failed or was left, 2 the inventory or the command line
-    is wrong, 130 interrupted.
+    Shows which hosts need it and why, and asks. A host is taken out of its duties first, another member takes over what
+    it leads, and the next one is touched only when it serves again. Exit codes: 0 done, 1 something failed or was left,
+    2 the inventory or the command line is wrong, 130 interrupted.
     """
     from hakit.cli.upkeep import Upkeep
     from hakit.present.terminal import count

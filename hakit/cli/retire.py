@@ -87,9 +87,12 @@ def retire(
         work = Retirement(run, scope, name, dead=dead)
         with asking:
             found = work.plan()
-        record.write("retire.json", plan_json(found))
+        foreseen = work.foreseen
+        shown = plan_json(found, foreseen=foreseen)
+        record.write("retire.json", shown)
         if not as_json:
-            click.echo(plan_text(found, scope.site, seconds=time.monotonic() - began, diffs=not no_diff))
+            seconds = time.monotonic() - began
+            click.echo(plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, foreseen=foreseen))
         if not assume_yes and not _agreed(name, as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)
@@ -99,7 +102,7 @@ def retire(
             outcome = work.execute(found, limits)
     record.write("result.json", result_json(outcome, record.id))
     if as_json:
-        click.echo(json.dumps({"plan": plan_json(found), **result_json(outcome, record.id)}, indent=2))
+        click.echo(json.dumps({"plan": shown, **result_json(outcome, record.id)}, indent=2))
     else:
         click.echo(result_text(outcome, record, asked.inventory, time.monotonic() - began, f"retire {name}"))
         if outcome.good:

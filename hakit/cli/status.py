@@ -79,10 +79,10 @@ def _again(look: Callable[[], SiteState], found: SiteState, show: Callable[[Site
 
 def _show(found: SiteState, *, as_json: bool, verbose: int, live: bool = False) -> None:
     import json
-    import sys
     import time
 
     from hakit.present.status import status_json, status_text
+    from hakit.present.terminal import clear
 
     if as_json:
         click.echo(json.dumps(status_json(found), indent=None if live else 2))
@@ -90,6 +90,5 @@ def _show(found: SiteState, *, as_json: bool, verbose: int, live: bool = False) 
     text = status_text(found, verbose=verbose)
     if live:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
-        text = f"{clear}{stamp}\n{text}\n"
+        text = f"{clear()}{stamp}\n{text}\n"
     click.echo(text)

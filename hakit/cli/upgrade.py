@@ -58,9 +58,9 @@ def upgrade(
 ) -> None:
     """Bring packages up to date: security updates by default, one host at a time where they stand in for each other.
 
-    Shows what would come and asks. A host is taken out of its duties first; the daemons that ran replaced code are
-    started anew; the next host is touched only when this one serves again. Exit codes: 0 done, 1 something failed or
-    was left, 2 the inventory or the command line is wrong, 130 interrupted.
+    Shows what would come and asks. A host is taken out of its duties first, and what it leads is switched over; the
+    daemons that ran replaced code are started anew; the next host is touched only when this one serves again. Exit
+    codes: 0 done, 1 something failed or was left, 2 the inventory or the command line is wrong, 130 interrupted.
     """
     from hakit.cli.upkeep import Upkeep
     from hakit.errors import UsageError

@@ -54,7 +54,6 @@ class Upkeep:
         from hakit.engine.run import Run
         from hakit.engine.upkeep import Round, needs
         from hakit.errors import UsageError
-        from hakit.present.order import order_text
         from hakit.present.progress import Asking, Working
         from hakit.present.upkeep import needs_json
 
@@ -77,9 +76,7 @@ class Upkeep:
             if not chosen:
                 return self._nothing(found)
             work = Round(run, self._limits)
-            row = order_text(work.steps(tuple(chosen)))
-            if row and not self._as_json:
-                click.echo(row)
+            order = self._order(work, tuple(chosen))
             if not assume_yes and not agreed(question(chosen), as_json=self._as_json):
                 click.echo("Nothing was changed.")
                 return 1
@@ -92,7 +89,17 @@ class Upkeep:
                     go(work, known)
                 except KeyboardInterrupt:
                     interrupted = True
-        return self._end(work.outcome, record, found, time.monotonic() - began, interrupted=interrupted)
+        return self._end(work.outcome, record, found, order, time.monotonic() - began, interrupted=interrupted)
+
+    def _order(self, work: Round, chosen: tuple[str, ...]) -> dict[str, Any]:
+        """Show in which order it goes and what is handed over before; the same for programs."""
+        from hakit.present.order import handovers_json, handovers_text, order_json, order_text
+
+        steps, foreseen = work.steps(chosen), work.foreseen(chosen)
+        for text in (order_text(steps), handovers_text(foreseen)):
+            if text and not self._as_json:
+                click.echo(text)
+        return {"order": order_json(steps), "handovers": handovers_json(foreseen)}
 
     def _nothing(self, found: Needs) -> int:
         if self._as_json:
@@ -101,12 +108,21 @@ class Upkeep:
             click.echo("Nothing to do.")
         return 1 if found.failed else 0
 
-    def _end(self, outcome: Outcome, record: Any, found: Needs, seconds: float, *, interrupted: bool) -> int:
+    def _end(
+        self,
+        outcome: Outcome,
+        record: Any,
+        found: Needs,
+        order: dict[str, Any],
+        seconds: float,
+        *,
+        interrupted: bool,
+    ) -> int:
         from hakit.present.result import result_json, result_text
 
         record.write("result.json", result_json(outcome, record.id))
         if self._as_json:
-            self._print(found, result_json(outcome, record.id))
+            self._print(found, {**order, **result_json(outcome, record.id)})
         else:
             click.echo(result_text(outcome, record, self._asked.inventory, seconds, self._command))
         return INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1

@@ -10,18 +10,24 @@ import click
 from hakit.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hakit.cli.options import Asked
+    from hakit.engine.handover import Mover
     from hakit.engine.plan import SitePlan
     from hakit.engine.rolling import Limits
     from hakit.engine.run import Scope
-    from hakit.inventory.model import Host
+    from hakit.inventory.model import Host, Site
     from hakit.ssh import Connection
 
 
-def begin(asked: Asked, *, failed: bool = False, option: str = "--limit ") -> Scope:
+def begin(
+    asked: Asked, *, failed: bool = False, option: str = "--limit ", check: Callable[[Site], object] | None = None
+) -> Scope:
     """Load, check and select; nothing is sent yet. `failed` narrows to the hosts that did not end well last time.
 
-    `option` is how the user named the hosts, for messages. Raises InventoryError, UsageError, LabError.
+    `option` is how the user named the hosts, for messages; `check` raises what is wrong with other words of the command
+    line, before anybody asks whether a lab is up. Raises InventoryError, UsageError, LabError.
     """
     from hakit.cli.reach import connector, target
     from hakit.engine.records import unfinished
@@ -30,6 +36,8 @@ def begin(asked: Asked, *, failed: bool = False, option: str = "--limit ") -> Sc
 
     site, components = options.load(asked.inventory)
     options.checked(site, components)
+    if check is not None:
+        check(site)
     hosts = select(site, asked.limit, option)
     if failed:
         left = unfinished(site)
@@ -40,7 +48,18 @@ def begin(asked: Asked, *, failed: bool = False, option: str = "--limit ") -> Sc
     def connect(host: Host) -> Connection:
         return reach.connect(target(host))
 
-    return Scope(site, components, hosts, only, connect, "", asked.forks, watched(site, components, hosts))
+    return Scope(
+        site, components, hosts, only, connect, "", asked.forks, watched(site, components, hosts), movers(site)
+    )
+
+
+def movers(site: Site) -> tuple[Mover, ...]:
+    """What hands roles over before their holder is out of service: the primaries of database clusters."""
+    if not any("postgresql" in host.settings for host in site.hosts.values()):
+        return ()
+    from hakit.postgres import moving
+
+    return moving.movers(site)
 
 
 def one_host(asked: Asked, host: str) -> Scope:

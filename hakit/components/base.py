@@ -163,7 +163,8 @@ class Report:
     `subject` names it (`VRRP front`, `pool web`), `state` is the daemon's own word (MASTER, `2 of 3 up`), `level` what
     it means: `good`, `risk` (serves, but a further failure would not be survived), `bad` (does not serve). `path` is
     the setting (below `hakit`, on that host) that it is the state of, as in `Serving` (without what follows the
-    instance's name) and `Tier`: so a service finds the reports that matter to it.
+    instance's name) and `Tier`: so a service finds the reports that matter to it. `group` names the redundancy group
+    in which `state` is the host's role.
     """
 
     subject: str
@@ -171,6 +172,7 @@ class Report:
     level: Literal["good", "risk", "bad"]
     detail: str = ""
     path: Path = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +198,14 @@ class Decision:
 
     `value` is the component's own and reaches its `resources` as `ctx.decided`: it selects what is done, never the
     content of a file. `after` are hosts that must have been brought to their declared state before this one can be.
-    With `first` the host is changed before the other members of its groups, whatever role it holds.
+    With `first` the host is changed before the other members of its groups, whatever role it holds. `notes` are what
+    an operator should know of the host, whether anything is to be done there or not.
     """
 
     value: object = None
     after: tuple[str, ...] = ()
     first: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from hakit.errors import HakitError
+from hakit.drill.process import Measuring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROGRAM = Path(__file__).with_name("client.py")
 ENDING = 10.0
 """Seconds that the client has to end its last requests, each of which takes 0.3 s at most."""
 
@@ -46,29 +41,16 @@ class Probing:
         return self.until - self.successes[-1][0] < 0.2  # noqa: PLR2004  ten requests
 
 
-class Prober:
+class Prober(Measuring):
     """A client that opens a new connection to a service every 20 ms, with a timeout of 0.3 s.
 
-    `enter` are the words before a command that make it run elsewhere (in a lab's network, say). Entering the context
-    waits for the first success; `stop` ends it and returns what it saw.
+    `enter` are the words before a command that make it run elsewhere. Entering the context waits for the first success;
+    `stop` ends it and returns what it saw.
     """
 
     def __init__(self, enter: Sequence[str], address: str, port: int = 80, path: str = "/") -> None:
-        self._command = [*enter, sys.executable, "-I", str(PROGRAM), address, str(port), path]
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None  # noqa: S101  stdout=PIPE
-        if self._process.stdout.readline() != "ready\n":
-            self.__exit__()
-            raise HakitError("the measuring client ended before it was answered")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            with self._process as process:  # which waits for its end
-                process.kill()
+        unready = "the measuring client ended before it was answered"
+        super().__init__(enter, "client.py", address, port, path, unready=unready)
 
     def run_for(self, seconds: float) -> None:
         """Let it ask: a wait that is for no state, since what may be missing is looked for."""
@@ -76,9 +58,7 @@ class Prober:
 
     def stop(self) -> Probing:
         """End it."""
-        assert self._process is not None  # noqa: S101  entered
-        out, _ = self._process.communicate(timeout=ENDING)
-        value = json.loads(out)
+        value = self._ended(ENDING)
         return Probing(
             successes=tuple((at, text) for at, text in value["successes"]),
             failures=tuple((at, text) for at, text in value["failures"]),

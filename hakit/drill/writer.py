@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hakit.errors import HakitError
+from hakit.drill.process import Measuring
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-PROGRAM = Path(__file__).with_name("writing.py")
 Outcome = Literal["acknowledged", "failed", "unknown"]
 
 
@@ -88,12 +84,12 @@ class Writing:
         )
 
 
-class Writer:
+class Writer(Measuring):
     """A client of several connections, each of which inserts a row every `interval` seconds.
 
-    `enter` are the words before a command that make it run elsewhere (in a lab's network, say). `conninfo` is libpq's;
-    it reaches the program through its stdin, for it may hold a password. An insert without an answer after `timeout`
-    seconds is given up as unknown. Entering the context waits for the first acknowledged row; `stop` ends it.
+    `enter` are the words before a command that make it run elsewhere. `conninfo` is libpq's; it reaches the program
+    through its stdin, for it may hold a password. An insert without an answer after `timeout` seconds is given up as
+    unknown. Entering the context waits for the first acknowledged row; `stop` ends it.
     """
 
     def __init__(
@@ -106,31 +102,12 @@ class Writer:
         interval: float = 0.05,
         timeout: float = 1.0,
     ) -> None:
-        words = (str(word) for word in (PROGRAM, workers, interval, timeout))
-        self._command = [*enter, sys.executable, "-I", *words]
-        self._first = json.dumps({"conninfo": conninfo, "table": table}) + "\n"
+        first = json.dumps({"conninfo": conninfo, "table": table}) + "\n"
+        unready = "the writing client ended before a row was acknowledged"
+        super().__init__(enter, "writing.py", workers, interval, timeout, first=first, unready=unready)
         self._timeout = timeout
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdin is not None  # noqa: S101  stdin=PIPE
-        assert self._process.stdout is not None  # noqa: S101  stdout=PIPE
-        self._process.stdin.write(self._first)
-        self._process.stdin.flush()
-        if self._process.stdout.readline() != "ready\n":
-            self.__exit__()
-            raise HakitError("the writing client ended before a row was acknowledged")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            with self._process as process:  # which waits for its end
-                process.kill()
 
     def stop(self) -> Writing:
         """End it, and wait for what is on its way."""
-        assert self._process is not None  # noqa: S101  entered
-        out, _ = self._process.communicate(timeout=3 * self._timeout + 10)
-        value = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+        value = self._ended(3 * self._timeout + 10)
         return Writing(tuple(Row(*row) for row in value["rows"]), value["until"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hakit.agent.resources.base import DISRUPTIVE
 from hakit.engine import events
 from hakit.engine.duty import MAINTENANCE, describe
 from hakit.engine.outcome import HostResult, Outcome
@@ -13,11 +15,13 @@ from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.schedule import blocked, gated, schedule
 from hakit.engine.together import torn
+from hakit.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from hakit.agent.answers import AgentEvent
+    from hakit.agent.answers import AgentEvent, BatchResult
+    from hakit.engine.handover import Due, Foreseen
     from hakit.engine.plan import SitePlan
     from hakit.engine.run import Run
     from hakit.engine.steps import Step
@@ -58,6 +62,23 @@ class Apply:
         restore = [host for host in self._plan.abandoned if host not in apart]
         return schedule(plans, self._rolling.groups, standing, restore)
 
+    @cached_property
+    def foreseen(self) -> Foreseen:
+        """What will be handed over before a server is restarted that holds a role, as things are."""
+        moving = (step.host for step in self.steps if self._ending(step) and not self._plan.hosts[step.host].first)
+        found = self._rolling.handovers.foreseen(moving)
+        refused = {
+            host: RefusedError(f"{error.message}, so it is restarted in place", why=error.why)
+            for host, error in found.refused.items()
+        }
+        return replace(found, refused=refused)
+
+    def _ending(self, step: Step) -> tuple[str, ...]:
+        """The resources that a step stops, and with them a role, where its host holds it."""
+        changes = self._plan.hosts[step.host].changes if step.disrupts else ()
+        stops = (change.key for change in changes if change.impact == DISRUPTIVE and change.key in step.keys)
+        return self._rolling.handovers.ending(stops)
+
     def _known(self, apart: Mapping[str, str], working: set[str]) -> dict[str, HostResult]:
         """Hosts whose end is known before anything is done: as declared, refused, not reached, or not alone."""
         known = {name: HostResult("unreachable", why=error.message) for name, error in self._plan.failed.items()}
@@ -73,15 +94,57 @@ class Apply:
 
     def _work(self, step: Step) -> HostResult:
         started = time.monotonic()
-        session = self._run.sessions[step.host]
-        self._run.sink(events.Started(step.host, len(step.keys) + len(step.remove)))
-        batch = session.apply(step.keys, step.remove, lambda event: relay(self._run, step.host, event))
+        total = len(step.keys) + len(step.remove)
+        self._run.sink(events.Started(step.host, total))
+        changed, failed, why = self._carry_out(step)
         seconds = time.monotonic() - started
-        self._run.sink(events.Finished(step.host, batch.changed, batch.failed, seconds))
+        self._run.sink(events.Finished(step.host, changed, failed, seconds))
+        if failed or why:
+            return HostResult("failed", changed, seconds, why or f"{failed} of {total} failed")
+        return HostResult("changed" if changed else "same", changed, seconds)
+
+    def _carry_out(self, step: Step) -> tuple[int, int, str]:
+        """How many resources changed and failed, and why the rest was left.
+
+        A server that holds a role gets its new configuration and everything that only its holder can do; then the role
+        is handed over, and the server is restarted at last.
+        """
+        host, ending = step.host, self._ending(step)
+        due = self._due(host) if ending else ()
+        if not due:
+            if ending:
+                self._rolling.handovers.brace(host)
+            batch = self._batch(step, step.keys, step.remove)
+            return batch.changed, batch.failed, ""
+        batch = self._batch(step, [key for key in step.keys if key not in ending], step.remove)
         if batch.failed:
-            why = f"{batch.failed} of {len(step.keys) + len(step.remove)} failed"
-            return HostResult("failed", batch.changed, seconds, why)
-        return HostResult("changed" if batch.changed else "same", batch.changed, seconds)
+            return batch.changed, batch.failed, ""
+        why = self._rolling.hand_over(step, due)
+        if why:
+            return batch.changed, 0, why
+        last = self._batch(step, ending, ())
+        if last.changed or last.failed:
+            return batch.changed + last.changed, last.failed, ""
+        for key in ending:
+            self._run.sink(events.Noted(host, f"{key.partition(':')[2]} was restarted as it handed its role over", key))
+        return batch.changed + len(ending), 0, ""
+
+    def _due(self, host: str) -> Due:
+        """What a host has to hand over; nothing where its server is restarted in place.
+
+        That is where it was decided that it goes first, or where nobody could take over.
+        """
+        if self._plan.hosts[host].first:
+            return ()
+        try:
+            return self._rolling.handovers.of(host)
+        except RefusedError as error:
+            self._run.sink(events.Noted(host, f"{error.message}, so it is restarted in place"))
+            return ()
+
+    def _batch(self, step: Step, keys: Sequence[str], remove: Sequence[str]) -> BatchResult:
+        session = self._run.sessions[step.host]
+        return session.apply(keys, remove, lambda event: relay(self._run, step.host, event))
 
 
 def relay(run: Run, host: str, event: AgentEvent) -> None:

@@ -6,7 +6,7 @@ when it does not serve; `alarm` when two hosts hold its address; `unknown` when 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from hakit.agent.probes import Probe
@@ -43,7 +43,10 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A service, or what stands for one: its state, its address (empty for a group without one), who holds it, why."""
+    """A service, or what stands for one: its state, its address (empty for a group without one), who holds it, why.
+
+    `roles` are what the members of a group are in it, where their component says so.
+    """
 
     name: str
     kind: Literal["service", "address", "group"]
@@ -51,6 +54,7 @@ class Row:
     address: str = ""
     holders: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,19 @@ def questions(site: Site, components: Components) -> dict[str, tuple[Probe, ...]
         for probe in group.service:
             if probe.seen_from in found:
                 found[probe.seen_from][probe] = None
+        for member in group.hosts if _leads(group) else ():
+            found[member][_leads(group)[0]] = None
     return {name: tuple(probes) for name, probes in found.items()}
 
 
 def groups_of(site: Site, components: Components) -> list[RedundancyGroup]:
     """All redundancy groups of a site."""
     return [group for one in components.values() for group in one.groups(site)]
+
+
+def _leads(group: RedundancyGroup) -> tuple[Probe, ...]:
+    """The question whether a member holds the group's role, where that is no address: those are asked for anyway."""
+    return () if group.holder is None or group.holder.kind == "address" else (group.holder,)
 
 
 def _asker(probe: Probe, member: str) -> str:
@@ -242,11 +253,12 @@ class _Judge:
                 else:
                     verdict.risks.extend([f"{host} of {name} does not serve: {why}" for host, why in failing.items()])
                 verdict.risks.extend([f"{host} of {name} is {describe(self.marks[host])}" for host in out])
-        for host in serving.hosts if well else ():
+        for host in serving.hosts:
             for report in self.hosts[host].reports:
                 if report.path == tier.path and report.level != "good":
                     bad = report.level == "bad" and host in holders
-                    (verdict.dead if bad else verdict.risks).append(f"{host}: {_told(report)}")
+                    if well or (bad and not verdict.dead):
+                        (verdict.dead if bad else verdict.risks).append(f"{host}: {_told(report)}")
 
     def _service(self, address: str, verdict: _Verdict) -> bool:
         """What clients see; whether nobody saw it serve."""
@@ -263,12 +275,26 @@ class _Judge:
         return len(failed) == len(asked)
 
     def _group(self, group: RedundancyGroup) -> Row:
-        failing = {host: why for host in group.hosts if (why := self._unable(host, [group]))}
+        failing = {host: reason for host in group.hosts if (reason := self._unable(host, [group]))}
         state: State = "healthy" if not failing else "down" if len(failing) == len(group.hosts) else "at risk"
         holders = tuple(
             host for host in group.hosts if group.holder is not None and self._holds(host, group.holder.target)
         )
-        return Row(group.name, "group", state, "", holders, tuple(f"{host}: {why}" for host, why in failing.items()))
+        why = [f"{host}: {reason}" for host, reason in failing.items()]
+        if state != "down" and self._headless(group):
+            state = "unknown" if any(self.hosts[host].error for host in group.hosts) else "down"
+            why.insert(0, "nobody who answers leads")
+        return Row(group.name, "group", state, "", holders, tuple(why), self._roles(group))
+
+    def _headless(self, group: RedundancyGroup) -> bool:
+        """Whether the members say that none of them holds the group's role."""
+        asked = [self._answer(host, probe) for probe in _leads(group) for host in group.hosts]
+        said = [answer.ok for answer in asked if answer is not None]
+        return bool(said) and not any(said)
+
+    def _roles(self, group: RedundancyGroup) -> dict[str, str]:
+        members = [host for name, host in self.hosts.items() if name in group.hosts]
+        return {host.name: report.state for host in members for report in host.reports if report.group == group.name}
 
     def _failing(self, group: RedundancyGroup, host: str) -> str:
         """Why a member does not serve, as seen by whoever answered; empty when nothing speaks against it."""

@@ -12,7 +12,7 @@ from hakit.components.base import Component
 from hakit.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hakit.agent.tasks import Task
     from hakit.components.base import Decision, Facts
@@ -88,3 +88,10 @@ class Decisions:
             if name in own:
                 raise error
         return {name: hosts[host] for name, hosts in self.found.items() if name in own and host in hosts}
+
+    def notes(self, hosts: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """What the operator should know of these hosts."""
+        for host in hosts:
+            for decided in self.found.values():
+                for note in decided[host].notes if host in decided else ():
+                    yield host, note

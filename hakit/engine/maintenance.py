@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from hakit.engine import events
 from hakit.engine.duty import MAINTENANCE, Duty, mark_of
 from hakit.engine.gate import Gate
+from hakit.engine.leaving import spare
 from hakit.errors import RefusedError
 
 if TYPE_CHECKING:
+    from hakit.engine.handover import Handover
     from hakit.engine.rolling import Limits
     from hakit.engine.run import Run
 
@@ -28,14 +30,15 @@ class Maintenance:
         """What the host is taken out of, in words."""
         return tuple(dict.fromkeys(one.what for one in self._duty.of(self._host)))
 
-    def begin(self, why: str, limits: Limits) -> None:
-        """Take the host out; what remains must serve. Raises RefusedError, AgentError, ConnectError."""
-        self._gate.standing([self._host])
-        lack = self._gate.remains(self._host, self._run.resting())
-        if lack and not limits.overrule(self._run, self._host, str(lack)):
-            raise RefusedError(f"{self._host} is needed: {lack}", hint=lack.hint)
+    def begin(self, why: str, limits: Limits) -> tuple[Handover, ...]:
+        """Take the host out; what remains must serve, and takes over what it holds. Returns what was handed over.
+
+        Raises RefusedError, LockedError, AgentError, ConnectError.
+        """
+        handed = spare(self._run, self._gate, self._host, limits)
         scope = self._run.scope
         self._duty.withdraw(self._host, mark_of(self._host, MAINTENANCE, scope.who, scope.run_id, why), limits.drain)
+        return handed
 
     def end(self, limits: Limits) -> None:
         """Take the host back, once it can serve. Raises RefusedError, AgentError, ConnectError."""

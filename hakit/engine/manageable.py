@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hakit.errors import RefusedError
+from hakit.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,15 +92,15 @@ def check_user(user: str) -> None:
 
 
 def read_key(path: Path) -> Key:
-    """The public key in a file. Raises RefusedError when there is none."""
+    """The public key in a file. Raises UsageError when there is none."""
     try:
         text = path.expanduser().read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
-        raise RefusedError(f"{path}: {error.strerror}", hint="Name your public key with  --key FILE") from error
+        raise UsageError(f"{path}: {error.strerror}", hint="Name your public key with  --key FILE") from error
     if "PRIVATE KEY" in text:
-        raise RefusedError(f"{path} is a private key", hint=f"Give its public half:  --key {path}.pub")
+        raise UsageError(f"{path} is a private key", hint=f"Give its public half:  --key {path}.pub")
     if not re.fullmatch(r"(?:ssh|ecdsa|sk)-[\w.@-]+ AAAA[0-9A-Za-z+/]+={0,3}(?: [^\n\x00-\x1f]*)?", text):
-        raise RefusedError(
+        raise UsageError(
             f"{path} holds no public key of SSH", why="It has to be one line:  ssh-ed25519 AAAA… you@there"
         )
     return Key(text, path)

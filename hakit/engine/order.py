@@ -20,9 +20,9 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """A host whose turn comes after that of hosts in another row."""
+    """Hosts whose turn comes after that of others, in no order among themselves."""
 
-    host: str
+    hosts: tuple[str, ...]
     on: tuple[str, ...]
 
 
@@ -64,19 +64,23 @@ def _turns(steps: Sequence[Step]) -> list[Part]:
     """Rows of hosts that go one at a time; all in one row where each waits for all before it."""
     before = _before(steps)
     rows: list[list[Step]] = []
-    parts: list[Part] = []
+    waiting: dict[tuple[str, ...], list[str]] = {}
     for step in sorted(steps, key=lambda step: len(before[step.name])):
-        row = next((row for row in rows if row[-1].name in before[step.name]), None)
+        # Who waits for the same as another does not stand behind it, so neither goes on with a row.
+        alike = any(other is not step and other.after == step.after for other in steps)
+        open_ = [row for row in rows if row[-1].name in before[step.name] and not alike]
+        row = max(open_, key=lambda row: len(before[row[-1].name]), default=None)
         implied: frozenset[str] = frozenset()
         if row is None:
             rows.append([step])
         else:
             implied = before[row[-1].name] | {row[-1].name}
             row.append(step)
-        others = [other.host for other in steps if other.name in step.after - implied]
+        others = tuple(other.host for other in steps if other.name in step.after - implied)
         if others:
-            parts.append(Waits(step.host, tuple(others)))
-    return [*(Turns(tuple(step.host for step in row)) for row in rows if len(row) > 1), *parts]
+            waiting.setdefault(others, []).append(step.host)
+    turns = (Turns(tuple(step.host for step in row)) for row in rows if len(row) > 1)
+    return [*turns, *(Waits(tuple(hosts), others) for others, hosts in waiting.items())]
 
 
 def _before(steps: Sequence[Step]) -> Mapping[str, frozenset[str]]:

@@ -11,9 +11,11 @@ from hakit.engine import events
 from hakit.engine.apply import Apply, relay
 from hakit.engine.duty import RETIRED, Duty, mark_of
 from hakit.engine.gate import Gate
+from hakit.engine.handover import Foreseen, Handovers
+from hakit.engine.leaving import spare
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.session import HostSession
-from hakit.errors import HakitError, RefusedError
+from hakit.errors import HakitError
 
 if TYPE_CHECKING:
     from hakit.engine.plan import HostPlan, SitePlan
@@ -44,15 +46,17 @@ class Retirement:
         self._going = session.leftovers(session.open(lock=True))
         return replace(found, hosts={**found.hosts, self._host: self._going})
 
+    @property
+    def foreseen(self) -> Foreseen:
+        """What the host hands over before it leaves, as things are."""
+        return Foreseen() if self._dead else Handovers(self._run, self._run.resting()).foreseen([self._host])
+
     def execute(self, found: SitePlan, limits: Limits) -> Outcome:
         """Out of all groups, then peers, then the host itself. Raises RefusedError, AgentError, ConnectError."""
         gate = Gate(self._scope.groups(), self._run.sessions)
         duty = Duty(self._scope.site, self._scope.components, self._run.sessions, gate, self._note)
         if not self._dead:
-            gate.standing([self._host])
-            lack = gate.remains(self._host, self._run.resting())
-            if lack and not limits.overrule(self._run, self._host, str(lack)):
-                raise RefusedError(f"{self._host} is needed: {lack}", hint=lack.hint)
+            spare(self._run, gate, self._host, limits)
             duty.withdraw(self._host, mark_of(self._host, RETIRED, self._scope.who, self._scope.run_id), limits.drain)
         else:
             self._remember()

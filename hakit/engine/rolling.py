@@ -14,6 +14,7 @@ from hakit.agent.actions import Action
 from hakit.engine import events
 from hakit.engine.duty import ROLLING, Duty, mark_of
 from hakit.engine.gate import Gate
+from hakit.engine.handover import Handovers
 from hakit.engine.interrupts import heard
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.steps import Standing, mates
@@ -22,6 +23,7 @@ from hakit.errors import HakitError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from hakit.engine.handover import Due
     from hakit.engine.run import Run
     from hakit.engine.steps import Step
 
@@ -70,6 +72,7 @@ class Rolling:
         self._run = run
         self._limits = limits
         self._idle = dict(idle or {})
+        self.handovers = Handovers(run, self._idle)
         self._abandoned = frozenset(abandoned)
         self._ended: SimpleQueue[tuple[Step, HostResult] | None] = SimpleQueue()  # None: the operator interrupts
         self._waiting: dict[str, Step] = {}
@@ -202,7 +205,7 @@ class Rolling:
             return work(step)
         out = step.host in self._abandoned
         if step.disrupts:
-            why = self._closed(step)
+            why = self._closed(step) or self._hand_over(step)
             out = not why and self._withdraw(step.host)
             if out and self._halted.is_set():
                 self.duty.back(step.host)
@@ -222,6 +225,29 @@ class Rolling:
         if lack and not self._halted.is_set() and self._limits.overrule(self._run, step.host, str(lack)):
             return ""
         return "interrupted" if self._halted.is_set() else f"not touched: {lack}\n{lack.hint}" if lack else ""
+
+    def _hand_over(self, step: Step) -> str:
+        """Have another one take over what a host holds that goes as a whole; why the step may not go on, or ""."""
+        host = step.host
+        if not step.whole:
+            return ""
+        try:
+            due = self.handovers.of(host)
+        except RefusedError as error:
+            if self._limits.overrule(self._run, host, error.message):
+                return ""
+            return f"not touched: {error.text()}"
+        if not due:
+            return ""
+        return self.hand_over(step, due)
+
+    def hand_over(self, step: Step, due: Due) -> str:
+        """Have others take over what the host of a step holds; why it must not go on then, or "".
+
+        Raises RefusedError, LockedError, AgentError, ConnectError.
+        """
+        self.handovers.carry_out(step.host, due)
+        return self._closed(step)
 
     def _withdraw(self, host: str) -> bool:
         began = time.monotonic()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hakit.components.base import Component, Facts, RedundancyGroup
     from hakit.engine.compile import HostResources
     from hakit.engine.events import Event
+    from hakit.engine.handover import Mover
     from hakit.engine.plan import HostPlan
     from hakit.inventory.model import Host, Site
     from hakit.ssh import Connection
@@ -41,7 +42,8 @@ T = TypeVar("T")
 class Scope:
     """What a run works on and how: the site, which of its hosts and components, how to reach a host.
 
-    `watched` are hosts that are asked, not changed: they stand in for some that are, or are to look at them.
+    `watched` are hosts that are asked, not changed: they stand in for some that are, or are to look at them. `movers`
+    hand roles over before their holder is out of service.
     """
 
     site: Site
@@ -52,6 +54,7 @@ class Scope:
     run_id: str
     forks: int = 10
     watched: tuple[str, ...] = ()
+    movers: tuple[Mover, ...] = ()
     who: str = field(default_factory=lambda: f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()})")
     rendering: threading.Lock = field(default_factory=threading.Lock)
     templates: Templates = field(init=False)
@@ -181,6 +184,8 @@ class Run:
         observed, lost = self._each(lambda name: self._observe(name, deciding.tasks(name, facts[name])), asked)
         left = {name: own for name, own in facts.items() if name not in lost}
         decisions = deciding.decide(left, observed)
+        for host, note in decisions.notes(self.scope.hosts):
+            self.sink(Noted(host, note))
         plans, refused = self._each(lambda name: self._plan_open(name, left[name], decisions), list(left))
         return plans, {**failed, **lost, **refused}
 

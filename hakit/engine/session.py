@@ -46,6 +46,7 @@ class HostSession:
         self.notes: list[str] = []
         self.marks: tuple[Mark, ...] = ()
         self.boot = ""
+        self.facts = Facts()
         self._locked = False
         self._connection: Connection | None = None
         self._client: Client | None = None
@@ -62,7 +63,8 @@ class HostSession:
         self._connection = self.scope.connect(self.host)
         with self._talking(), sudo_password(self._connection) as password:
             self._client = Client.start(self._connection.exec, sudo=not self._connection.root, password=password)
-        return _facts(self._greet(lock=lock), self.host)
+        self.facts = _facts(self._greet(lock=lock), self.host)
+        return self.facts
 
     def ensure_lock(self) -> None:
         """Take the host's lock where it is not ours yet. Raises LockedError, AgentError, ConnectError."""

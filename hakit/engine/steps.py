@@ -22,8 +22,9 @@ class Step:
 
     `act` is `work` (carry out `keys` and `remove`), `stop` (stop `unit`, so that its partners can change) or `restore`
     (nothing is to change, but the host is to be taken back into service). `gated`: somebody may notice, so it must
-    serve again afterwards. `disrupts`: it stops serving for a while, so the others must serve before. `atomic`: part of
-    a change on which the members must agree.
+    serve again afterwards. `disrupts`: it stops serving for a while, so the others must serve before. `whole`: all that
+    runs there stops, so roles that the host holds are handed over before. `atomic`: part of a change on which the
+    members must agree.
     """
 
     host: str
@@ -33,6 +34,7 @@ class Step:
     after: frozenset[str] = frozenset()
     gated: bool = False
     disrupts: bool = False
+    whole: bool = False
     atomic: bool = False
     unit: str = ""
 

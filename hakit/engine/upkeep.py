@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hakit.agent.answers import AgentEvent, Upgrade, Upkeep
+    from hakit.engine.handover import Foreseen
     from hakit.engine.run import Run
     from hakit.engine.session import HostSession
     from hakit.errors import HakitError
@@ -66,9 +67,13 @@ class Round:
         if found is None:
             standing = self._rolling.standing(hosts)
             rank = ranking(hosts, self._rolling.groups, standing)
-            steps = [Step(host, gated=True, disrupts=True) for host in hosts]
+            steps = [Step(host, gated=True, disrupts=True, whole=True) for host in hosts]
             found = self._steps[tuple(hosts)] = one_at_a_time(steps, self._rolling.groups, rank, standing)
         return found
+
+    def foreseen(self, hosts: Sequence[str]) -> Foreseen:
+        """What will be handed over before these hosts are disrupted, in that order."""
+        return self._rolling.handovers.foreseen(step.host for step in self.steps(hosts))
 
     def reboot(self, hosts: Sequence[str], known: Mapping[str, HostResult]) -> Outcome:
         """Boot these hosts again."""

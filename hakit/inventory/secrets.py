@@ -235,7 +235,12 @@ class Secrets:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             reason = "".join(character for character in "".join(said) if character.isprintable())[:200]
-            raise SecretError(f"the secret {name}: {command[0]} failed (exit {done.returncode})", why=reason or None)
+            raise SecretError(
+                f"the secret {name}: {command[0]} failed (exit {done.returncode})",
+                why=reason or None,
+                hint=f"The inventory asks for {{secret: {name}}} and has the command in hakit.secrets.command: "
+                "see that it knows this name.",
+            )
         try:
             value = done.stdout[: MAX_VALUE + 1].decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hakit.postgres.member import FAILOVER, SWITCHOVER, written
+from hakit.agent.postgres.decision import FAILOVER, SWITCHOVER
+from hakit.agent.postgres.wal import written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -218,15 +219,19 @@ def _unable(picture: Picture, host: str) -> str:
     return f"{host} could not be halted"
 
 
-def choose_switchover(picture: Picture, to: str = "") -> str | Refusal:
-    """Who takes over from a primary that serves: the named one, else the most advanced that commits wait for."""
+def choose_switchover(picture: Picture, to: str = "", unfit: Mapping[str, str] | None = None) -> str | Refusal:
+    """Who takes over from a primary that serves: the named one, else the most advanced that commits wait for.
+
+    `unfit` are members that must not, and why.
+    """
     layout, lead = picture.layout, picture.primary
     if to == lead:
-        return Refusal(f"{to} is the primary already")
-    reasons = {host: _unfit(picture, host) for host in layout.members if host != lead}
+        return Refusal(f"{to} is the primary already", hint="name another one with  --to HOST, or nobody")
+    barred = unfit or {}
+    reasons = {host: barred.get(host) or _unfit(picture, host) for host in layout.members if host != lead}
     if to:
-        why = reasons.get(to, f"{to} is no member of {layout.name}")
-        return Refusal(f"{to} can't take over from {lead}", why) if why else to
+        why = reasons.get(to, f"is no member of {layout.name}")
+        return Refusal(f"{to} can't take over from {lead}: it {why}") if why else to
     able = [host for host, why in reasons.items() if not why]
     if not able:
         why = "; ".join(f"{host} {why}" for host, why in reasons.items())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from hakit.errors import HakitError, RefusedError
-from hakit.postgres.member import Decision, MemberState
+from hakit.agent.postgres.decision import Decision
+from hakit.engine.interrupts import heard
+from hakit.errors import HakitError, RefusedError, StoppedError
+from hakit.postgres import choosing
+from hakit.postgres.member import MemberState
 from hakit.postgres.picture import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from hakit.postgres.choosing import Refusal
     from hakit.postgres.layout import Layout
@@ -28,6 +32,8 @@ STARTING = 300.0
 """Seconds for a server to start: after a crash it has to replay its WAL first."""
 HALTING = 30.0
 CHECKPOINT = 900.0
+FEW, MANY = 10, 100
+"""Epochs left out where members don't answer that may know more, the many where these could have decided alone."""
 MADE_EPOCH = 1
 """The epoch of the decision that is written where a cluster is made."""
 
@@ -73,7 +79,10 @@ class Outcome:
 
 
 class Conductor:
-    """One command's work with the members of a cluster. `note` is told, by host, what happens."""
+    """One command's work with the members of a cluster. `note` is told, by host, what happens.
+
+    `agree` is asked before anything is changed, with what is going to happen; it raises whatever ends the command.
+    """
 
     def __init__(
         self,
@@ -83,19 +92,25 @@ class Conductor:
         *,
         run: str = "",
         who: str = "",
+        agree: Callable[[str], None] = lambda _question: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.layout = layout
         self.hands = hands
         self.note = note
+        self.agree = agree
         self.clock = clock
+        self._interrupted = self._warned = False
         self._sleep = sleep
         self._run = run
         self._who = who
 
     def do(self, host: str, verb: str, timeout: float = 60.0, **arguments: str) -> dict[str, Any]:
         """Have a member carry a verb out. Raises RefusedError, AgentError, ConnectError."""
+        if self._interrupted and not self._warned:
+            self._warned = True
+            self.note(host, "interrupted: ends as soon as the cluster can be left so; Ctrl-C again ends at once")
         return self.hands.do(host, verb, arguments, timeout)
 
     def each(
@@ -111,7 +126,7 @@ class Conductor:
     def look(self) -> Picture:
         """The cluster now."""
         answers, failed = self.each(self.layout.members, "look")
-        errors = {host: error.message for host, error in {**self.hands.errors, **failed}.items()}
+        errors = {host: _apart(host, error) for host, error in {**self.hands.errors, **failed}.items()}
         states = {host: MemberState.of(host, answers[host]) for host in self.layout.members if host in answers}
         return Picture(self.layout, states, errors)
 
@@ -125,6 +140,23 @@ class Conductor:
         refuse_torn(picture)
         return picture
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let a first interrupt wait for `heed`, or for the end of this; a second one ends the command where it is."""
+
+        def arrive() -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        with heard(arrive):
+            yield
+
+    def heed(self) -> None:
+        """Where all that was begun can be undone. Raises StoppedError when somebody interrupted."""
+        if self._interrupted:
+            raise StoppedError(f"interrupted; {self.layout.name} is as it was")
+
     def until(self, condition: Callable[[], bool], patience: float) -> bool:
         """Poll until something is so; whether it came to be within `patience` seconds."""
         deadline = self.clock() + patience
@@ -134,22 +166,22 @@ class Conductor:
             self._sleep(POLL)
         return True
 
-    def decide(
-        self, kind: str, primary: str, picture: Picture, *, excused: Collection[str] = (), unseen: int = 0
-    ) -> Decision:
-        """A decision newer than every known one, and than so many `unseen`; nobody knows it yet."""
+    def decide(self, kind: str, primary: str, picture: Picture, *, excused: Collection[str] = ()) -> Decision:
+        """A decision newer than every known one; nobody knows it yet."""
         # Standbys that never saw another decision know none; the one of the making has epoch 1, on its primary alone.
         known = max(MADE_EPOCH, picture.decision.epoch)
+        # Who is away may have one that a killed command told nobody else.
+        unseen = 0 if not picture.absent else MANY if choosing.blind(self.layout, picture.absent) else FEW
         before = picture.primary or picture.decision.primary or self.layout.maker
         return Decision(
-            known + 1 + unseen,
-            primary,
-            before if before != primary else picture.decision.before,
-            kind,
-            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            self._run,
-            self._who,
-            tuple(host for host in self.layout.members if host in excused),
+            epoch=known + 1 + unseen,
+            primary=primary,
+            before=before if before != primary else picture.decision.before,
+            kind=kind,
+            since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            run=self._run,
+            who=self._who,
+            excused=tuple(host for host in self.layout.members if host in excused),
         )
 
     def record(self, decision: Decision, first: Iterable[str] = ()) -> frozenset[str]:
@@ -205,6 +237,11 @@ class Conductor:
         return state.leads and Picture(self.layout, {primary: state}).attached()
 
 
+def _apart(host: str, error: HakitError) -> str:
+    """An error's message without the host, for texts that name it already."""
+    return error.message.removeprefix(f"{host}: ")
+
+
 def refuse(found: Refusal) -> NoReturn:
     """Raise what was found as an error."""
     raise RefusedError(found.text, why=found.why or None, hint=found.hint or None)
@@ -213,9 +250,12 @@ def refuse(found: Refusal) -> NoReturn:
 def refuse_torn(picture: Picture) -> None:
     """Raises RefusedError in a split brain, with what each member has."""
     if picture.torn:
+        anew = ",  ".join(f"hakit postgres reinit {picture.layout.name} {host}" for host in picture.astray)
+        if anew:
+            anew = f"if the data of {picture.primary} are the right ones:  {anew}\n  otherwise "
         raise RefusedError(
             f"split brain: {picture.torn}; nothing was changed",
             why="\n  ".join(picture.histories()),
-            hint="decide whose data are right, stop the server of the other one on its host "
+            hint=f"{anew}decide whose data are right, stop the server of the other one on its host "
             f"(systemctl stop postgresql@…), then  hakit postgres status {picture.layout.name}",
         )

@@ -10,20 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres import quorum
+from hakit.agent.postgres.decision import FAILOVER, STARTED
+from hakit.agent.postgres.wal import number
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
 from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse
-from hakit.postgres.member import CLUSTER, FAILOVER, STARTED, MemberState, lsn
+from hakit.postgres.layout import must_be_members
+from hakit.postgres.member import CLUSTER, MemberState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from hakit.postgres.member import Decision
+    from hakit.agent.postgres.decision import Decision
     from hakit.postgres.picture import Picture
-
-UNSEEN = 100
-"""Epochs left out where members that may know more don't answer: two decisions must never have the same one."""
 
 
 class Failover:
@@ -49,8 +49,9 @@ class Failover:
 
         Raises RefusedError; unless it says otherwise nothing was changed.
         """
+        must_be_members(self._layout, filter(None, (to, *fenced)))
         picture = self._at.whole()
-        self._check_named(picture, to, fenced)
+        self._check_named(picture, fenced)
         self._fenced = set(fenced)
         if picture.primary:
             return self._settle(picture, to)
@@ -62,20 +63,20 @@ class Failover:
         found = choosing.choose_failover(picture, guess, to, accept_loss=accept_loss)
         if isinstance(found, choosing.Refusal):
             refuse(found)
+        loss = f" This may be lost: {found.loss}." if found.loss else ""
+        self._at.agree(f"Make {found.target} the primary of {self._layout.name}?{loss}")
         self._make_sure(picture)
-        stopped: list[str] = []
-        try:
-            choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
-        except HakitError:
-            self._put_back(picture, stopped)
-            raise
-        return self._promote(picture, choice)
+        with self._at.undisturbed():
+            stopped: list[str] = []
+            try:
+                choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
+                self._at.heed()
+            except HakitError:
+                self._put_back(picture, stopped)
+                raise
+            return self._promote(picture, choice)
 
-    def _check_named(self, picture: Picture, to: str, fenced: Collection[str]) -> None:
-        for host in filter(None, (to, *fenced)):
-            if host not in self._layout.members:
-                members = ", ".join(self._layout.members)
-                raise RefusedError(f"{host} is no member of {self._layout.name}: it has {members}")
+    def _check_named(self, picture: Picture, fenced: Collection[str]) -> None:
         for host in fenced:
             if host in picture.states:
                 raise RefusedError(
@@ -131,7 +132,7 @@ class Failover:
         answers, failed = self._at.each(running, "halt", timeout=HALTING)
         for host, error in failed.items():
             self._at.note(host, f"could not be halted: {error.message}")
-        positions = {host: Position(int(one["timeline"]), lsn(one["lsn"])) for host, one in answers.items()}
+        positions = {host: Position(int(one["timeline"]), number(one["lsn"])) for host, one in answers.items()}
         found = choosing.choose_failover(picture, positions, to, accept_loss=accept_loss)
         if isinstance(found, choosing.Refusal):
             refuse(found)
@@ -153,12 +154,11 @@ class Failover:
 
     def _decided(self, kind: str, target: str, picture: Picture) -> Decision:
         """Have the decision on disk wherever it must be. Raises RefusedError when it can't be."""
-        voters, absent = self._layout.voters, picture.absent
-        far = choosing.blind(self._layout, absent)
+        voters = self._layout.voters
         # Alone among those that it excuses, a server could open after a restart; without it, never.
         here = len([host for host in voters if host in picture.states])
         excused = self._fenced if here < len(voters) // 2 + 1 else set()
-        decision = self._at.decide(kind, target, picture, excused=excused, unseen=UNSEEN if far else 0)
+        decision = self._at.decide(kind, target, picture, excused=excused)
         kept = self._at.record(decision, first=[target])
         missed = set(voters) - kept - self._fenced
         if missed and not quorum.suffices(set(voters), kept, frozenset(picture.decision.excused)):
@@ -236,7 +236,7 @@ class Failover:
         return self._finish(last.kind or STARTED, primary, last)
 
     def _waits(self, state: MemberState) -> bool:
-        return state.follows and not state.streams
+        return state.follows and not state.in_place
 
     def _open(self, picture: Picture, host: str, *, accept_loss: bool) -> Outcome:
         """Open the stopped former primary itself again."""
@@ -259,11 +259,14 @@ class Failover:
                 why=f"What may be lost: {loss}.",
                 hint="bring those that do not answer back, or add  --accept-loss",
             )
+        words = f" This may be lost: {loss}." if loss else ""
+        self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{words}")
         self._make_sure(picture)
-        self._stop(host)
-        decision = self._decided(STARTED, host, picture)
-        self._demote(picture, host)
-        if picture.states[host].signal:
-            self._at.do(host, "resume")
-        self._at.do(host, "start", STARTING)
-        return self._finish(STARTED, host, decision, loss)
+        with self._at.undisturbed():
+            self._stop(host)
+            decision = self._decided(STARTED, host, picture)
+            self._demote(picture, host)
+            if picture.states[host].signal:
+                self._at.do(host, "resume")
+            self._at.do(host, "start", STARTING)
+            return self._finish(STARTED, host, decision, loss)

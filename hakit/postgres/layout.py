@@ -12,7 +12,7 @@ from hakit.errors import UsageError
 from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from hakit.components.postgresql.settings import Fence
     from hakit.inventory.model import Site
@@ -86,6 +86,16 @@ class Layout:
         """The members that follow `host` itself while `primary` leads."""
         others = [one for one in self.members if one not in (primary, host)]
         return tuple(one for one in others if self.upstream_of(one, primary, absent) == host)
+
+
+def must_be_members(layout: Layout, hosts: Iterable[str]) -> None:
+    """Raises UsageError for a host that is none of the cluster's."""
+    for host in hosts:
+        if host not in layout.members:
+            raise UsageError(
+                f"{host} is no member of {layout.name}{did_you_mean(host, layout.members)}",
+                hint=f"its members are {', '.join(layout.members)}",
+            )
 
 
 def layout(site: Site, name: str) -> Layout:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
+from hakit.agent.postgres.wal import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,52 +14,10 @@ if TYPE_CHECKING:
 PRIMARY, STANDBY = "primary", "standby"
 CLUSTER = "cluster"
 """What `look` calls a data directory with a cluster in it."""
-MADE, SWITCHOVER, FAILOVER, STARTED = "made", "switchover", "failover", "started"
-LOST = ("lost", "unreserved")
-"""What pg_replication_slots says of a slot whose WAL is gone, or goes at the next checkpoint."""
-
-
-def lsn(text: object) -> int:
-    """An LSN as the number of bytes before it; 0 where there is none (PostgreSQL manual, 8.20: `16/B374D848`)."""
-    high, slash, low = str(text or "").partition("/")
-    try:
-        return (int(high, 16) << 32) + int(low, 16) if slash else 0
-    except ValueError:
-        return 0
-
-
-def written(number: int) -> str:
-    """The reverse of `lsn`."""
-    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Who was decided to be the primary: the record that each member keeps. Epoch 0: nobody was."""
-
-    epoch: int = 0
-    primary: str = ""
-    before: str = ""
-    kind: str = ""
-    since: str = ""
-    run: str = ""
-    who: str = ""
-    excused: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, answer: object) -> Decision:
-        """From the record as a host tells it."""
-        found = answer if isinstance(answer, dict) else {}
-        words = {key: str(found.get(key) or "") for key in ("primary", "before", "kind", "since", "run", "who")}
-        return cls(_number(found.get("epoch")), **words, excused=tuple(map(str, found.get("excused") or ())))
-
-    def text(self) -> str:
-        """The record as a host takes it."""
-        return json.dumps({**asdict(self), "excused": list(self.excused)})
-
-    def same(self, other: Decision) -> bool:
-        """Whether both name the same primary at the same epoch; whom they excuse changes as members come back."""
-        return (self.epoch, self.primary) == (other.epoch, other.primary)
+LOST = "lost"
+"""What pg_replication_slots says of a slot whose WAL is gone."""
+CRAMPED = 16 << 20
+"""Bytes for WAL with which a server is about to stop: PostgreSQL's segments are of 16 MB, unless asked otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +65,16 @@ class MemberState:
     upstream: str = ""
     receiving: str = ""
     source: str = ""
+    delays: bool = False
     replicas: tuple[Replica, ...] = ()
     slots: tuple[Slot, ...] = ()
     pending: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     replayed_at: str = ""
     held: str = ""
-    decision: Decision = Decision()
+    decision: Decision = UNDECIDED
     why: str = ""
-    free: int = 0
+    free: int | None = None
 
     @classmethod
     def of(cls, host: str, answer: Mapping[str, Any]) -> MemberState:
@@ -124,22 +85,33 @@ class MemberState:
             host,
             bool(answer.get("installed")),
             timeline=_number(answer.get("timeline")),
-            checkpoint=lsn(answer.get("checkpoint")),
+            checkpoint=number(_text(answer.get("checkpoint"))),
             signal=bool(answer.get("standby")),
             running=bool(answer.get("running")),
-            lsn=lsn(answer.get("lsn")),
-            replayed=lsn(answer.get("replayed")),
+            lsn=number(_text(answer.get("lsn"))),
+            replayed=number(_text(answer.get("replayed"))),
             receiving=_text(receiving.get("status")),
             source=_text(receiving.get("from")),
+            delays=bool(answer.get("delays")),
             replicas=tuple(_replica(one) for one in answer.get("replicas") or ()),
             slots=tuple(_slot(one) for one in answer.get("slots") or ()),
             pending=tuple(map(str, answer.get("pending") or ())),
             settings={str(key): _text(value) for key, value in (answer.get("settings") or {}).items()},
             replayed_at=_text(answer.get("replayed_at")),
-            decision=Decision.of(answer.get("decision")),
-            free=_number(answer.get("free")),
+            decision=from_wire(answer.get("decision") or {}),
+            free=_number(answer["free"]) if "free" in answer else None,
             **text,
         )
+
+    @property
+    def cramped(self) -> bool:
+        """Whether there is no room left for WAL; unknown is no."""
+        return self.data == CLUSTER and self.free is not None and self.free < CRAMPED
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing of a cluster on it yet."""
+        return not self.installed or self.data in ("absent", "empty", "")
 
     @property
     def leads(self) -> bool:
@@ -155,6 +127,11 @@ class MemberState:
     def streams(self) -> bool:
         """Whether it receives what its upstream writes."""
         return self.follows and self.receiving == "streaming"
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it receives, or will when its delay is over: PostgreSQL starts no receiver before."""
+        return self.streams or (self.follows and self.delays)
 
     @property
     def former(self) -> bool:
@@ -174,7 +151,7 @@ class MemberState:
 
 def _replica(one: Mapping[str, Any]) -> Replica:
     text = {key: _text(one.get(key)) for key in ("name", "state", "sync")}
-    return Replica(**text, flushed=lsn(one.get("flushed")), replayed=lsn(one.get("replayed")))
+    return Replica(**text, flushed=number(_text(one.get("flushed"))), replayed=number(_text(one.get("replayed"))))
 
 
 def _slot(one: Mapping[str, Any]) -> Slot:

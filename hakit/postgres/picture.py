@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from hakit.agent.postgres import serverlog
+from hakit.agent.postgres.decision import FAILOVER, MADE, STARTED, SWITCHOVER, UNDECIDED, Decision
 from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.wal import written
 from hakit.postgres.layout import Synchrony
-from hakit.postgres.member import CLUSTER, FAILOVER, LOST, SWITCHOVER, Decision, written
+from hakit.postgres.member import CLUSTER, LOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from hakit.postgres.member import MemberState, Replica
 
 Level = Literal["alarm", "bad", "risk"]
+OTHER = {"partial": "a cluster that is not whole", "foreign": "something else than a cluster"}
+"""What is in a data directory that isn't a cluster, by the words of `look`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +64,75 @@ class Picture:
         last = max((one.epoch for one in known), default=0)
         named = [one for one in known if one.epoch == last]
         if not last:
-            return Decision()
+            return UNDECIDED
         excused = tuple(host for host in self.layout.members if any(host in one.excused for one in named))
-        first = named[0]
-        words = (first.primary, first.before, first.kind, first.since, first.run, first.who)
-        return Decision(last, *words, excused)
+        return named[0].replace(excused=excused)
 
     @property
     def torn(self) -> str:
         """Why nothing may be changed here: two primaries, two histories; empty when all is of one piece."""
+        if self._parted:
+            return self._parted
+        if self._strangers:
+            told = "; ".join(f"{', '.join(hosts)}: {system}" for system, hosts in self._systems.items())
+            return f"the members of {self.layout.name} have the data of different clusters ({told})"
+        if not self._ahead:
+            return ""
+        lead, host = self.states[self.primary], self.states[self._ahead[0]]
+        return f"{lead.host} is the primary on timeline {lead.timeline}, and {host.host} is on timeline {host.timeline}"
+
+    @property
+    def astray(self) -> tuple[str, ...]:
+        """The members with another history than the decided primary, which leads.
+
+        They have the data of another cluster, or were promoted by other means, or followed one that was. They are all
+        that tears the cluster: it is of one piece once these are copied anew.
+        """
+        lead = self.primary
+        decided = lead and self.decision.primary == lead and not self._parted
+        return (*self._strangers, *self._ahead) if decided else ()
+
+    @property
+    def _strangers(self) -> tuple[str, ...]:
+        """The members with the data of another cluster than the primary's; where nobody leads, than the first one's."""
+        systems = self._systems
+        ours = self.states[self.primary].system if self.primary else next(iter(systems), "")
+        return tuple(host for system, hosts in systems.items() if system != ours for host in hosts)
+
+    @property
+    def _systems(self) -> dict[str, list[str]]:
+        """The members by the cluster whose data they have."""
+        found: dict[str, list[str]] = {}
+        for host in self.layout.members:
+            state = self.states.get(host)
+            if state is not None and state.data == CLUSTER and state.system:
+                found.setdefault(state.system, []).append(host)
+        return found
+
+    @property
+    def _ahead(self) -> tuple[str, ...]:
+        """The members that are on a newer timeline than the primary."""
+        lead = self.states.get(self.primary)
+        ours = self._systems.get(lead.system, []) if lead else []
+        return tuple(host for host in ours if lead and self.states[host].timeline > lead.timeline)
+
+    @property
+    def _parted(self) -> str:
+        """Why it can't be told whose data are the right ones; empty when it can."""
         if len(self.leaders) > 1:
             return f"{' and '.join(self.leaders)} both run as primaries of {self.layout.name}"
-        systems = {self.states[host].system for host in self.layout.members if self._settled(host)}
-        if len(systems) > 1:
-            return f"the members of {self.layout.name} have the data of different clusters"
         last = self.decision
         named = {
             one.decision.primary for one in self.states.values() if one.decision.epoch == last.epoch and last.epoch
         }
         if len(named) > 1:
             return f"epoch {last.epoch} of {self.layout.name} names {' and '.join(sorted(named))}: it was decided twice"
-        if self.primary:
-            lead = self.states[self.primary].timeline
-            for host, state in self.states.items():
-                if host != self.primary and state.data == CLUSTER and state.timeline > lead:
-                    return (
-                        f"{self.primary} is the primary on timeline {lead}, and {host} is on timeline {state.timeline}"
-                    )
         return ""
+
+    @property
+    def unmade(self) -> bool:
+        """Whether all members answer, and none has data."""
+        return not self.absent and all(state.blank for state in self.states.values())
 
     @property
     def half_way(self) -> bool:
@@ -98,9 +144,6 @@ class Picture:
         if target is not None:
             return target.signal
         return old is not None and (old.former or old.demoted)
-
-    def _settled(self, host: str) -> bool:
-        return host in self.states and self.states[host].data == CLUSTER and bool(self.states[host].system)
 
     def histories(self) -> tuple[str, ...]:
         """Each member's timeline, end of WAL, and last commit, in words."""
@@ -154,14 +197,19 @@ class Picture:
                     found.append(one)
         return tuple(found) or (self.layout.synchrony,)
 
+    @property
+    def waits(self) -> int:
+        """For how many standbys the primary's commits wait now."""
+        lead = self.states.get(self.primary)
+        names = lead.settings.get("synchronous_standby_names") if lead else None
+        if lead is None or names is None:
+            return self.layout.synchrony.count
+        return Synchrony.parse(names, lead.settings.get("synchronous_commit", "on")).count
+
     def attached(self) -> bool:
         """Whether as many synchronous standbys are attached to the primary as its commits wait for."""
         lead = self.states.get(self.primary)
-        if lead is None:
-            return False
-        names, commit = lead.settings.get("synchronous_standby_names"), lead.settings.get("synchronous_commit", "on")
-        needed = self.layout.synchrony if names is None else Synchrony.parse(names, commit)
-        return sum(one.acknowledges for one in lead.replicas) >= needed.count
+        return lead is not None and sum(one.acknowledges for one in lead.replicas) >= self.waits
 
     def findings(self) -> tuple[Finding, ...]:
         """What is not as it should be, the worst first."""
@@ -171,33 +219,54 @@ class Picture:
     def _cluster(self) -> Iterator[Finding]:
         name, last = self.layout.name, self.decision
         if self.torn:
-            yield Finding("alarm", f"split brain: {self.torn}; {'; '.join(self.histories())}")
+            yield Finding("alarm", "\n".join([f"split brain: {self.torn}", *self.histories()]))
+            for host in self.astray:
+                text = f"{host}, or whom it followed, was promoted by other means: it has a history of its own"
+                if host in self._strangers:
+                    text = f"{host} has the data of another cluster"
+                yield Finding("bad", text, f"hakit postgres reinit {name} {host}", host)
             return
         if not self.primary:
             yield self._leaderless()
         elif last.epoch and last.primary != self.primary:
-            text = f"a {last.kind} to {last.primary} was begun and not ended; {self.primary} is still the primary"
-            yield Finding("bad", text, f"hakit postgres {self._verb()} {name}")
+            yield Finding("bad", self._contradiction(), f"hakit postgres {self._verb()} {name}")
         elif self.states[self.primary].held:
             text = f"{self.primary} gets no writes: {self.states[self.primary].held}"
             yield Finding("bad", text, f"hakit postgres {self._verb()} {name}", self.primary)
         elif not self.attached():
-            text = f"commits wait for standbys, and too few are attached to {self.primary}: writes hang"
-            yield Finding("bad", text)
+            yield Finding("bad", f"writes hang: commits wait for {_standbys(self.waits)}, and {self._there()}")
+
+    def _contradiction(self) -> str:
+        """What a decision means that names another one than who leads."""
+        last, lead = self.decision, self.primary
+        if last.kind in (SWITCHOVER, FAILOVER) and last.before in ("", lead):
+            return f"a {last.kind} to {last.primary} was begun and not ended; {lead} is still the primary"
+        was = "was made the primary" if last.kind == MADE else f"was named the primary (by a {last.kind})"
+        if last.kind == STARTED:
+            was = "was to go on as the primary"
+        return f"{last.primary} {was}, but {lead} leads: it was promoted by other means, and could not start again"
+
+    def _there(self) -> str:
+        """How many of them are attached."""
+        there = sum(one.acknowledges for one in self.states[self.primary].replicas)
+        return f"{there or 'none'} {'is' if there < 2 else 'are'} attached to {self.primary}"  # noqa: PLR2004 - the plural of the verb
 
     def _verb(self) -> str:
         return SWITCHOVER if self.decision.kind == SWITCHOVER else FAILOVER
 
     def _leaderless(self) -> Finding:
         name, last = self.layout.name, self.decision
-        if not any(state.data == CLUSTER for state in self.states.values()) and not self.absent:
+        if not self.states:
+            return Finding("bad", f"no member of {name} answers, so nobody can tell who leads")
+        if self.unmade:
             return Finding("bad", f"{name} is not made yet", "hakit apply")
         if self.half_way and {last.primary, last.before} <= set(self.states):
             text = f"the switchover from {last.before} to {last.primary} stopped half-way: nobody is the primary"
             return Finding("bad", text, f"hakit postgres switchover {name}")
         if last.kind == FAILOVER and last.primary in self.states and self.states[last.primary].follows:
             text = f"the failover to {last.primary} stopped half-way: nobody is the primary"
-            return Finding("bad", text, f"hakit postgres failover {name}")
+            vouched = f" --fenced {last.before}" if last.before in self.absent else ""
+            return Finding("bad", text, f"hakit postgres failover {name}{vouched}")
         if last.primary in self.states:
             why = self.states[last.primary].why
             text = f"nobody is the primary; {last.primary} should be, and does not run{f': {why}' if why else ''}"
@@ -211,13 +280,20 @@ class Picture:
         if state is None:
             yield Finding("risk", f"{host} does not answer: {self.errors.get(host, 'no session')}", "", host)
             return
-        if not state.installed or state.data in ("absent", "empty", ""):
-            yield Finding("risk", f"{host} has no data yet", "hakit apply", host)
+        if state.blank:
+            if not self.unmade:
+                yield Finding("risk", f"{host} has no data yet", "hakit apply", host)
         elif state.data != CLUSTER:
-            why = f": {state.why}" if state.why else ""
-            yield Finding("bad", f"the data directory of {host} can't be used ({state.data}){why}", "", host)
-        elif host != self.primary and self.primary:
+            command = f"hakit postgres reinit {name} {host}" if self.primary else ""
+            yield Finding(
+                "risk", f"the data directory of {host} holds {OTHER.get(state.data, state.data)}", command, host
+            )
+        elif self.primary and host not in (self.primary, *self.astray):
             yield from self._follower(state)
+        if state.cramped:
+            left = (state.free or 0) >> 20
+            text = f"{host} has {left} MiB left for WAL, and its server stops when that is full: make room"
+            yield Finding("risk", text, "", host)
         if state.pending:
             text = f"{host} needs a restart for {', '.join(state.pending)}"
             yield Finding("risk", text, "hakit apply", host)
@@ -227,19 +303,32 @@ class Picture:
     def _follower(self, state: MemberState) -> Iterator[Finding]:
         host, name = state.host, self.layout.name
         rejoin = f"hakit postgres rejoin {name} {host}"
-        lost = self._slot_lost(host)
-        if state.former:
+        why = f": {state.why}" if state.why else ""
+        if not state.system:
+            yield Finding(
+                "risk", f"the data of {host} can't be used{why}", f"hakit postgres reinit {name} {host}", host
+            )
+        elif state.former:
             yield Finding("risk", f"{host} has the data of a former primary, and is stopped", rejoin, host)
-        elif not state.running:
-            why = f": {state.why}" if state.why else ""
-            yield Finding("risk", f"{host} does not run{why}", rejoin, host)
-        elif lost and not state.streams:
+        elif self.is_left_behind(host):
             text = f"{host} was away for too long: the WAL that it needs is gone"
             yield Finding("risk", text, f"hakit postgres reinit {name} {host}", host)
-        elif not state.streams:
-            whom = f" from {state.upstream}" if state.upstream else ": it follows nobody"
-            yield Finding("risk", f"{host} receives nothing{whom}", rejoin, host)
+        elif not state.running:
+            yield Finding("risk", f"{host} does not run{why}", rejoin, host)
+        elif not state.in_place:
+            whom = f" from {state.upstream}{why}" if state.upstream else ": it follows nobody"
+            command = "hakit apply" if serverlog.is_refused(state.why) else rejoin
+            yield Finding("risk", f"{host} receives nothing{whom}", command, host)
 
-    def _slot_lost(self, host: str) -> bool:
-        slots = (slot for state in self.states.values() for slot in state.slots)
-        return any(slot.name == slot_name(host) and slot.status in LOST for slot in slots)
+    def is_left_behind(self, host: str) -> bool:
+        """Whether a standby needs WAL that its upstream no longer has, by what it says, or by its slot."""
+        state = self.states.get(host)
+        if state is None or not state.signal or state.demoted or state.streams:
+            return False
+        slots = (slot for one in self.states.values() for slot in one.slots)
+        lost = any(slot.name == slot_name(host) and slot.status == LOST for slot in slots)
+        return lost or serverlog.is_gone(state.why)
+
+
+def _standbys(number: int) -> str:
+    return f"{number} standby" if number == 1 else f"{number} standbys"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hakit.agent.tasks import Task
 from hakit.components.postgresql.members import place
-from hakit.engine.events import Noted, Reached
+from hakit.engine import threads
+from hakit.engine.events import Noted, Reached, Unreachable
 from hakit.engine.session import HostSession
-from hakit.errors import AgentError, HakitError, LockedError, RefusedError
+from hakit.errors import AgentError, ConnectError, HakitError, LockedError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,83 +21,29 @@ if TYPE_CHECKING:
     from hakit.agent.answers import AgentEvent
     from hakit.agent.postgres.place import Place
     from hakit.engine.events import Event
-    from hakit.engine.run import Scope
+    from hakit.engine.run import Run, Scope
+    from hakit.inventory.model import Site
     from hakit.postgres.layout import Layout
 
 T = TypeVar("T")
 KIND = "postgres"
 MOMENT = 3.0
 """Seconds for a host that is said to be dead to answer: on a network that works it takes a tenth of one."""
+SOON, SLOWER = 4.0, 3.0
+"""Seconds, and how many times as long as the slowest that answered, that a read-only command waits for a member: two
+lost packets of a TCP handshake cost 3 s (RFC 6298: 1 s, then 2 s)."""
 _TAIL = 400  # characters of what a fence command says
 
 
-class Sessions:
-    """The sessions with all members that can be reached. A context manager: leaving it ends every one of them.
+class Hands:
+    """The members of a cluster with whom sessions are open: they carry verbs out. What they tell goes to `sink`."""
 
-    With `lock` each host's lock is taken, so that nobody else works on a member meanwhile; one that is taken already
-    ends the command (LockedError). Whatever happens is told to `sink`. Those `doubted` are said to be dead: they get
-    only a moment to prove the contrary.
-    """
-
-    def __init__(
-        self,
-        scope: Scope,
-        layout: Layout,
-        sink: Callable[[Event], None],
-        *,
-        lock: bool,
-        doubted: Collection[str] = (),
-    ) -> None:
-        self._scope = scope
+    def __init__(self, layout: Layout, sink: Callable[[Event], None]) -> None:
         self._layout = layout
         self._sink = sink
-        self._lock = lock
-        self._doubted = frozenset(doubted)
         self._sessions: dict[str, HostSession] = {}
         self._places: dict[str, Place] = {}
         self._errors: dict[str, HakitError] = {}
-        self._opening: dict[str, Future[None]] = {}
-        self._pool = ThreadPoolExecutor(2 * len(layout.members), thread_name_prefix="hakit")
-
-    def __enter__(self) -> Self:
-        try:
-            self.open()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def open(self, patience: float | None = None) -> None:
-        """Open the sessions that are not open; with `patience` (seconds) who takes longer is waited for the next time.
-
-        Raises LockedError, and what is wrong with the inventory.
-        """
-        for host in self._layout.members:
-            if host not in self.reachable and host not in self._opening:
-                self._opening[host] = self._pool.submit(self._open, host)
-        wait([future for host, future in self._opening.items() if host not in self._doubted], patience)
-        done, _ = wait(self._opening.values(), MOMENT if self._doubted else 0)
-        for host, future in list(self._opening.items()):
-            if future not in done:
-                self._errors.setdefault(host, AgentError(f"{host}: no answer yet"))
-                continue
-            del self._opening[host]
-            error = future.exception()
-            if isinstance(error, HakitError) and error.exit_code == 1 and not isinstance(error, LockedError):
-                self._errors[host] = error
-            elif error is not None:
-                raise error
-
-    def close(self) -> None:
-        """End every agent and connection; an agent finishes the step that it is in."""
-        for session in list(self._sessions.values()):
-            session.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def reachable(self) -> tuple[str, ...]:
@@ -134,16 +82,8 @@ class Sessions:
             raise self.errors[host]
         return self._places[host]
 
-    def _open(self, host: str) -> None:
-        session = self._sessions[host] = HostSession(self._scope, self._scope.site.hosts[host])
-        facts = session.open(lock=self._lock)
-        self._places[host] = place(self._scope.site, session.host, facts.release)
-        self._sink(Reached(host, 0.0, session.taken_over))
-        while session.notes:
-            self._sink(Noted(host, session.notes.pop(0)))
-
     def _both(self, hosts: list[str], ask: Callable[[str], T]) -> tuple[dict[str, T], dict[str, HakitError]]:
-        waiting = {host: self._pool.submit(ask, host) for host in hosts}
+        waiting = {host: threads.begin(ask, host) for host in hosts}
         answers: dict[str, T] = {}
         failed: dict[str, HakitError] = {}
         for host, future in waiting.items():
@@ -154,12 +94,127 @@ class Sessions:
         return answers, failed
 
 
+class Sessions(Hands):
+    """The sessions with all members that can be reached. A context manager: leaving it ends every one of them.
+
+    With `lock` each host's lock is taken, so that nobody else works on a member meanwhile; one that is taken already
+    ends the command (LockedError). Whatever happens is told to `sink`. Those `doubted` are said to be dead: they get
+    only a moment to prove the contrary. Without `lock`
+    nothing is changed, so a member that takes several times as long as the others did is not waited for.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        layout: Layout,
+        sink: Callable[[Event], None],
+        *,
+        lock: bool,
+        doubted: Collection[str] = (),
+    ) -> None:
+        super().__init__(layout, sink)
+        self._scope = scope
+        self._lock = lock
+        self._doubted = frozenset(doubted)
+        self._opening: dict[str, Future[None]] = {}
+        self._since: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, patience: float | None = None) -> None:
+        """Open the sessions that are not open; with `patience` (seconds) who takes longer is waited for the next time.
+
+        Raises LockedError, and what is wrong with the inventory.
+        """
+        for host in self._layout.members:
+            if host not in self.reachable and host not in self._opening:
+                self._since[host] = time.monotonic()
+                self._opening[host] = threads.begin(self._open, host)
+        believed = [future for host, future in self._opening.items() if host not in self._doubted]
+        if patience is None and not self._lock:
+            wait_for_most(believed)
+        else:
+            wait(believed, patience)
+        done, _ = wait(self._opening.values(), MOMENT if self._doubted else 0)
+        for host, future in list(self._opening.items()):
+            if future not in done:
+                waited = time.monotonic() - self._since[host]
+                self._errors[host] = AgentError(f"{host}: nothing came within {waited:.0f} s")
+                continue
+            del self._opening[host]
+            error = future.exception()
+            if isinstance(error, HakitError) and error.exit_code == 1 and not isinstance(error, LockedError):
+                self._errors[host] = error
+            elif error is not None:
+                raise error
+
+    def close(self) -> None:
+        """End every agent and connection; an agent finishes the step that it is in."""
+        for session in list(self._sessions.values()):
+            session.close()
+
+    def _open(self, host: str) -> None:
+        session = self._sessions[host] = HostSession(self._scope, self._scope.site.hosts[host])
+        try:
+            facts = session.open(lock=self._lock)
+        except (ConnectError, AgentError) as error:
+            if host not in self._doubted:
+                self._sink(Unreachable(host, error))
+            raise
+        self._places[host] = place(self._scope.site, session.host, facts.release)
+        self._sink(Reached(host, 0.0, session.taken_over))
+        while session.notes:
+            self._sink(Noted(host, session.notes.pop(0)))
+
+
+class Lent(Hands):
+    """The sessions of a run that works on more than the members; they stay the run's own.
+
+    `site` is the one that knows the members. With `lock` each member's lock is taken (LockedError, AgentError,
+    ConnectError where that fails).
+    """
+
+    def __init__(self, run: Run, site: Site, layout: Layout, *, lock: bool) -> None:
+        super().__init__(layout, run.sink)
+        for host in layout.members:
+            session = run.sessions.get(host)
+            if session is not None and session.usable:
+                if lock:
+                    session.ensure_lock()
+                self._sessions[host] = session
+                self._places[host] = place(site, session.host, session.facts.release)
+
+
+def wait_for_most(opening: Iterable[Future[None]]) -> None:
+    """Wait for all of these, but for none that takes several times as long as those did that succeeded."""
+    began, left = time.monotonic(), set(opening)
+    limit: float | None = None
+    while left:
+        more = None if limit is None else max(0.0, began + limit - time.monotonic())
+        done, left = wait(left, more, FIRST_COMPLETED)
+        if not done:
+            return
+        if any(one.exception() is None for one in done):
+            limit = max(SOON, SLOWER * (time.monotonic() - began))
+
+
 def fence(layout: Layout, host: str, address: str) -> bool:
     """Run the inventory's command that takes a host's power; False when it names none. Raises RefusedError."""
     declared = layout.fences.get(host)
     if declared is None:
         return False
-    argv = [word.replace("{host}", host).replace("{address}", address) for word in map(str, declared.command)]
+    argv = declared.argv(host, address)
     hint = f"cut the power of {host} yourself, then add  --fenced {host}"
     try:
         done = subprocess.run(

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hakit.agent.postgres.decision import STARTED, SWITCHOVER
+from hakit.agent.postgres.wal import written
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.conductor import (
@@ -23,7 +25,7 @@ from hakit.postgres.conductor import (
     Outcome,
     refuse,
 )
-from hakit.postgres.member import STARTED, SWITCHOVER, MemberState, written
+from hakit.postgres.member import MemberState
 
 if TYPE_CHECKING:
     from hakit.postgres.picture import Picture
@@ -57,10 +59,11 @@ class Switchover:
         if picture.half_way:
             return self._go_on(picture)
         if not picture.primary:
+            worst = picture.findings()[0]
             raise RefusedError(
                 f"{self._layout.name} has no primary that runs: there is nothing to switch over from",
-                why="; ".join(one.text for one in picture.findings()[:1]),
-                hint=f"hakit postgres failover {self._layout.name}",
+                why=worst.text,
+                hint=worst.command,
             )
         unsettled = self._apart(picture) or any(state.held for state in picture.states.values())
         if last.primary == picture.primary and unsettled and to in ("", picture.primary):
@@ -81,6 +84,7 @@ class Switchover:
             refuse(found)
         self._check_votes(picture)
         self._picture, self._old, self._target = picture, picture.primary, found
+        self._at.agree(f"Switch {self._layout.name} over from {self._old} to {found}? {self._cost(picture)}")
         self._at.note(found, f"takes over from {self._old}, after a checkpoint there")
         self._at.do(self._old, "checkpoint", CHECKPOINT)
         if not self._at.until(self._near, CATCHING_UP):
@@ -88,14 +92,23 @@ class Switchover:
                 f"{found} does not come near {self._old} within {CATCHING_UP:g} s; nothing was changed",
                 hint=f"see  hakit postgres status {self._layout.name}",
             )
-        try:
-            self._prepare(picture)
-            self._stop()
-            self._compare()
-        except HakitError as error:
-            self._go_back(error)
-            raise
-        return self._take_over()
+        with self._at.undisturbed():
+            try:
+                self._prepare(picture)
+                self._at.heed()
+                self._stop()
+                self._compare()
+            except HakitError as error:
+                self._go_back(error)
+                raise
+            return self._take_over()
+
+    def _cost(self, picture: Picture) -> str:
+        """What writers will notice."""
+        others = [host for host, state in picture.states.items() if host not in (self._old, self._target)]
+        if any(state.streams for host, state in picture.states.items() if host in others) or not picture.waits:
+            return "Writes pause for a moment."
+        return f"Writes pause until {self._old} has started again: no other standby is there for commits to wait for."
 
     def _check_votes(self, picture: Picture) -> None:
         there = [host for host in self._layout.voters if host in picture.states]
@@ -221,12 +234,18 @@ class Switchover:
             if host not in picture.states:
                 raise RefusedError(
                     f"a switchover from {self._old} to {self._target} stopped half-way, and {host} does not answer",
-                    why=f"{picture.errors.get(host, '')}",
+                    why=picture.errors.get(host),
                     hint=f"bring {host} back, then  hakit postgres switchover {self._layout.name}  goes on; or  "
                     f"hakit postgres failover {self._layout.name}",
                 )
         old, target = picture.states[self._old], picture.states[self._target]
+        self._at.agree(f"Go on with the switchover from {self._old} to {self._target} that stopped half-way?")
         self._at.note(self._target, f"goes on with the switchover from {self._old} that stopped half-way")
+        with self._at.undisturbed():
+            return self._go_on_from(picture, old, target)
+
+    def _go_on_from(self, picture: Picture, old: MemberState, target: MemberState) -> Outcome:
+        last = picture.decision
         if target.signal and not target.running:
             self._at.do(self._target, "start", STARTING)
         if old.follows:

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hakit.engine.order import Together, Turns, Waits, order
-from hakit.present.terminal import fold, paint
+from hakit.present.terminal import fold, paint, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from hakit.engine.handover import Foreseen
     from hakit.engine.order import Part
     from hakit.engine.steps import Step
 
@@ -27,12 +28,29 @@ def order_json(steps: Iterable[Step]) -> list[dict[str, Any]]:
     return [{"how": KINDS[type(part)], **asdict(part)} for part in order(steps)]
 
 
+def handovers_text(foreseen: Foreseen) -> str:
+    """A line per role that is handed over: `db1 leads cluster main: switched over to db2 first`; or why it can't be."""
+    lines = [paint(fold(printable(str(one)), "  "), bold=True) for one in foreseen.handovers]
+    lines += [
+        paint(fold(printable(f"{error.message}{f': {error.why}' if error.why else ''}"), "  "), "red")
+        for error in foreseen.refused.values()
+    ]
+    return "\n".join(lines)
+
+
+def handovers_json(foreseen: Foreseen) -> list[dict[str, str]]:
+    """The same for programs; `to` is empty where nobody can take over, and `why` says why."""
+    found = [{"host": one.host, "what": one.what, "to": one.to, "why": ""} for one in foreseen.handovers]
+    refused = ({"host": host, "what": "", "to": "", "why": error.text()} for host, error in foreseen.refused.items())
+    return [*found, *refused]
+
+
 def _words(part: Part) -> str:
     match part:
         case Turns(hosts=hosts):
             return f"one at a time: {', '.join(hosts[:-1])}{',' if len(hosts) > 2 else ''} then {hosts[-1]}"  # noqa: PLR2004  a comma before `then` parts three
-        case Waits(host=host, on=others):
-            return f"after {_and(others)}: {host}"
+        case Waits(hosts=hosts, on=others):
+            return f"after {_and(others)}: {_and(hosts)}"
         case Together():
             return f"together: {', '.join(_acts(part))}"
 

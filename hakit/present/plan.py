@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hakit.engine.duty import describe
+from hakit.engine.handover import Foreseen
 from hakit.present.commands import pasteable
-from hakit.present.order import order_json, order_text
+from hakit.present.order import handovers_json, handovers_text, order_json, order_text
 from hakit.present.terminal import COLOURS, SIGNS, count, duration, fold, names, paint, printable
 
 if TYPE_CHECKING:
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
     from hakit.errors import HakitError
     from hakit.inventory.model import Site
 
+NOTHING = Foreseen()
 
-def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True, steps: Iterable[Step] = ()) -> str:
-    """The whole plan for a terminal; `steps` are what will be carried out."""
+
+def plan_text(
+    plan: SitePlan,
+    site: Site,
+    *,
+    seconds: float,
+    diffs: bool = True,
+    steps: Iterable[Step] = (),
+    foreseen: Foreseen = NOTHING,
+) -> str:
+    """The whole plan for a terminal; `steps` are what will be carried out, `foreseen` what is handed over before."""
     blocks: list[str] = []
     shown: dict[str, str] = {}
     for host in plan.changing:
@@ -31,7 +42,8 @@ def plan_text(plan: SitePlan, site: Site, *, seconds: float, diffs: bool = True,
         blocks.append(paint(f"{names(quiet)}  nothing to do", dim=True))
     blocks += [fold(f"{paint(host, bold=True)}  {failure(host, error)}", "    ") for host, error in plan.failed.items()]
     blocks += [fold(f"{paint(host, bold=True)}  {_mark(host, plan)}", "    ") for host in plan.marks]
-    return "\n".join([*blocks, "", *(line for line in [order_text(steps)] if line), total(plan, seconds)])
+    order = filter(None, (order_text(steps), handovers_text(foreseen)))
+    return "\n".join([*blocks, "", *order, total(plan, seconds)])
 
 
 def _mark(host: str, plan: SitePlan) -> str:
@@ -72,8 +84,8 @@ def rejection_lines(rejection: Rejection) -> Iterator[str]:
         yield from printable(rejection.output).splitlines()
 
 
-def plan_json(plan: SitePlan, steps: Iterable[Step] = ()) -> dict[str, Any]:
-    """The plan for programs; `steps` are what will be carried out."""
+def plan_json(plan: SitePlan, steps: Iterable[Step] = (), foreseen: Foreseen = NOTHING) -> dict[str, Any]:
+    """The plan for programs; `steps` are what will be carried out, `foreseen` what is handed over before."""
     return {
         "hosts": {
             host.host: {
@@ -87,6 +99,7 @@ def plan_json(plan: SitePlan, steps: Iterable[Step] = ()) -> dict[str, Any]:
         "failed": {host: error.text() for host, error in plan.failed.items()},
         "out": {host: {name: getattr(mark, name) for name in mark._fields} for host, mark in plan.marks.items()},
         "order": order_json(steps),
+        "handovers": handovers_json(foreseen),
         "differs": bool(plan.changing),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -15,6 +16,7 @@ from hakit.present.plan import failure, rejection_lines
 from hakit.present.terminal import colourful, count, duration, fold, paint, printable, width
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 SHOWN = 8
@@ -60,6 +62,13 @@ class Live:
             self._erase()
             click.echo(fold(text, "      ", sys.stderr), err=True)
             self._draw()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to a question meanwhile."""
+        with self._lock:
+            self._erase()
+            yield
 
     def _tick(self) -> None:
         while not self._stop.wait(TICK):

@@ -41,6 +41,7 @@ def status_json(state: SiteState) -> dict[str, Any]:
                 "address": row.address or None,
                 "holders": list(row.holders),
                 "why": list(row.why),
+                "roles": dict(row.roles),
             }
             for row in state.rows
         ],
@@ -63,13 +64,21 @@ def _row(row: Row, wide: int) -> list[str]:
     name = paint(f"{printable(row.name):<{wide}}", bold=True)
     shown = paint(f"{row.state.upper() if row.state == 'alarm' else row.state:<{STATE_WIDTH}}", COLOURS[row.state])
     where = f"{row.address} on {' and '.join(row.holders)}" if row.holders and row.address else row.address
-    where = where or " and ".join(row.holders)
+    where = where or " and ".join(row.holders) or _roles(row)
     why = [printable(text) for text in row.why]
     first = "; ".join(part for part in (where, *why[:1]) if part)
     margin = " " * (wide + STATE_WIDTH + 4)
     head, *more = f"{name}  {shown}  {first}".rstrip().split("\n")
     rest = [*more, *(line for text in why[1:] for line in text.split("\n"))]
     return [fold(head, f"{margin}  "), *(fold(f"{margin}{line}", "  ") for line in rest)]
+
+
+def _roles(row: Row) -> str:
+    """`db1 primary, db2 and db3 standby`."""
+    hosts: dict[str, list[str]] = {}
+    for host, role in row.roles.items():
+        hosts.setdefault(role, []).append(host)
+    return ", ".join(f"{' and '.join(members)} {printable(role)}" for role, members in hosts.items())
 
 
 def _hosts(state: SiteState, wide: int) -> list[str]:

@@ -34,6 +34,11 @@ def width() -> int:
     return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
 
 
+def clear() -> str:
+    """What empties the screen before it is written anew; nothing where there is none to empty."""
+    return "\x1b[H\x1b[2J" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else ""
+
+
 def fold(text: str, indent: str = "", stream: TextIO | None = None) -> str:
     """`text` with its long lines broken between words on a terminal, and left as they are in a pipe.
 

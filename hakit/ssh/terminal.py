@@ -1,4 +1,4 @@
-"""A program on a host with the user's own terminal."""
+"""A program on a host with the user's own terminal, or in the user's own pipe."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import shutil
 import signal
 import sys
 import termios
+import threading
 import tty
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import paramiko
 
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from hakit.ssh.connection import Connection
 
 _CHUNK = 64 * 1024
+_LOOK = 0.2  # seconds until a stream is looked at although nothing rang
 
 
 def interact(connection: Connection, command: str) -> int:
-    """Run a command with this terminal until it ends; its exit code.
+    """Run a command with this terminal until it ends; its exit code, 1 where a signal ended it.
 
     Raises UsageError without a terminal, ConnectError when the connection is lost.
     """
@@ -45,7 +47,52 @@ def interact(connection: Connection, command: str) -> int:
         raise ConnectError(f"{name}: the terminal was lost", why=str(error) or None) from error
     if status < 0 and not connection.alive:
         raise lost(name, connection.transport)
-    return max(status, 0)
+    return status if status >= 0 else 1
+
+
+def relay(connection: Connection, command: str, source: bytes | BinaryIO) -> int:
+    """Run a command that reads `source`, and pass on both of its streams; its exit code, 1 where a signal ended it.
+
+    Raises ConnectError when the connection is lost, BrokenPipeError when nobody reads what it says.
+    """
+    name = connection.target.name
+    try:
+        channel = connection.session()
+        channel.exec_command(command)
+        threading.Thread(target=_feed, args=(channel, source), daemon=True).start()
+        _pass_on(channel)
+        status = channel.recv_exit_status()
+    except (EOFError, paramiko.SSHException) as error:
+        raise ConnectError(f"{name}: the command was lost", why=str(error) or None) from error
+    if status < 0 and not connection.alive:
+        raise lost(name, connection.transport)
+    return status if status >= 0 else 1
+
+
+def _feed(channel: paramiko.Channel, source: bytes | BinaryIO) -> None:
+    """In a thread of its own: a source may be slower than the command, and wait for what it says."""
+    with suppress(OSError, EOFError, ValueError, paramiko.SSHException):  # it has ended, or we have
+        if isinstance(source, bytes):
+            channel.sendall(source)
+        else:
+            while data := os.read(source.fileno(), _CHUNK):
+                channel.sendall(data)
+        channel.shutdown_write()
+
+
+def _pass_on(channel: paramiko.Channel) -> None:
+    """Both streams, until both have ended."""
+    open_ = {sys.stdout.fileno(): (channel.recv_ready, channel.recv)}
+    open_[sys.stderr.fileno()] = (channel.recv_stderr_ready, channel.recv_stderr)
+    while True:
+        ended = channel.eof_received or channel.closed
+        waiting = [(screen, take) for screen, (ready, take) in open_.items() if ready()]
+        for screen, take in waiting:
+            _write(screen, take(_CHUNK))
+        if not waiting and ended:
+            return
+        if not waiting:
+            select.select([channel], [], [], _LOOK)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.errors import LabError
+from tests.lab.conftest import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +88,7 @@ FAULTS = [
 
 @pytest.fixture(scope="module")
 def lab(lab_factory: LabFactory) -> LabHandle:
-    handle = lab_factory(INVENTORY)
+    handle = lab_factory(INVENTORY, without=DATABASE)
     hurry_home(handle)
     done = handle.hakit("apply", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr

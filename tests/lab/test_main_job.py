@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.lab.conftest import DATABASE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,7 @@ HOSTS = ("lb1", "lb2", "web1", "web2", "web3")
 @pytest.fixture(scope="module")
 def lab(lab_factory: LabFactory) -> LabHandle:
     """The lab's inventory, applied once to empty hosts."""
-    handle = lab_factory(INVENTORIES / "lab")
+    handle = lab_factory(INVENTORIES / "lab", without=DATABASE)
     first = handle.hakit("apply", "--yes")
     assert first.returncode == 0, first.stdout + first.stderr
     assert "5 hosts changed" in first.stdout

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.lab.conftest import DATABASE
 from tests.lab.test_failover import ADDRESSES, FAULTS, hurry_home, strike
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ COMPLAINTS = re.compile(r"warn|deprecat|obsolete|unknown|insecure|unsafe|ignor|\
 @pytest.fixture(scope="module")
 def lab(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -> LabHandle:
     """The lab's inventory with 13 on the second balancer and the second web server, applied once to empty hosts."""
-    source = Path(shutil.copytree(INVENTORY, tmp_path_factory.mktemp("mixed") / "inventory"))
+    copied = tmp_path_factory.mktemp("mixed") / "inventory"
+    source = Path(shutil.copytree(INVENTORY, copied, ignore=shutil.ignore_patterns(*DATABASE)))
     data = yaml.safe_load((source / "hosts.yml").read_text())
     for group in data["all"]["children"].values():
         for name, host in group["hosts"].items():

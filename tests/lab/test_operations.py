@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.lab import privilege
+from tests.lab.conftest import DATABASE
 from tests.lab.test_rolling import BALANCERS, FAILING, WEBS, declare, held, load, sh, succeed
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ INVENTORY = Path(__file__).parents[2] / "inventories" / "lab"
 
 @pytest.fixture(scope="module")
 def lab(lab_factory: LabFactory) -> LabHandle:
-    handle = lab_factory(INVENTORY)
+    handle = lab_factory(INVENTORY, without=DATABASE)
     done = handle.hakit("apply", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     return handle

@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING, Self
 
 import pytest
 
+from tests.lab.conftest import DATABASE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,7 +42,7 @@ GAP = 2.0
 
 @pytest.fixture(scope="module")
 def lab(lab_factory: LabFactory) -> LabHandle:
-    handle = lab_factory(INVENTORY)
+    handle = lab_factory(INVENTORY, without=DATABASE)
     hosts = handle.inventory / "hosts.yml"
     # With VRRPv2 a takeover takes longer than the site promises.
     hosts.write_text(hosts.read_text().replace("rto: 3s", "rto: 5s"))

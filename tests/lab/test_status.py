@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.conftest import ROOT
+from tests.lab.conftest import DATABASE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def run(lab: LabHandle, host: str, *command: str) -> None:
 
 @pytest.fixture(scope="module")
 def applied(lab_factory: LabFactory) -> LabHandle:
-    handle = lab_factory(INVENTORY)
+    handle = lab_factory(INVENTORY, without=DATABASE)
     first = handle.hakit("apply", "--yes")
     assert first.returncode == 0, first.stdout + first.stderr
     return handle

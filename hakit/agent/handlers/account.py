@@ -8,6 +8,7 @@ import stat
 from hakit.agent import disk
 from hakit.agent.declare import Declaration
 from hakit.agent.errors import Failure, from_os
+from hakit.agent.handlers import account_locks
 from hakit.agent.work import Change
 
 TYPE_CHECKING = False
@@ -75,6 +76,7 @@ class Groups:
 
     def apply(self, resource: Group, change: Change, work: Work) -> tuple[str, ...]:
         """Make it or change its number. Raises Failure."""
+        account_locks.clear(work)
         actual = self.read([resource], work)[resource.key]
         number = ["--gid", str(resource.gid)] if resource.gid is not None else []
         if actual is None:
@@ -94,6 +96,7 @@ class Groups:
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Remove it when hakit made it and it is nobody's primary group. Raises Failure."""
+        account_locks.clear(work)
         name = key.partition(":")[2]
         reason = _keeps(name, record, work)
         if reason:
@@ -162,6 +165,7 @@ class Users:
 
     def apply(self, resource: User, change: Change, work: Work) -> tuple[str, ...]:
         """Make or mend it; a password goes through stdin, never through an argument. Raises Failure."""
+        account_locks.clear(work)
         actual = self._account(resource, work)
         work.state.own(resource.key, resource.component, {"made": actual is None})
         gid = work.gid(resource.group) if resource.group is not None else None
@@ -199,6 +203,7 @@ class Users:
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Remove the account that hakit made, or the keys that it wrote. Raises Failure."""
+        account_locks.clear(work)
         name = key.partition(":")[2]
         row = next((row for row in work.rows(PASSWD) if row[0] == name), None)
         if row is None:

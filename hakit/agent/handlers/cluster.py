@@ -53,11 +53,13 @@ class Clusters:
             return self._missing(resource, state, work)
         place = resource.place
         if state.data != control.CLUSTER:
-            raise Failure(_in_the_way(resource, state, work), path=place.data)
+            # A file system of its own has a lost+found from the start.
+            why = making.mounted(place, work) or _in_the_way(resource, state, work)
+            raise Failure(why, path=place.data)
         why = torn.read(place, work)
         if why:
             raise Failure(f"{place.data} can't be used: {why}", path=place.data)
-        _check_version(resource, work)
+        control.check_version(work.at(place.data), place.version)
         if resource.system and state.system and state.system != resource.system:
             raise Failure(
                 f"{place.data} holds another cluster: its system identifier is {state.system}, that of "
@@ -136,20 +138,9 @@ def _check_never_made(resource: Cluster, state: State, work: Work) -> None:
         )
 
 
-def _check_version(resource: Cluster, work: Work) -> None:
-    with open(f"{work.at(resource.place.data)}/PG_VERSION", encoding="utf-8", errors="replace") as file:
-        version = file.read().strip()
-    if version != str(resource.place.version):
-        raise Failure(
-            f"{resource.place.data} holds a cluster of PostgreSQL {version}, and {resource.place.version} is declared: "
-            "hakit does not upgrade data",
-            path=resource.place.data,
-        )
-
-
 def _in_the_way(resource: Cluster, state: State, work: Work) -> str:
     path = resource.place.data
-    what = "is not a directory"
+    what = "is a symbolic link" if os.path.islink(work.at(path)) else "is not a directory"
     if os.path.isdir(work.at(path)) and not os.path.islink(work.at(path)):
         names = sorted(os.listdir(work.at(path)))
         what = f"holds {', '.join(names[:SHOWN])}{' and more' if len(names) > SHOWN else ''}"

@@ -56,6 +56,17 @@ def contents(path: str) -> str:
     return PARTIAL if names & {"PG_VERSION", "backup_label", "backup_manifest"} or "pg_wal" in names else FOREIGN
 
 
+def check_version(data: str, version: int) -> None:
+    """Whether a cluster is of this version of PostgreSQL. Raises Failure, OSError."""
+    with open(f"{data}/PG_VERSION", encoding="utf-8", errors="replace") as file:
+        found = file.read().strip()
+    if found != str(version):
+        raise Failure(
+            f"{data} holds a cluster of PostgreSQL {found}, and {version} is declared: hakit does not upgrade data",
+            path=data,
+        )
+
+
 def read(data: str, programs: str, work: Work | None = None) -> Control:
     """What the control file of a cluster says; `programs` is the folder of its version's programs. Raises Failure.
 
@@ -68,7 +79,19 @@ def read(data: str, programs: str, work: Work | None = None) -> Control:
         if result.code == 0 and "WARNING" not in said:
             return parse(result.out)
     reason = next((line for line in said.splitlines() if line.strip()), "no answer")
+    if "Permission denied" in said:
+        reason = f"it belongs to {_owner(data)}, and others may not read it"
     raise Failure(f"pg_controldata can't tell the state of {data}: {reason}", output=said, path=data)
+
+
+def _owner(path: str) -> str:
+    import pwd
+
+    number = os.stat(path).st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _run(argv: list[str], work: Work | None) -> Any:

@@ -13,7 +13,7 @@ The names are Patroni's where they mean the same (its REST API, "Health check en
 from __future__ import annotations
 
 from hakit.agent.declare import Declaration
-from hakit.agent.postgres import states
+from hakit.agent.postgres import states, wal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,20 +103,34 @@ def silent(view: View) -> str:
 
 def primary(view: View) -> str:
     """Why our server must not be written to; empty when it may be."""
-    why = silent(view)
-    if why:
-        return why
+    return next(filter(None, _reasons_not_to_write(view)), "")
+
+
+def _reasons_not_to_write(view: View) -> Iterator[str]:
+    yield silent(view)
     if view.mine.role != states.PRIMARY:
-        return "it is a standby"
+        yield "it is a standby"
     if view.held:
-        return f"held: {view.held}"
+        yield f"held: {view.held}"
+    yield stray(view)
     others = claimants(view)
     if others:
         lines = ", ".join(f"{name} (timeline {told.timeline})" for name, told in sorted(others.items()))
-        return f"{lines} claims to be the primary, too; ours is timeline {view.mine.timeline}"
+        yield f"{lines} claims to be the primary, too; ours is timeline {view.mine.timeline}"
     late = sorted(name for name, one in view.peers.items() if view.now - one.asked > CLAIM)
     if late:  # after a freeze, others may have gone on without us
-        return f"{', '.join(late)}: not asked yet whether it is the primary"
+        yield f"{', '.join(late)}: not asked yet whether it is the primary"
+
+
+def stray(view: View) -> str:
+    """Whether our server is of another cluster than most of those that answer; empty when it is not.
+
+    Where only two answer neither can tell which of them it is.
+    """
+    told = [one for one in fresh(view).values() if one.system]
+    others = sorted(one.host for one in told if one.system != view.mine.system)
+    if len(others) > 1 + len(told) - len(others):
+        return f"{', '.join(others)} are of another cluster"
     return ""
 
 
@@ -136,17 +150,16 @@ def fresh(view: View) -> dict[str, State]:
 
 def replica(view: View, lag: int | None) -> str:
     """Why our server must not be read from as a standby; empty when it may be."""
-    return next(_reasons_not_to_read(view, lag), "")
+    return next(filter(None, _reasons_not_to_read(view, lag)), "")
 
 
 def _reasons_not_to_read(view: View, lag: int | None) -> Iterator[str]:
-    why = silent(view)
-    if why:
-        yield why
+    yield silent(view)
     if view.mine.role != states.STANDBY:
         yield "it is the primary"
     if view.held:
         yield f"held: {view.held}"
+    yield stray(view)
     if view.aside:
         yield f"put aside: {view.aside}"
     if view.now - view.word > ALONE:
@@ -156,7 +169,7 @@ def _reasons_not_to_read(view: View, lag: int | None) -> Iterator[str]:
         yield f"it is on timeline {view.mine.timeline}, and does not follow {parted[0]}"
     if lag is not None and not view.end:
         yield "it does not know yet how far the primary is"
-    behind = view.end - states.number(view.mine.replayed)
+    behind = view.end - wal.number(view.mine.replayed)
     if lag is not None and behind > lag:
         yield f"it is {behind / (1 << 20):.1f} MB behind"
 
@@ -178,7 +191,7 @@ def end_of_wal(view: View) -> int:
     told = [one for one in fresh(view).values() if one.system == view.mine.system]
     if not silent(view):
         told.append(view.mine)
-    return max((states.number(one.lsn) for one in told if one.role == states.PRIMARY or one.streams), default=0)
+    return max((wal.number(one.lsn) for one in told if one.role == states.PRIMARY or one.streams), default=0)
 
 
 _VERDICTS: dict[str, Callable[[View, int | None], str]] = {

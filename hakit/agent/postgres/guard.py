@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hakit.agent.postgres.decision import Decision
     from hakit.agent.postgres.place import Place
-    from hakit.agent.postgres.record import Decision
     from hakit.agent.postgres.states import State
 
 PATIENCE = 10.0  # seconds after which systemd is told that the server can't start; it tries again

@@ -17,8 +17,8 @@ MODULES = (
     *(
         f"postgres/{name}"
         for name in (
-            "asking", "client", "control", "endpoint", "guard", "own", "place", "quorum", "record", "resident",
-            "serving", "states", "watching",
+            "asking", "client", "control", "decision", "endpoint", "guard", "own", "place", "quorum", "record",
+            "resident", "serving", "states", "wal", "watching",
         )
     ),
 )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from hakit.agent import disk
-from hakit.agent.postgres import control, power, record, torn
+from hakit.agent.errors import Failure
+from hakit.agent.postgres import control, power, record, serverlog, torn, wal
 from hakit.agent.postgres.client import Connection, SqlError
 from hakit.agent.postgres.own import held_because
 from hakit.agent.postgres.place import SOCKETS
-from hakit.agent.postgres.steps import TIMELINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,19 +22,17 @@ if TYPE_CHECKING:
     Found = dict[str, Any]
 
 PATIENCE = 3.0  # seconds for the server's answer
-LOG = 64 << 10  # bytes at the end of the server's log in which its last words are looked for
 # One round trip; each of the queries is one result.
-QUERIES = """
+QUERIES = f"""
 SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
-       CASE WHEN pg_is_in_recovery() THEN (%TIMELINE%)
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
-       CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-       ELSE pg_current_wal_flush_lsn() END,
+       {wal.TIMELINE},
+       CASE WHEN pg_is_in_recovery() THEN {wal.END} ELSE pg_current_wal_flush_lsn() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
        to_char(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
                WHEN current_setting('track_commit_timestamp')::bool THEN (pg_last_committed_xact()).timestamp END
-               AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-SELECT status, sender_host, extract(epoch FROM clock_timestamp() - last_msg_receipt_time) FROM pg_stat_wal_receiver;
+               AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), {wal.DELAYS};
+SELECT CASE WHEN status = 'streaming' AND NOT {wal.STREAMS} THEN 'connecting' ELSE status END, sender_host,
+       extract(epoch FROM clock_timestamp() - last_msg_receipt_time) FROM pg_stat_wal_receiver;
 SELECT application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn FROM pg_stat_replication ORDER BY 1;
 SELECT slot_name, active, coalesce(wal_status, ''),
        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - restart_lsn)::bigint
@@ -43,22 +41,19 @@ SELECT name FROM pg_settings WHERE pending_restart ORDER BY 1;
 SELECT name, setting FROM pg_settings WHERE name IN (
     'max_connections', 'max_wal_senders', 'max_worker_processes', 'max_prepared_transactions',
     'max_locks_per_transaction', 'synchronous_standby_names', 'synchronous_commit');
-""".replace(
-    # Without its upstream a standby's control file may still tell an older timeline than its WAL is of.
-    "%TIMELINE%",
-    TIMELINE.replace("'%LSN%'::pg_lsn", "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"),
-)
+"""  # noqa: S608 - of constants
 
 
 def look(place: Place, work: Work) -> Found:
-    """What is here; bounded in time whatever hangs. Raises Failure for a decision or data that can't be read.
+    """What is here; bounded in time whatever hangs. Raises Failure for a decision that can't be read.
 
     `installed`: whether the server's programs are there. `data` is a word of `control`. `state` (pg_controldata's),
     `checkpoint` and `redo` are empty without a cluster. `running`: whether a process serves the data. `role` is
     `primary`, `standby`, or empty while the server does not answer; then `why` says why, as it does while it does not
-    run. `lsn` is the end of the WAL on disk, `replayed` how far a standby has come, `replayed_at` (UTC) when the last
-    transaction that it replayed was committed; on a primary the last commit, where it keeps track of that. `upstream`
-    is the host it is told to follow, `receiving` what it receives: `status`, `from` (host), `heard` (seconds ago).
+    run, and while a standby receives nothing from its upstream. `lsn` is the end of the WAL on disk, `replayed` how far
+    a standby has come, `replayed_at` (UTC) when the last transaction that it replayed was committed; on a primary the
+    last commit, where it keeps track of that. `upstream` is the host it is told to follow, `receiving` what it
+    receives: `status`, `from` (host), `heard` (seconds ago). `delays`: whether it holds a commit back on purpose.
     `slots` have the bytes of WAL that they keep. `settings` are those that a standby must not have lower than the
     primary, and those of synchronous replication. `free`: bytes left for WAL.
     """
@@ -81,10 +76,11 @@ def look(place: Place, work: Work) -> Found:
     if found["running"]:
         try:
             found.update(_answers(place, work))
+            found["why"] = _why_dry(found, place, work)
         except SqlError as error:
             found["why"] = error.message
     elif found["data"] == control.CLUSTER:
-        found["why"] = why_not(place, work)
+        found["why"] = found["why"] or why_not(place, work)
     return found
 
 
@@ -93,6 +89,7 @@ _UNANSWERED: Found = {
     "lsn": "",
     "replayed": "",
     "replayed_at": "",
+    "delays": False,
     "receiving": None,
     "replicas": [],
     "slots": [],
@@ -110,7 +107,11 @@ def _files(place: Place, work: Work) -> Found:
     answer: Found = {"data": kind, "free": _free(f"{data}/pg_wal")}
     if not os.path.exists(f"{place.programs}/pg_controldata"):
         return answer
-    cluster = control.read(data, place.programs, work)
+    try:
+        control.check_version(data, place.version)
+        cluster = control.read(data, place.programs, work)
+    except Failure as failure:
+        return {**answer, "why": failure.message}
     return {
         **answer,
         "system": cluster.system,
@@ -119,6 +120,16 @@ def _files(place: Place, work: Work) -> Found:
         "checkpoint": cluster.checkpoint,
         "redo": cluster.redo,
     }
+
+
+def _why_dry(found: Found, place: Place, work: Work) -> str:
+    """Why a standby receives nothing, as its log tells; empty for one that does, or that shall not."""
+    if found["role"] != "standby" or not found["upstream"] or found["delays"]:
+        return ""
+    receiving = found["receiving"]
+    if receiving is not None and receiving["status"] == "streaming":
+        return ""
+    return serverlog.why_dry(work.at(serverlog.path(place)))
 
 
 def _free(path: str) -> int:
@@ -133,13 +144,14 @@ def _answers(place: Place, work: Work) -> Found:
     """What the server says. Raises SqlError."""
     with Connection(work.at(SOCKETS), place.port, timeout=PATIENCE) as connection:
         (own,), receiver, replicas, slots, pending, settings = connection.results(QUERIES)
-    role, timeline, lsn, replayed, replayed_at = own
+    role, timeline, lsn, replayed, replayed_at, delays = own
     return {
         "role": role or "",
         "timeline": int(timeline or 0),
         "lsn": lsn or "",
         "replayed": replayed or "",
         "replayed_at": replayed_at or "",
+        "delays": delays == "t",
         "receiving": _receiving(place, receiver[0]) if receiver else None,
         "replicas": [_named(("name", "state", "sync", "sent", "flushed", "replayed"), row) for row in replicas],
         "slots": [
@@ -184,24 +196,4 @@ def _upstream(place: Place, work: Work) -> str:
 def why_not(place: Place, work: Work) -> str:
     """Why the server does not run, as far as anything tells; empty when nothing does."""
     found = torn.read(place, work) or power.guard_says(place, work)
-    return found or _last_words(work.at(log(place)))
-
-
-def log(place: Place) -> str:
-    """The server's log, where Debian puts it."""
-    return f"/var/log/postgresql/postgresql-{place.label}.log"
-
-
-def _last_words(path: str) -> str:
-    """The last FATAL or PANIC at the end of a log, since the last start of the server."""
-    import re
-
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG))
-            text = file.read(LOG).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    text = text.rpartition("starting PostgreSQL")[2]
-    found = re.findall(r"\b(?:FATAL|PANIC):\s+(.*)", text)
-    return found[-1] if found else ""
+    return found or serverlog.why_dead(work.at(serverlog.path(place)))

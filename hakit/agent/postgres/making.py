@@ -99,12 +99,26 @@ def check_place(place: Place, mount: str, work: Work) -> None:
         raise Failure(f"PostgreSQL {place.version} is not installed: {place.programs}/initdb is missing")
     if mount and not os.path.ismount(work.at(mount)):
         raise Failure(f"{mount} is not mounted: the data would land on the disk beneath; mount it", path=mount)
-    if os.path.ismount(work.at(place.data)):
+    if os.path.islink(work.at(place.data)):
+        target = os.path.realpath(work.at(place.data))
         raise Failure(
-            f"{place.data} is itself a mount point, and a data directory is put in its place whole: "
-            f"name a directory below it, such as {place.data}/{place.cluster}",
+            f"{place.data} is a symbolic link, and a data directory is put in its place whole: name what it leads to "
+            f"({target}), or take the link away",
             path=place.data,
         )
+    why = mounted(place, work)
+    if why:
+        raise Failure(why, path=place.data)
+
+
+def mounted(place: Place, work: Work) -> str:
+    """Why the data directory can't be a mount point, where it is one."""
+    if not os.path.ismount(work.at(place.data)):
+        return ""
+    return (
+        f"{place.data} is itself a mount point, and a data directory is put in its place whole: "
+        f"name a directory below it, such as {place.data}/{place.cluster}"
+    )
 
 
 def leftover(place: Place, work: Work) -> str:

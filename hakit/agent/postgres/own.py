@@ -7,7 +7,7 @@ from time import gmtime, monotonic, strftime
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, record, states
+from hakit.agent.postgres import control, record, states, wal
 from hakit.agent.postgres.client import Connection, SqlError
 from hakit.agent.postgres.place import SOCKETS
 
@@ -23,19 +23,14 @@ SELDOM = 1.0  # seconds between two looks at the control file
 NOT_NOW = "57P03"  # cannot_connect_now: starting up, shutting down, not yet consistent
 NOBODY = "08001"
 
-LOOK = """
+LOOK = f"""
 SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        (SELECT system_identifier FROM pg_control_system()),
-       CASE WHEN pg_is_in_recovery() THEN
-           greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-                    (SELECT min_recovery_end_timeline FROM pg_control_recovery()), receiver.received_tli)
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
-       CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-       ELSE pg_current_wal_flush_lsn() END,
+       {wal.TIMELINE},
+       CASE WHEN pg_is_in_recovery() THEN {wal.END} ELSE pg_current_wal_flush_lsn() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,
-       coalesce(receiver.status = 'streaming', false)
-FROM (SELECT) one LEFT JOIN pg_stat_wal_receiver receiver ON true
-"""
+       {wal.STREAMS} OR {wal.DELAYS}
+"""  # noqa: S608 - of constants
 
 
 class Own:
@@ -82,15 +77,11 @@ class Own:
         self._connection = None
 
     def _state(self, row: Row) -> State:
-        role, system, found, lsn, replayed, streams = row
-        timeline = int(found or 0)
-        if role == self._last.role == states.STANDBY and system == self._last.system:
-            # A standby that does not receive tells that of its last restartpoint; it never goes back to an older one.
-            timeline = max(timeline, self._last.timeline)
+        role, system, timeline, lsn, replayed, streams = row
         return states.State(
             host=self._place.host,
             system=system or "",
-            timeline=timeline,
+            timeline=int(timeline or 0),
             role=role or states.STARTING,
             lsn=lsn or "",
             replayed=replayed or "",
@@ -108,7 +99,7 @@ class Own:
         state = states.State(host=self._place.host, role=role, standby=standby)
         if found is None:
             return state
-        lsn = max(found.checkpoint, found.minimum, key=states.number)
+        lsn = max(found.checkpoint, found.minimum, key=wal.number)
         return state.replace(system=found.system, timeline=found.timeline, lsn=lsn)
 
     def _is_alive(self) -> bool:

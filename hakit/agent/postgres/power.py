@@ -86,7 +86,10 @@ def _stopped(place: Place, work: Work) -> dict[str, Any]:
     path = work.at(place.data)
     if control.contents(path) != control.CLUSTER:
         return {"running": False}
-    found = control.read(path, place.programs, work)
+    try:
+        found = control.read(path, place.programs, work)
+    except Failure:
+        return {"running": False}  # it is down, and that was asked for
     return {
         "running": False,
         "state": found.state,

@@ -1,13 +1,13 @@
-"""What was decided of a cluster, kept on each member: who is primary, and since which decision."""
+"""The last decision about who is primary, kept on each member: durably, and by one writer at a time."""
 
 from __future__ import annotations
 
 import os
 from time import gmtime, monotonic, sleep, strftime
 
-from hakit.agent import disk, jsonlite
-from hakit.agent.declare import Declaration
+from hakit.agent import disk
 from hakit.agent.errors import Failure, from_os
+from hakit.agent.postgres.decision import MADE, UNDECIDED, Decision, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,54 +16,9 @@ if TYPE_CHECKING:
     from hakit.agent.postgres.place import Place
     from hakit.agent.work import Work
 
-MADE, SWITCHOVER, FAILOVER, STARTED = "made", "switchover", "failover", "started"
-KINDS = (MADE, SWITCHOVER, FAILOVER, STARTED)
 MODE = 0o640
 PATIENCE = 5.0  # seconds for who else is writing: that takes milliseconds
 _POLL = 0.01
-
-
-class Decision(Declaration):
-    """Who is primary. The higher `epoch` counts; 0, and nobody named, where nothing was decided yet.
-
-    `before` was primary then, `kind` is one of KINDS, `since` is UTC (`2026-11-22T16:03:11Z`), `run` and `who` are of
-    the command that decided. The guard needs no answer of those `excused`: never joined yet, or declared dead by name.
-    """
-
-    epoch: int = 0
-    primary: str = ""
-    before: str = ""
-    kind: str = ""
-    since: str = ""
-    run: str = ""
-    who: str = ""
-    excused: tuple[str, ...] = ()
-
-    def wire(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {name: list(self.excused) if name == "excused" else getattr(self, name) for name in self._fields}
-
-    def is_same(self, other: Decision) -> bool:
-        """Whether both are one decision; who is excused becomes fewer in time."""
-        return self.replace(excused=()) == other.replace(excused=())
-
-
-def from_wire(data: object) -> Decision:
-    """The decision of a JSON object; what newer versions may have added is left out. Raises ValueError."""
-    if not isinstance(data, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 - of text that someone wrote
-    epoch, excused = data.get("epoch", 0), data.get("excused", [])
-    words = {name: data.get(name, "") for name in Decision._fields if name not in {"epoch", "excused"}}
-    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
-        raise ValueError(f"epoch: {epoch!r} is no count")
-    if not isinstance(excused, (list, tuple)):
-        raise ValueError(f"excused: {excused!r} is no list")  # noqa: TRY004 - of text that someone wrote
-    strange = [value for value in (*words.values(), *excused) if not isinstance(value, str)]
-    if strange:
-        raise ValueError(f"{strange[0]!r} is no text")
-    if bool(words["primary"]) != (epoch > 0) or (epoch > 0 and words["kind"] not in KINDS):
-        raise ValueError(f"epoch {epoch} and kind {words['kind']!r} don't go with the primary {words['primary']!r}")
-    return Decision(epoch=epoch, excused=tuple(excused), **words)
 
 
 def read(path: str) -> Decision:
@@ -71,11 +26,11 @@ def read(path: str) -> Decision:
     try:
         data = disk.read(path)
     except (FileNotFoundError, NotADirectoryError):
-        return Decision()
+        return UNDECIDED
     except OSError as error:
         raise from_os(error, "reading the last decision", (path,)) from None
     try:
-        return from_wire(jsonlite.loads(data.decode("utf-8").strip()))
+        return parse(data.decode("utf-8"))
     except ValueError as error:
         raise Failure(f"{path} is no record of a decision: {error}", path=path) from None
 
@@ -86,7 +41,7 @@ def decide(place: Place, text: str, work: Work) -> dict[str, Any]:
     The same again is no failure. Raises Failure for an older one, and for another one of the same epoch.
     """
     try:
-        new = from_wire(jsonlite.loads(text.strip()))
+        new = parse(text)
     except ValueError as error:
         raise Failure(f"no record of a decision: {error}") from None
     if new.epoch == 0:
@@ -94,7 +49,7 @@ def decide(place: Place, text: str, work: Work) -> dict[str, Any]:
     path = work.at(place.decision)
     with _Writing(path):
         known = read(path)
-        if new.is_same(known):
+        if new.repeats(known):
             return known.wire()
         if new.epoch <= known.epoch:
             raise Failure(
@@ -141,7 +96,7 @@ def _owner(work: Work) -> tuple[int, int]:
 
 
 def _write(path: str, decision: Decision, owner: tuple[int, int] | None) -> None:
-    disk.write(path, f"{jsonlite.dumps(decision.wire())}\n".encode(), MODE, owner)
+    disk.write(path, f"{decision.text()}\n".encode(), MODE, owner)
 
 
 class _Writing:

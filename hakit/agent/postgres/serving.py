@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REQUEST = 4096  # bytes of a request that are read: its first line is all that matters
 PATIENCE = 2.0  # seconds for a request to come and its answer to go
-CLIENTS = 256  # at once; who comes then waits in the socket's queue
+CLIENTS = 256  # at once; who comes then takes the place of another one
 TICK = 0.5  # seconds between two calls of `tick` at the latest
 _WORDS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 _METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -24,10 +24,11 @@ _METHODS = {"GET", "HEAD", "OPTIONS"}
 class Client:
     """A connection: what it has said, then what it is still to get."""
 
-    __slots__ = ("answer", "deadline", "said", "socket")
+    __slots__ = ("address", "answer", "deadline", "said", "socket")
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, address: str) -> None:
         self.socket = connection
+        self.address = address
         self.deadline = monotonic() + PATIENCE
         self.said = bytearray()
         self.answer = b""
@@ -57,35 +58,24 @@ class Server:
     ) -> None:
         self._allowed = allowed
         self._answer = answer
-        self._clients: set[Client] = set()
-        self._listeners = list(listeners)
+        self._clients: dict[Client, None] = {}  # in the order in which they came
         self._selector = selectors.DefaultSelector()
-        for one in self._listeners:
+        for one in listeners:
             one.settimeout(0)
-        self._listening = False
+            self._selector.register(one, selectors.EVENT_READ, one)
 
     def serve(self, tick: Callable[[], None]) -> None:
         """Serve for ever; `tick` is called again and again."""
         while True:
-            self._listen(len(self._clients) < CLIENTS)
             for key, _ in self._selector.select(TICK):
-                if isinstance(key.data, Client):
-                    self._go_on(key.data)
-                else:
+                if not isinstance(key.data, Client):
                     self._accept(key.data)
+                elif key.data in self._clients:  # it may have had to go just now
+                    self._go_on(key.data)
             now = monotonic()
             for client in [one for one in self._clients if now > one.deadline]:
                 self._close(client)
             tick()
-
-    def _listen(self, wanted: bool) -> None:
-        if wanted != self._listening:
-            self._listening = wanted
-            for one in self._listeners:
-                if wanted:
-                    self._selector.register(one, selectors.EVENT_READ, one)
-                else:
-                    self._selector.unregister(one)
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -95,13 +85,23 @@ class Server:
         if address[0] not in self._allowed:
             connection.close()
             return
+        if len(self._clients) >= CLIENTS:
+            self._close(self._oldest_of_the_most())
         connection.settimeout(0)
-        client = Client(connection)
-        self._clients.add(client)
+        client = Client(connection, address[0])
+        self._clients[client] = None
         self._selector.register(connection, selectors.EVENT_READ, client)
 
+    def _oldest_of_the_most(self) -> Client:
+        """The oldest connection from where most come: whoever floods us is in nobody's way but its own."""
+        counts: dict[str, int] = {}
+        for one in self._clients:
+            counts[one.address] = counts.get(one.address, 0) + 1
+        most = max(counts, key=lambda address: counts[address])
+        return next(one for one in self._clients if one.address == most)
+
     def _close(self, client: Client) -> None:
-        self._clients.discard(client)
+        del self._clients[client]
         self._selector.unregister(client.socket)
         client.socket.close()
 

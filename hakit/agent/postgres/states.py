@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from hakit.agent import jsonlite
 from hakit.agent.declare import Declaration
-from hakit.agent.postgres import record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from hakit.agent.postgres.record import Decision
+from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
+from hakit.agent.postgres.wal import number
 
 PRIMARY, STANDBY, STOPPED, STARTING = "primary", "standby", "stopped", "starting"
 ROLES = (PRIMARY, STANDBY, STOPPED, STARTING)
@@ -21,8 +18,8 @@ class State(Declaration):
     `system` is the system identifier of its data, empty where it has none. `role` is what its server was when it last
     answered, until its process is known to be gone: a primary that hangs is a primary. `lsn` is the end of the WAL that
     it has on disk, `replayed` how far a standby has come. `standby`: whether it is one, or would be after a start.
-    `streams`: whether it receives from its upstream now. `held`: why it must not be called a primary. `since` is when
-    it took its role.
+    `streams`: whether it receives from its upstream now, or will when its delay is over. `held`: why it must not be
+    called a primary. `since` is when it took its role.
     """
 
     host: str
@@ -34,7 +31,7 @@ class State(Declaration):
     standby: bool = False
     streams: bool = False
     held: str = ""
-    decision: Decision = record.Decision()
+    decision: Decision = UNDECIDED
     since: str = ""
 
 
@@ -62,13 +59,5 @@ def parse(said: str) -> State:
         raise ValueError("no host, role, timeline and the like")
     number(words["lsn"])
     number(words["replayed"])
-    decision = record.from_wire(data.get("decision", {}))
+    decision = from_wire(data.get("decision", {}))
     return State(timeline=timeline, decision=decision, **flags, **words)
-
-
-def number(lsn: str) -> int:
-    """An LSN as the number of bytes that it is: `1/2` is 4294967298, nothing is 0. Raises ValueError."""
-    if not lsn:
-        return 0
-    high, _, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)

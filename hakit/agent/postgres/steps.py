@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, power, programs, record, upstream
+from hakit.agent.postgres import control, power, programs, record, upstream, wal
 from hakit.agent.postgres.place import slot_name
 from hakit.agent.postgres.power import POLL, connect, wait_for
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Seconds for which a standby must be seen without a receiver, its end of WAL unchanged, before it counts as halted: its
 # startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
 SETTLED = 0.6
+LOST = "lost"  # of a slot whose WAL is gone (PostgreSQL documentation, pg_replication_slots)
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
 # A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
@@ -33,22 +34,6 @@ RECEIVER = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
 ENDS = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()"
-# A control file tells the timeline of the last checkpoint; WAL that came later has it in the names of its files.
-TIMELINE = """
-SELECT greatest(
-    (SELECT timeline_id FROM pg_control_checkpoint()),
-    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-    (SELECT received_tli FROM pg_stat_wal_receiver),
-    (SELECT max(('x' || left(name, 8))::bit(32)::int)
-     FROM pg_ls_waldir(), (SELECT setting::bigint AS bytes FROM pg_settings WHERE name = 'wal_segment_size') segment
-     WHERE name ~ '^[0-9A-F]{24}$'
-       AND ('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / bytes)
-           + ('x' || right(name, 8))::bit(32)::bigint
-           = trunc(greatest('%LSN%'::pg_lsn - '0/0'::pg_lsn - 1, 0) / bytes))
-)"""
-PROMOTED = """
-SELECT CASE WHEN pg_is_in_recovery() THEN NULL
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
 
 
 def hold(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
@@ -79,9 +64,9 @@ def halt(place: Place, arguments: dict[str, str], work: Work, timeout: float) ->
         before = _timeline(connection)
         connection.query("SELECT pg_reload_conf()")
         _wait_settled(connection, place, timeout)
-        received, replayed = connection.query(ENDS)[0]
-        flushed = max(received or "0/0", replayed or "0/0", key=number)
-        return {"timeline": max(before, _timeline(connection)), "lsn": flushed, "replayed": replayed or "0/0"}
+        flushed, replayed = connection.query(f"SELECT {wal.END}, pg_last_wal_replay_lsn()")[0]
+        timeline = max(before, _timeline(connection))
+        return {"timeline": timeline, "lsn": flushed or "0/0", "replayed": replayed or "0/0"}
 
 
 def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
@@ -100,15 +85,7 @@ def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
 
 
 def _timeline(connection: Connection) -> int:
-    received, replayed = connection.query(ENDS)[0]
-    end = max(received or "0/0", replayed or "0/0", key=number)
-    return int(_value(connection, TIMELINE.replace("%LSN%", end)) or 0)
-
-
-def number(lsn: str) -> int:
-    """An LSN as the number of bytes that it is: `1/2` is 4294967298."""
-    high, _, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
+    return int(_value(connection, f"SELECT {wal.TIMELINE}") or 0)
 
 
 def _value(connection: Connection, sql: str) -> str | None:
@@ -118,7 +95,8 @@ def _value(connection: Connection, sql: str) -> str | None:
 def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
     """Have a standby follow the member `upstream`, now and after a restart; with `wait`, until it streams from there.
 
-    `wait` is in seconds; 0 or none: a server that does not run is no failure.
+    `wait` is in seconds; 0 or none: a server that does not run is no failure. One that is delayed is not waited for
+    while it holds a commit back.
     """
     del timeout
     wait = float(arguments.get("wait") or 0)
@@ -134,17 +112,23 @@ def follow(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
         address = words["host"]
 
         def streams() -> bool:
-            return (address, "streaming") in connection.query("SELECT sender_host, status FROM pg_stat_wal_receiver")
+            return (address, "t") in connection.query(f"SELECT sender_host, {wal.STREAMS} FROM pg_stat_wal_receiver")  # noqa: S608 - of constants
+
+        def delays() -> bool:
+            return _value(connection, f"SELECT {wal.DELAYS}") == "t"
 
         if wait:
-            wait_for(streams, wait, f"{place.host} did not begin to stream from {host} ({address})")
+            wait_for(
+                lambda: streams() or delays(), wait, f"{place.host} did not begin to stream from {host} ({address})"
+            )
         return {"upstream": host, "streams": streams()}
 
 
 def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
     """Have slots for the members `hosts` (with commas between) and for no other member; what was made, dropped, kept.
 
-    Slots that are no member's are left alone. One in use is waited for, and then kept.
+    One that has lost its WAL serves nobody any more and is made anew. Slots that are no member's are left alone. One in
+    use is waited for, and then kept.
     """
     wanted = [one for one in arguments["hosts"].split(",") if one]
     strangers = sorted(set(wanted) - {one.name for one in place.members})
@@ -153,7 +137,10 @@ def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -
     names = {slot_name(one) for one in wanted if one != place.host}
     ours = {slot_name(one.name) for one in place.members}
     with connect(place, work) as connection:
-        there = {str(row[0]) for row in connection.query("SELECT slot_name FROM pg_replication_slots")}
+        found = connection.query("SELECT slot_name, wal_status FROM pg_replication_slots")
+        there = {str(name) for name, status in found}
+        lost = {str(name) for name, status in found if status == LOST} & names
+        there -= lost - _drop(connection, lost, min(BUSY, timeout))
         made = sorted(names - there)
         for name in made:
             connection.query(f"SELECT pg_create_physical_replication_slot('{name}', true)")
@@ -224,8 +211,9 @@ def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float)
         if _value(connection, "SELECT pg_is_in_recovery()") == "t":
             # Not to wait in there: the server would give up a query that takes longer than our patience with it.
             connection.query("SELECT pg_promote(false)")
-        wait_for(lambda: _value(connection, PROMOTED) is not None, timeout, f"{place.host} was not promoted")
-        timeline = int(_value(connection, PROMOTED) or 0)
+        promoted = f"SELECT {wal.PROMOTED}"
+        wait_for(lambda: _value(connection, promoted) is not None, timeout, f"{place.host} was not promoted")
+        timeline = int(_value(connection, promoted) or 0)
         if upstream.write(place, upstream.NOBODY, work):
             connection.query("SELECT pg_reload_conf()")
     return {"timeline": timeline}

@@ -164,7 +164,8 @@ LogTarget = Annotated[Line, AfterValidator(_log)]
 """Where to log and as what."""
 AuthUser = Annotated[Word, AfterValidator(_user)]
 """A name of HTTP's basic authentication (RFC 7617, 2)."""
-Lag = Annotated[str, AfterValidator(_lag), WithJsonSchema({"type": "string", "x-expects": "an amount of WAL"})]
+_WAL = {"type": "string", "x-expects": "an amount of WAL such as 16MB"}
+Lag = Annotated[str, AfterValidator(_lag), WithJsonSchema(_WAL)]
 """How far a standby may be behind, in PostgreSQL's units (19.1.1 of its manual)."""
 Connections = Annotated[int, Field(ge=1, le=MOST)]
 """A number of connections."""

@@ -31,16 +31,28 @@ def problems(site: Site) -> Iterator[Wrong]:
         yield from _groups(host, settings)
         yield from _taken_names(host, settings)
         yield from _open_braces(host, settings)
+        for name, group in settings.sync_groups.items():
+            yield from _notify(host, ("keepalived", "sync_groups", name, "extra"), group.extra)
         for name, instance in settings.instances.items():
             base: Path = ("keepalived", "instances", name)
-            for place, line in enumerate(instance.extra):
-                if line.split()[:1] == ["notify"]:
-                    message = "hakit's own notify script is there — use notify_master, notify_backup, notify_fault, …"
-                    yield host, (*base, "extra", place), message
+            yield from _notify(host, (*base, "extra"), instance.extra, own=True)
             if instance.auth is not None and (why := instance.auth.unfit(plain_word)):
                 yield host, (*base, "auth"), f"the secret {instance.auth.name} {why}"
             yield from _unknown(host, (*base, "track_scripts"), instance.track_scripts, settings.scripts, "script")
             yield from _unknown(host, (*base, "track_files"), instance.track_files, settings.files, "file")
+
+
+def _notify(host: Host, path: Path, lines: tuple[str, ...], *, own: bool = False) -> Iterator[Wrong]:
+    """Scripts beside hakit's `own`, and a second one for one event: keepalived runs one of each alone."""
+    seen: set[str] = set()
+    for place, line in enumerate(lines):
+        keyword = (line.split() or [""])[0]
+        if own and keyword == "notify":
+            message = "hakit's own notify script is there — use notify_master, notify_backup, notify_fault, …"
+            yield host, (*path, place), message
+        elif keyword.startswith("notify") and keyword in seen:
+            yield host, (*path, place), f"{keyword} stands above already, and keepalived takes one"
+        seen.add(keyword)
 
 
 def _open_braces(host: Host, settings: KeepalivedSettings) -> Iterator[Wrong]:

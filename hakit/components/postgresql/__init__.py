@@ -66,5 +66,5 @@ class Postgresql(Component):
         self, site: Site, facts: Mapping[str, Facts], observed: Mapping[str, Mapping[str, Any]]
     ) -> Mapping[str, Decision]:
         """Who makes the cluster, who copies from whom, who restarts first."""
-        del facts
+        check.refuse_unknown(site, facts)
         return decide.decide(site, observed)

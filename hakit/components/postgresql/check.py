@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 from hakit.agent.postgres.place import USER, slot_name
 from hakit.components.postgresql import hba, parameters
 from hakit.components.postgresql.members import COMPONENT, VERSIONS, clusters, may_lead, settings_of
+from hakit.components.postgresql.settings import kibibytes
+from hakit.components.postgresql.tuning import extra
+from hakit.errors import RefusedError
 from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from hakit.components.base import Facts
     from hakit.components.postgresql.members import Cluster
     from hakit.components.postgresql.settings import DatabaseSettings, PostgresqlSettings, Value
     from hakit.inventory.model import Host, Site
@@ -38,6 +42,23 @@ ALIKE: tuple[Path, ...] = (
 PUBLIC = "PUBLIC"
 PREDEFINED = "pg_"
 """How the server's own roles begin (PostgreSQL documentation, 22.5)."""
+SEGMENTS = frozenset(1024 << power for power in range(11))
+"""The sizes of WAL segments that initdb makes, in KiB (--wal-segsize)."""
+RATES = 32, 1 << 20
+"""The least and the most that pg_basebackup takes as --max-rate, in KiB/s."""
+PRIVILEGES = {
+    "database": ("CREATE", "CONNECT", "TEMPORARY", "TEMP"),
+    "schema": ("CREATE", "USAGE"),
+    "tables": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"),
+    "sequences": ("USAGE", "SELECT", "UPDATE"),
+    "functions": ("EXECUTE",),
+}
+"""What can be granted on each kind of object (PostgreSQL documentation, table 5.2; MAINTAIN is new in 17)."""
+EVERYTHING = ("ALL", "ALL PRIVILEGES")
+LONGEST = (1 << 31) - 1
+"""The most of recovery_min_apply_delay, in milliseconds."""
+ROUNDING = 1e-6
+"""What a number of seconds may lose as a float, in milliseconds."""
 SESSION = frozenset({"user", "superuser", "backend", "superuser-backend"})
 """The contexts of parameters that a session, and so a role, may have values of its own for."""
 
@@ -49,6 +70,30 @@ def problems(site: Site) -> Iterator[Wrong]:
         for host in cluster.hosts:
             for path, message in _member(site, cluster, host):
                 yield host, (COMPONENT, *path), message
+
+
+def refuse_unknown(site: Site, facts: Mapping[str, Facts]) -> None:
+    """Raise RefusedError for a parameter that a host's own release does not take: offline it may not be known."""
+    wrong = [
+        f"{host.name} (Debian {facts[host.name].release}): {fault}"
+        for cluster in clusters(site).values()
+        for host in cluster.hosts
+        if host.name in facts and facts[host.name].release in VERSIONS
+        for name, value in _set(settings_of(host))
+        if (fault := parameters.fault(VERSIONS[facts[host.name].release], name, value))
+    ]
+    if wrong:
+        raise RefusedError(
+            "parameters that a host's server does not take",
+            why="\n  ".join(wrong),
+            hint="Set them for the hosts that know them, or leave them out.",
+        )
+
+
+def _set(settings: PostgresqlSettings) -> Iterator[tuple[str, Value]]:
+    """Every parameter that the inventory sets."""
+    yield from settings.parameters.items()
+    yield from ((name, text) for _, name, text in extra(settings))
 
 
 def passfile_word(text: str) -> str:
@@ -65,12 +110,25 @@ def _cluster(cluster: Cluster) -> Iterator[Wrong]:
             if _at(settings_of(host), path) != _at(cluster.first, path):
                 message = f"{host.name} and {first.name} are members of {cluster.name} and must say the same here"
                 yield host, (COMPONENT, *path), f"{message}: write it once, for a group that holds all members"
+    yield from _fences(cluster)
     slots: dict[str, str] = {}
     for host in cluster.hosts:
         other = slots.setdefault(slot_name(host.name), host.name)
         if other != host.name:
             message = f"{host.name} and {other} would have the same replication slot, {slot_name(host.name)}"
             yield host, (COMPONENT, "cluster"), f"{message}: give one of the hosts another name"
+
+
+def _fences(cluster: Cluster) -> Iterator[Wrong]:
+    """Two members can't be without power by the same command: one of them would still run."""
+    seen: dict[tuple[str, ...], str] = {}
+    for host in cluster.hosts:
+        fence = settings_of(host).fence
+        if fence is not None:
+            other = seen.setdefault(fence.argv(host.name, host.address), host.name)
+            if other != host.name:
+                message = f"the same command would fence {other} and {host.name}: write {{host}} or {{address}} in it"
+                yield host, (COMPONENT, "fence", "command"), message
 
 
 def _at(settings: object, path: Path) -> object:
@@ -89,11 +147,10 @@ def _member(site: Site, cluster: Cluster, host: Host) -> Problems:
     yield from _roles_in_the_cluster(cluster, host, settings)
     yield from _upstream(cluster, host, settings)
     yield from _data(host, settings)
+    yield from _replication(settings)
     yield from _parameters(host, settings)
     yield from _access(site, settings)
     yield from _objects(settings)
-    if why := settings.replication.password.unfit(passfile_word):
-        yield ("replication", "password"), f"the secret {settings.replication.password.name} {why}"
 
 
 def _roles_in_the_cluster(cluster: Cluster, host: Host, settings: PostgresqlSettings) -> Problems:
@@ -104,6 +161,9 @@ def _roles_in_the_cluster(cluster: Cluster, host: Host, settings: PostgresqlSett
     elif maker is host and not may_lead(settings):
         key = "delay" if settings.delay else "promotable"
         yield (key,), f"the cluster is first made on {host.name}, so it must be one that may be primary"
+    milliseconds = settings.delay * 1000
+    if abs(milliseconds - round(milliseconds)) > ROUNDING or milliseconds > LONGEST:
+        yield ("delay",), "expects whole milliseconds, 24d20h of them at most (the server counts no further)"
     synchronous = settings.synchronous
     if synchronous is not None and (synchronous.any is None) == (synchronous.first is None):
         has = "neither" if synchronous.any is None else "both"
@@ -136,8 +196,20 @@ def _data(host: Host, settings: PostgresqlSettings) -> Problems:
     if data.mount is not None and not directory.startswith(f"{data.mount.rstrip('/')}/"):
         what = "is the mount point itself" if directory == data.mount else f"is not below {data.mount}"
         yield ("data", "directory" if data.directory else "mount"), f"{directory} {what}: use a folder below it"
+    if data.wal_segment is not None and kibibytes(data.wal_segment) not in SEGMENTS:
+        yield ("data", "wal_segment"), f"{data.wal_segment} is no power of two from 1MB to 1GB"
     if data.directory is not None and data.directory.count("/") < 2:  # noqa: PLR2004 - /a/b
         yield ("data", "directory"), f"{directory} stands at the top of the file system: use a folder of its own"
+
+
+def _replication(settings: PostgresqlSettings) -> Problems:
+    replication = settings.replication
+    if why := replication.password.unfit(passfile_word):
+        yield ("replication", "password"), f"the secret {replication.password.name} {why}"
+    if wrong := parameters.known(15)["max_slot_wal_keep_size"].fault(replication.slot_limit):
+        yield ("replication", "slot_limit"), wrong
+    if replication.rate is not None and not RATES[0] <= kibibytes(replication.rate) <= RATES[1]:
+        yield ("replication", "rate"), f"expects 32kB to 1GB, got {replication.rate}"
 
 
 def _parameters(host: Host, settings: PostgresqlSettings) -> Problems:
@@ -214,6 +286,12 @@ def _database(settings: PostgresqlSettings, path: Path, database: DatabaseSettin
     for place, grant in enumerate(database.grants):
         if grant.role.upper() != PUBLIC and not _is_role(settings, grant.role):
             yield (*path, "grants", place, "role"), _no_role(settings, grant.role)
+        known = PRIVILEGES[grant.objects]
+        for at, privilege in enumerate(grant.privileges):
+            if privilege.upper() not in (*known, *EVERYTHING):
+                near = did_you_mean(privilege.upper(), known)
+                text = f"nobody can be granted {privilege} on {grant.objects}{near}: there are {', '.join(known)}, ALL"
+                yield (*path, "grants", place, "privileges", at), text
 
 
 def _is_role(settings: PostgresqlSettings, name: str) -> bool:

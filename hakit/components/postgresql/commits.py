@@ -39,7 +39,7 @@ def too_few_candidates(site: Site, components: Components) -> Iterator[Finding]:
         if synchronous is None or any(name not in cluster.names for name in cluster.candidates):
             continue
         count = synchronous.any or synchronous.first or 0
-        left = min((len({*cluster.candidates} - {name}) for name in cluster.promotable), default=0)
+        left = min((len(cluster.counting(name)) for name in cluster.promotable), default=0)
         host, path = cluster.hosts[0], (*SETTING, "any" if synchronous.any else "first")
         if left < count:
             message = f"commits wait for {count}, but beside the primary only {left} can be left: they would never end"
@@ -111,8 +111,8 @@ def _weak_commits(cluster: Cluster) -> Iterator[Finding]:
 
 def _promised(site: Site, components: Components, cluster: Cluster) -> Iterator[Finding]:
     """Services with `rpo: 0s` in front of a cluster whose commits wait for nobody."""
-    commit = str(declared(cluster.first, COMMIT) or "on").lower()
-    if cluster.first.synchronous is not None and commit not in _LOCAL:
+    commit = declared(cluster.first, COMMIT)
+    if cluster.first.synchronous is not None and (commit is None or str(commit).lower() not in _LOCAL):
         return
     members = set(cluster.names)
     fronts = {tier.address for one in components.values() for tier in one.tiers(site) if members & set(tier.hosts)}

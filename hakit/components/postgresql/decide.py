@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres import decision
 from hakit.agent.tasks import Task
 from hakit.components.base import Decision
-from hakit.components.postgresql.decision import COPY, CREATE, Part
+from hakit.components.postgresql import behind, room
 from hakit.components.postgresql.members import clusters, place, settings_of
+from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.components.postgresql.tuning import NEEDED, needed
 from hakit.errors import RefusedError
 
@@ -27,12 +29,11 @@ if TYPE_CHECKING:
 LOOK = 30.0
 """Seconds for a member to tell its state; it gives up on its own server long before."""
 NOTHING, CLUSTER, PRIMARY = frozenset({"absent", "empty"}), "cluster", "primary"
-MADE = "made"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one member said; the words are those of the task `look`."""
+    """What one member said; the words are those of the task `look`. `last`: who was named primary, as it knows."""
 
     name: str
     data: str
@@ -43,15 +44,12 @@ class Seen:
     role: str = ""
     lsn: str = ""
     committed: str = ""
-    epoch: int = 0
-    named: str = ""
-    kind: str = ""
+    last: decision.Decision = decision.UNDECIDED
     settings: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, name: str, answer: Mapping[str, Any]) -> Seen:
         """From the answer to `look`; what it does not say is unknown."""
-        record = answer.get("decision") or {}
         settings = answer.get("settings") or {}
         numbers = {key: int(settings[key]) for key in NEEDED if str(settings.get(key, "")).isdecimal()}
         return cls(
@@ -64,9 +62,7 @@ class Seen:
             role=str(answer.get("role") or ""),
             lsn=str(answer.get("lsn") or ""),
             committed=str(answer.get("replayed_at") or ""),
-            epoch=int(record.get("epoch") or 0),
-            named=str(record.get("primary") or ""),
-            kind=str(record.get("kind") or ""),
+            last=decision.from_wire(answer.get("decision") or {}),
             settings=tuple(numbers.items()),
         )
 
@@ -95,9 +91,11 @@ def decide(site: Site, observed: Answers) -> dict[str, Decision]:
     """What each member that answered is to do. Raises RefusedError."""
     found: dict[str, Decision] = {}
     for cluster in clusters(site).values():
-        seen = {name: Seen.of(name, observed[name]) for name in cluster.names if name in observed}
-        if seen:
-            found |= _cluster(site, cluster, seen)
+        answers = {name: observed[name] for name in cluster.names if name in observed}
+        seen = {name: Seen.of(name, answer) for name, answer in answers.items()}
+        for name, one in _cluster(site, cluster, seen).items() if seen else ():
+            notes = *room.warnings(site.hosts[name], answers[name]), *behind.warnings(cluster.name, name, answers)
+            found[name] = replace(one, notes=notes)
     return found
 
 
@@ -110,7 +108,7 @@ def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str
         return _first(cluster, seen) if empty else {name: Decision(Part()) for name in seen}
     named = _named(cluster, seen)
     primary = _primary(seen, named)
-    system = next(one.system for one in seen.values() if one.there)
+    system = next((one.system for one in seen.values() if one.there and one.system), "")
     found = {}
     for name, one in seen.items():
         if one.data in NOTHING:
@@ -142,8 +140,19 @@ def _one_system(cluster: Cluster, seen: Mapping[str, Seen]) -> None:
         raise RefusedError(
             f"the members of {cluster.name} hold data of different clusters",
             why=f"their system identifiers are {told}",
-            hint="Find out which of them are right, and move the other data directories aside by hand.",
+            hint=_stray(cluster, seen, systems)
+            or "Find out which of them are right, and move the other data directories aside by hand.",
         )
+
+
+def _stray(cluster: Cluster, seen: Mapping[str, Seen], systems: Mapping[str, list[str]]) -> str:
+    """How to have one member take the others' data, where one cluster of two runs; empty where that isn't plain."""
+    running = [system for system, names in systems.items() if any(seen[name].leads for name in names)]
+    others = [name for system, names in systems.items() if system not in running for name in names]
+    if len(running) != 1 or len(others) != 1:
+        return ""
+    reinit = f"hakit postgres reinit {cluster.name} {others[0]}"
+    return f"If those of {others[0]} are the wrong ones:  {reinit}  moves them aside"
 
 
 def _one_primary(cluster: Cluster, seen: Mapping[str, Seen]) -> None:
@@ -166,8 +175,8 @@ def _described(one: Seen) -> str:
 
 def _named(cluster: Cluster, seen: Mapping[str, Seen]) -> str:
     """Whom the latest decision names; empty where there is none. Raises RefusedError for two of the same epoch."""
-    epoch = max(one.epoch for one in seen.values())
-    names = {one.named: one.name for one in seen.values() if one.epoch == epoch and epoch}
+    epoch = max(one.last.epoch for one in seen.values())
+    names = {one.last.primary: one.name for one in seen.values() if one.last.epoch == epoch and epoch}
     if len(names) > 1:
         told = " and ".join(f"{named} (on {host})" for named, host in names.items())
         raise RefusedError(
@@ -216,11 +225,11 @@ def _first(cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:
             why="whether the cluster is there already isn't known, and a second one beside it would split it",
             hint="Bring all members up, or take those that are gone out of the inventory.",
         )
-    past = next((one for one in seen.values() if one.epoch > 1 or (one.epoch and one.kind != MADE)), None)
+    past = next((one for one in seen.values() if one.last.epoch > 1 or one.last.kind not in {"", decision.MADE}), None)
     if past is not None:
         raise RefusedError(
             f"{cluster.name} is not made anew: its data are gone from every member, but it was there",
-            why=f"{past.name} remembers that {past.named} was its primary",
+            why=f"{past.name} remembers that {past.last.primary} was its primary",
             hint="Restore the data of one member; or, to begin with nothing, remove /var/lib/hakit-postgresql on all.",
         )
     found = {cluster.maker: Decision(Part(CREATE))}

@@ -30,8 +30,15 @@ LOOPBACK = ("127.0.0.1/32", "::1/128")
 _TYPES = ("local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
 _INCLUDES = ("include", "include_if_exists", "include_dir")
 _METHODS = frozenset(
-    [SCRAM, "trust", "reject", "md5", "password", "gss", "sspi", "ident", "peer", "pam", "ldap", "radius", "cert"]
+    [SCRAM, "trust", "reject", "md5", "password", "gss", "ident", "peer", "pam", "ldap", "radius", "cert"]
 )
+"""Those of a server for Linux: sspi is Windows'."""
+_ONLY = {"peer": ("local",), "cert": ("hostssl",), "gss": tuple(kind for kind in _TYPES if kind != "local")}
+_NEEDS = {
+    "ldap": ("ldapserver|ldapurl", "ldapbasedn|ldapprefix|ldapsuffix|ldapurl"),
+    "radius": ("radiusservers", "radiussecrets"),
+}
+"""Methods that fit rows of some types alone, and options without which a method is refused (21.1, 21.10, 21.11)."""
 _TOKEN = re.compile(r'(?:[^\s",#]|"[^"]*")+(?:\s*,\s*(?:[^\s",#]|"[^"]*")+)*')
 
 
@@ -181,15 +188,41 @@ def parse(line: str) -> Row | str | None:
         return f"a {kind} row needs {needs}"
     databases, users, *rest = rest
     address = "" if kind == "local" else rest.pop(0)
-    if address and "/" not in address and len(rest) > 1 and _is_mask(rest[0]):
+    if _is_address(address) and len(rest) > 1 and _is_address(rest[0]):
         address = f"{address}/{rest.pop(0)}"
-    method = rest[0]
+    method, *options = rest
+    wrong = _unfit(kind, method, options) or _no_address(address)
+    return wrong or Row(kind, _names(databases), _names(users), address, method)
+
+
+def _unfit(kind: str, method: str, options: list[str]) -> str:
+    """Why the server does not take a method in such a row; empty where it does."""
     if method not in _METHODS:
         return f"no such method: {method} (known are {', '.join(sorted(_METHODS))})"
-    return Row(kind, _names(databases), _names(users), address, method)
+    only = _ONLY.get(method, _TYPES)
+    if kind not in only:
+        return f"{method} is for rows of {' or '.join(only)}, not of {kind}"
+    odd = [word for word in options if "=" not in word]
+    if odd:
+        return f"an option of {method} reads name=value, got {odd[0]}"
+    given = {word.partition("=")[0] for word in options}
+    missing = [one for one in _NEEDS.get(method, ()) if not given.intersection(one.split("|"))]
+    return f"{method} needs {missing[0].replace('|', ' or ')}=…" if missing else ""
 
 
-def _is_mask(word: str) -> bool:
+def _no_address(address: str) -> str:
+    """Why the server does not take an address; empty where it does. Names are not looked up."""
+    if _is_address(address):
+        return f"{address} needs its prefix length, or a mask after it"
+    if "/" in address:
+        try:
+            ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            return f"{address} is no network"
+    return ""
+
+
+def _is_address(word: str) -> bool:
     try:
         ipaddress.ip_address(word)
     except ValueError:

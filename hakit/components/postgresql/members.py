@@ -72,6 +72,13 @@ class Cluster:
             return tuple(map(str, synchronous.standbys))
         return tuple(host.name for host in self.hosts if not settings_of(host).delay and not self.afar(host))
 
+    def counting(self, primary: str) -> tuple[str, ...]:
+        """The candidates whose word reaches a primary: one that follows another standby tells nobody but that one."""
+        following = {host.name: settings_of(host).upstream for host in self.hosts}
+        return tuple(
+            name for name in self.candidates if name != primary and str(following.get(name) or primary) == primary
+        )
+
     @property
     def voters(self) -> tuple[str, ...]:
         """The members that are asked before a server opens for writes: all but those afar that are never promoted."""

@@ -41,7 +41,7 @@ def groups(site: Site) -> Iterator[RedundancyGroup]:
             continue
         askers = dict(zip(cluster.names, (*cluster.names[1:], cluster.names[0]), strict=True))
         yield RedundancyGroup(
-            name=f"postgresql {cluster.name}",
+            name=group_name(cluster),
             component=COMPONENT,
             hosts=tuple(sorted(cluster.names, key=lambda name: name == cluster.maker)),
             probes={host.name: (_ready(host, askers[host.name]),) for host in hosts},
@@ -50,6 +50,11 @@ def groups(site: Site) -> Iterator[RedundancyGroup]:
             keep=keep(cluster),
             patience=cluster.first.replication.catch_up,
         )
+
+
+def group_name(cluster: Cluster) -> str:
+    """What the members are called together."""
+    return f"postgresql {cluster.name}"
 
 
 def keep(cluster: Cluster) -> int:
@@ -100,7 +105,7 @@ def report(site: Site, host: Host, answers: Mapping[str, Answer]) -> Iterator[Re
         return
     role = str(state.get("role") or "unknown")
     level, detail = _meaning(role, state, answers.get(READY))
-    yield Report(subject, role, level, detail, path)
+    yield Report(subject, role, level, detail, path, group_name(cluster))
 
 
 def _parsed(answer: Answer) -> dict[str, Any] | None:

@@ -15,8 +15,8 @@ from hakit.agent.resources.unit import Unit
 from hakit.agent.wire import wire
 from hakit.components.postgresql import hba, objects, tuning
 from hakit.components.postgresql.check import passfile_word
-from hakit.components.postgresql.decision import Part
 from hakit.components.postgresql.members import place as place_of
+from hakit.components.postgresql.part import Part
 from hakit.components.postgresql.paths import (
     CREATECLUSTER,
     LASTING,

@@ -74,7 +74,7 @@ def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
     source=f"{MANUAL}, 20.6.1 max_slot_wal_keep_size; https://github.com/patroni/patroni/issues/1941",
 )
 def unbounded_slots(site: Site, components: Components) -> Iterator[Finding]:
-    """A bound of -1."""
+    """A bound of -1; plan and apply warn of one above the room that the host has."""
     del components
     for host, settings in configured(site, COMPONENT, PostgresqlSettings):
         for path, value in where(settings, "max_slot_wal_keep_size"):

@@ -53,6 +53,17 @@ def _cluster(value: str) -> str:
     return value
 
 
+def _locale(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.@-]+", value) is None:
+        raise expected("the name of a locale such as C.UTF-8 or de_DE.UTF-8", value)
+    return value
+
+
+Locale = Annotated[
+    str,
+    AfterValidator(_locale),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.@-]+$", "x-expects": "the name of a locale"}),
+]
 Size = Annotated[
     str,
     AfterValidator(_size),
@@ -79,7 +90,7 @@ class Data(Settings):
     checksums: bool = Field(
         default=True, description="Data checksums: they find silent damage, and pg_rewind needs them."
     )
-    locale: Word = Field(default="C.UTF-8", description="The locale; it must be there on each host.")
+    locale: Locale = Field(default="C.UTF-8", description="The locale; it must be there on each host.")
     encoding: Word = Field(default="UTF8", description="The encoding of new databases.")
     wal_segment: Size | None = Field(default=None, description="The size of WAL segments; left out: 16MB.")
 
@@ -151,7 +162,7 @@ class DatabaseSettings(Settings):
 
     owner: Identifier | None = Field(default=None, description="The role that owns it; left out: postgres.")
     encoding: Word | None = Field(default=None, description="Its encoding, where it is made.")
-    locale: Word | None = Field(default=None, description="Its locale, where it is made.")
+    locale: Locale | None = Field(default=None, description="Its locale, where it is made.")
     template: Identifier | None = Field(default=None, description="The database it is made from.")
     extensions: tuple[Identifier, ...] = Field(default=(), description="Extensions that are made in it.")
     grants: tuple[GrantSettings, ...] = Field(default=(), description="Privileges in it.")
@@ -160,8 +171,12 @@ class DatabaseSettings(Settings):
 class Access(Settings):
     """Who may log in from where: rows of pg_hba.conf, after those that hakit derives."""
 
-    databases: tuple[Identifier, ...] = Field(default=("all",), description="Databases; `all` is every one.")
-    roles: tuple[Identifier, ...] = Field(default=("all",), description="Roles; `all` is every one.")
+    databases: Annotated[tuple[Identifier, ...], Field(min_length=1)] = Field(
+        default=("all",), description="Databases; `all` is every one."
+    )
+    roles: Annotated[tuple[Identifier, ...], Field(min_length=1)] = Field(
+        default=("all",), description="Roles; `all` is every one."
+    )
     group: Name | None = Field(default=None, description="A group or host of the inventory, by its addresses.")
     network: Network | None = Field(default=None, description="Or a network.")
     method: Literal["scram-sha-256", "md5", "cert", "reject", "trust"] = Field(
@@ -178,6 +193,10 @@ class Fence(Settings):
         "in. Exit 0 must mean that the host is without power."
     )
     timeout: Duration = Field(default=60.0, description="How long it may take.")
+
+    def argv(self, host: str, address: str) -> tuple[str, ...]:
+        """The command for a host."""
+        return tuple(str(word).replace("{host}", host).replace("{address}", address) for word in self.command)
 
 
 class Endpoint(Settings):

@@ -85,6 +85,16 @@ def needed(site: Site, host: Host) -> dict[str, int]:
     return found
 
 
+def slot_limit(settings: PostgresqlSettings) -> int | None:
+    """The bytes of WAL that slots keep at most for standbys that are away; None where there is no bound."""
+    name = "max_slot_wal_keep_size"
+    value = declared(settings, name)
+    megabytes = None if value is None else parameters.known(15)[name].number(value)
+    if megabytes is None:
+        return kibibytes(settings.replication.slot_limit) * 1024
+    return None if megabytes < 0 else int(megabytes) * MIB
+
+
 def senders(cluster: Cluster) -> int:
     """WAL senders and slots where the inventory says nothing."""
     return max(NEEDED["max_wal_senders"], len(cluster.hosts) + SPARE)
@@ -180,6 +190,8 @@ def _defaults(settings: PostgresqlSettings, cluster: Cluster, size: int | None) 
         "wal_sender_timeout": "10s",
         "synchronous_commit": settings.synchronous.commit if settings.synchronous else "on",
         "password_encryption": "scram-sha-256",
+        # So that a primary can tell its last commit, when two have to be compared.
+        "track_commit_timestamp": True,
         "ssl": True,
         "ssl_cert_file": CERTIFICATE[0],
         "ssl_key_file": CERTIFICATE[1],

@@ -8,6 +8,8 @@ from typing import Any, Final, Literal
 
 import yaml
 
+from tests.lab.conftest import DATABASE
+
 Version = Literal["a", "b"]
 OTHER: Final[dict[Version, Version]] = {"a": "b", "b": "a"}
 PACKAGES: Final[dict[Version, tuple[str, list[str]]]] = {"a": ("lb1", ["tree"]), "b": ("web2", ["nginx", "dc"])}
@@ -47,7 +49,7 @@ def write(folder: Path, version: Version) -> None:
         old = folder / name
         if old.is_dir():
             shutil.rmtree(old)
-    shutil.copytree(SOURCE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".hakit"))
+    shutil.copytree(SOURCE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".hakit", *DATABASE))
     _edit(folder / "hosts.yml", lambda data: data["all"]["vars"]["hakit"].update(system=_system(version)))
     host, packages = PACKAGES[version]
     said: dict[str, dict[str, Any]] = {RESTARTED: _restarts(version)}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SSH, LAB, AGENT = "tests/unit/ssh", "tests/lab", "tests/unit/agent"
 OPERATIONS = f"{LAB}/test_operations.py"
 HERE = "tests/lab/faults/test_runs.py"
+MAINTENANCE = f"{LAB}/postgres/test_maintenance.py"
 PLANTED = "tests/lab/faults/test_secrets.py"
 
 
@@ -272,6 +273,18 @@ ROWS: tuple[Row, ...] = (
             (
                 f"{LAB}/test_rolling.py::test_a_package_is_brought_up_and_down_again_unnoticed",
                 f"{LAB}/test_rolling.py::test_every_host_is_booted_again_unnoticed",
+            ),
+        ),
+        (
+            "primary-moves",
+            "The host that leads a database is booted, upgraded or taken out, or its server restarted",
+            "Standbys go first, another member takes over, then the host has its turn; not where nobody can take over",
+            (
+                f"{MAINTENANCE}::test_every_host_is_booted_and_the_primary_last",
+                f"{MAINTENANCE}::test_the_server_is_upgraded_on_standbys_first",
+                f"{MAINTENANCE}::test_a_primary_in_maintenance_leads_no_more",
+                f"{MAINTENANCE}::test_a_primary_whose_role_nobody_can_take_is_not_booted",
+                f"{LAB}/postgres/test_changes.py::test_more_memory_and_a_new_database_come_in_one_run",
             ),
         ),
         (

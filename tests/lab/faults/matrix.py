@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.lab.faults import content, elsewhere, host
+from tests.lab.faults import content, databases, elsewhere, host
 from tests.lab.faults.row import AREAS, Strike
 
 if TYPE_CHECKING:
     from tests.lab.faults.row import Row
 
-ROWS: tuple[Row, ...] = (*host.ROWS, *content.ROWS, *elsewhere.ROWS)
+ROWS: tuple[Row, ...] = (*host.ROWS, *content.ROWS, *elsewhere.ROWS, *databases.ROWS)
 STRIKES: tuple[Strike, ...] = tuple(row for row in ROWS if isinstance(row, Strike))
 BEGIN = "<!-- Made by `make matrix` from tests/lab/faults: change the rows there. -->"
 END = "<!-- The end of what is made. -->"

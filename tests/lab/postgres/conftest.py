@@ -51,10 +51,10 @@ class Cluster:
         password = SECRETS["HAKIT_SECRET_ORDERS"]
         return f"host={ADDRESS} port={port} user=orders password={password} dbname=orders connect_timeout=2"
 
-    def writer(self) -> Writer:
-        """A client that writes through the balancers."""
+    def writer(self, workers: int = 4) -> Writer:
+        """A client that writes through the balancers, a row every 50 ms over each of its connections."""
         self.tables.append(f"drill_{len(self.tables)}")
-        return Writer(self.lab.lab.enter(), self.conninfo(), table=self.tables[-1])
+        return Writer(self.lab.lab.enter(), self.conninfo(), table=self.tables[-1], workers=workers)
 
     def judge(self, writing: Writing) -> Verdict:
         """What became of the rows of the last writer."""

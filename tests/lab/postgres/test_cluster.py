@@ -53,25 +53,6 @@ def test_no_password_is_left_anywhere(cluster: Cluster) -> None:
         assert journal.strip() == "0"
 
 
-def test_more_connections_are_raised_on_standbys_first_and_lowered_on_the_primary_first(cluster: Cluster) -> None:
-    with cluster.writer() as writer:
-        declare(cluster, ("max_connections: 100", "max_connections: 150"))
-        raised = cluster.run("apply", "--yes", "--no-diff", timeout=600)
-        declare(cluster)
-        lowered = cluster.run("apply", "--yes", "--no-diff", timeout=600)
-        written = writer.stop()
-    order = re.findall(r"(db\d)  ✓ unit:postgresql@15-main.service  restart", raised)
-    assert order[-1] == "db1", raised
-    assert sorted(order) == list(HOSTS)
-    order = re.findall(r"(db\d)  ✓ unit:postgresql@15-main.service  restart", lowered)
-    assert order[0] == "db1", lowered
-    assert {cluster.sql(host, "SHOW max_connections") for host in HOSTS} == {"100"}
-    verdict = cluster.judge(written)
-    assert verdict.lost == ()
-    assert verdict.unexpected == ()
-    assert written.longest_pause < 15
-
-
 def test_a_database_and_a_parameter_that_needs_a_reload_disturb_nobody(cluster: Cluster) -> None:
     with cluster.writer() as writer:
         declare(cluster, ("    databases:\n", "    databases:\n      bills: {owner: orders}\n"))

@@ -86,6 +86,10 @@ VOCABULARY: dict[str, Strategy] = {
         st.builds("{}/{}".format, IPV4, st.sampled_from([24, 24, 24, 32, 0, 1])),
         st.builds("{}/{}".format, IPV6, st.sampled_from([64, 64, 128, 0])),
     ),
+    "the name of a locale": st.sampled_from(["C", "POSIX", "C.UTF-8", "C.utf8", "C UTF-8", "'", ""]),
+    "a network": st.sampled_from(
+        ["10.77.0.0/24", "10.0.0.0/8", "10.77.0.9", "10.77.0.9/24", "0.0.0.0/0", "fd00:77::/64", "::/0", "::1", "10/8"]
+    ),
     "address:port, *:port for all": st.builds(
         "{}:{}".format, st.one_of(IPV4, st.sampled_from(["*", ""]), IPV6.map("[{}]".format), HOST_NAMES), PORTS
     ),
@@ -96,7 +100,9 @@ VOCABULARY: dict[str, Strategy] = {
     "a duration with its unit such as 500ms, 3s, 2m, 1h": DURATIONS,
     "a user or group name": st.sampled_from(["root", "keepalived_script", "nobody", "a" * 32, "_x-"]),
     "a secret by its name: {secret: NAME}": st.just({"secret": "planted"}),
-    "an amount of WAL": st.sampled_from(["16MB", "512kB", "1GB", "0kB", "16 MB", "1", "MB", "9999999999TB"]),
+    "an amount of WAL such as 16MB": st.sampled_from(
+        ["16MB", "512kB", "1GB", "0kB", "16 MB", "1", "MB", "9999999999TB"]
+    ),
 }
 
 
@@ -144,6 +150,9 @@ class Arbitrary:
             low, high = schema.get("minimum", -MANY), schema.get("maximum", MANY)
             middle = st.integers(low, min(high, max(low + 20, 20)))
             return st.one_of(middle, st.sampled_from([low, high]), st.integers(low, high))
+        if kind == "number":
+            low, high = schema.get("minimum", -MANY), schema.get("maximum", MANY)
+            return st.floats(low, high, allow_nan=False) | st.sampled_from([low, high, 0.5])
         if kind == "array":
             least = schema.get("minItems", 0)
             return st.lists(self._value(schema["items"], known), min_size=least, max_size=max(least, 3))

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from hakit.components.keepalived.paths import LIBRARY
 from hakit.components.keepalived.resources import VALIDATOR
-from tests.unit.components.programs import program
+from tests.unit.components.programs import program, server_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from tests.unit.agent.postgres.servers import Server
 
 _ONLY_ON_A_HOST = re.compile(
     r"^    (?:chroot|user|group|stats socket|server-state-file) .*\n|^    load-server-state-from-file global\n",
@@ -65,6 +67,67 @@ class Keepalived:
         argv = [*self._inside, "ip", "link", "add", "name", name, "type", "veth", "peer", "name", f"peer{number}"]
         subprocess.run(argv, check=True, capture_output=True)
         self._interfaces.add(name)
+
+
+def judged(programs: Path, config: Path, name: str = "max_connections") -> tuple[int, str]:
+    """What `postgres -C` says of a file: exit, output."""
+    done = subprocess.run(
+        [programs / "postgres", "-C", name, f"--config-file={config}"], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout[:-1] if done.returncode == 0 else done.stderr
+
+
+def laid_out(files: Mapping[str, str], folder: Path) -> Path:
+    """The server's own files below a folder; where its main file is."""
+    own = {path: text for path, text in files.items() if path.startswith("/etc/postgresql/")}
+    for path, text in own.items():
+        for other in own:
+            text = text.replace(f"'{other}'", f"'{folder}{other}'")  # noqa: PLW2901 - step by step
+        (folder / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path[1:]).write_text(text)
+    return next(folder / path[1:] for path in own if path.endswith("/postgresql.conf"))
+
+
+def without_tls(text: str) -> str:
+    """A server that has no certificate says of each row for TLS that it can't match."""
+    return text.replace("hostssl", "host").replace(" cert", " scram-sha-256")
+
+
+class Postgresql:
+    """A server that runs, and reads the rows of any pg_hba.conf that it is given."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.version = server.place.version
+        self._server = server
+        self._programs = server_programs()
+        self._folder = folder
+
+    def says(self, files: Mapping[str, str]) -> str:
+        """What it complains of in a member's configuration; empty when it takes all of it."""
+        main = laid_out(files, self._folder)
+        code, said = judged(self._programs, main)
+        if code:
+            told = [line for line in said.splitlines() if "skipping missing" not in line]
+            return "\n".join([*told, f"exit {code}"])
+        doors = (main.parent / "pg_hba.conf").read_text()
+        self._server.at(f"{self._server.place.config}/pg_hba.conf").write_text(without_tls(doors))
+        wrong = self._server.query("SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL")
+        lines = without_tls(doors).splitlines()
+        return "\n".join(f"{error}: {lines[int(str(line)) - 1]}" for line, error in wrong)
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[Postgresql]:
+    """A server of its own."""
+    server_programs()
+    from tests.unit.agent.postgres.servers import Servers, short_folder  # noqa: PLC0415 - it needs the programs
+
+    with short_folder() as below:
+        servers = Servers(below)
+        try:
+            yield Postgresql(servers.member("db1").create().start(), folder)
+        finally:
+            servers.close()
 
 
 def _root() -> list[str]:

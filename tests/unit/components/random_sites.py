@@ -1,4 +1,4 @@
-"""Random inventories of balancers, web hosts and databases, and what lint leaves of them.
+"""Random inventories of balancers, web hosts and database clusters, and what lint leaves of them.
 
 A random inventory is nearly always wrong somewhere. So each is judged as it is, and once more without the settings
 that were refused: what remains must be accepted by the daemons.
@@ -19,10 +19,11 @@ from hakit.errors import InventoryError
 from hakit.inventory import load
 from hakit.lint import findings
 from hakit.lint.registry import rules
+from tests.unit.components import random_clusters
 from tests.unit.components.arbitrary import HOST_NAMES, NAMES, VOCABULARY, Arbitrary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from hakit.inventory.model import Site
@@ -127,20 +128,27 @@ FIELDS: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("Script", "command"): COMMANDS,
 }
 FIELDS["Listen", "bind"] = FIELDS["Frontend", "bind"]
-ARBITRARY = Arbitrary(FIELDS)
+ARBITRARY = Arbitrary({**FIELDS, **random_clusters.FIELDS})
 HAPROXY = ARBITRARY.settings(COMPONENTS["haproxy"].Settings)
 KEEPALIVED = ARBITRARY.settings(COMPONENTS["keepalived"].Settings)
+POSTGRESQL = ARBITRARY.settings(COMPONENTS["postgresql"].Settings)
 BALANCERS = ("lb1", "lb-2.example.org", "3")
-GROUPS = {"web": ["web1", "web.2", "n:3"], "db": ["db1", "db2"], "empty": []}
-HOSTS = (*BALANCERS, *GROUPS["web"], *GROUPS["db"])
+GROUPS = {
+    "web": ["web1", "web.2", "n:3"],
+    "db": ["db1", "db2"],
+    "databases": ["pg1", "pg-2", "pg.3", "pg_4", "5"],
+    "empty": [],
+}
+HOSTS = (*BALANCERS, *GROUPS["web"], *GROUPS["db"], *GROUPS["databases"])
 
 
 @st.composite
 def inventories(draw: st.DrawFn) -> dict[str, Any]:
-    """An inventory of up to three balancers that share their settings, or have some of their own."""
+    """Up to three balancers that share their settings, or have some of their own, and often clusters behind them."""
     balancers = BALANCERS[: draw(st.integers(1, 3))]
     hosts: dict[str, Any] = {name: {"ansible_host": draw(_address(place))} for place, name in enumerate(HOSTS, 11)}
-    shared: dict[str, Any] = {"haproxy": _haproxy(draw)} if draw(st.integers(0, 5)) else {}
+    clusters = _clusters(draw, hosts)
+    shared: dict[str, Any] = {"haproxy": _haproxy(draw, clusters)} if draw(st.integers(0, 5)) else {}
     if draw(st.integers(0, 3)) or not shared:
         shared["keepalived"] = _keepalived(draw, balancers)
     if draw(st.booleans()):
@@ -151,6 +159,8 @@ def inventories(draw: st.DrawFn) -> dict[str, Any]:
     if not draw(st.integers(0, 4)):
         hosts[balancers[0]].setdefault("hakit", {})["zone"] = draw(NAMES)
     children: dict[str, Any] = {name: {"hosts": dict.fromkeys(members)} for name, members in GROUPS.items()}
+    for name, settings in clusters.items():
+        children[name]["vars"] = {"hakit": {"postgresql": settings, "release": draw(st.sampled_from([12, 12, 13]))}}
     children["balancers"] = {"hosts": dict.fromkeys(balancers), "vars": {"hakit": shared}}
     return {"all": {"hosts": hosts, "children": children}}
 
@@ -170,7 +180,35 @@ def _name(draw: st.DrawFn, known: Iterable[str]) -> str:
     return draw(NAMES if strange or not names else st.sampled_from(names))
 
 
-def _haproxy(draw: st.DrawFn) -> dict[str, Any]:
+def _clusters(draw: st.DrawFn, hosts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of clusters by the group that is one; each of its hosts may have some of its own."""
+    groups = draw(st.sampled_from([(), (), ("databases",), ("databases",), ("databases", "db")]))
+    found = {}
+    for group in groups:
+        members = GROUPS[group]
+        settings = random_clusters.shared(draw, draw(POSTGRESQL), group, members)
+        for name in members:
+            own = random_clusters.own(draw, members, name, settings["primary"])
+            if own:
+                hosts[name]["hakit"] = {"postgresql": own}
+            if not random_clusters.is_address(hosts[name]["ansible_host"]) and draw(st.integers(0, 9)):
+                hosts[name]["ansible_host"] = f"10.77.2.{len(hosts) + members.index(name)}"
+        found[group] = settings
+    return found
+
+
+def _leads_to_members(draw: st.DrawFn, pool: dict[str, Any], clusters: Collection[str]) -> None:
+    """Have a pool's servers be the members of a cluster, by their role."""
+    pool["postgresql"] = _name(draw, clusters)
+    pool["role"] = draw(st.sampled_from(["primary", "replica", "any"]))
+    for key in ("group", "servers", "check", "sticky", "max_lag"):
+        if draw(st.integers(0, 3)):
+            pool.pop(key, None)
+    if draw(st.integers(0, 4)):
+        pool["mode"] = "tcp"
+
+
+def _haproxy(draw: st.DrawFn, clusters: Collection[str]) -> dict[str, Any]:
     settings: dict[str, Any] = draw(HAPROXY)
     mode = draw(st.sampled_from(["http", "tcp", None]))
     backends = settings.setdefault("backends", {})
@@ -186,7 +224,11 @@ def _haproxy(draw: st.DrawFn) -> dict[str, Any]:
             pool.pop("mode", None)
         if draw(st.integers(0, 9)):
             pool["group"] = _name(draw, [*GROUPS, "web1"])
-        pool.setdefault("port", 8080)
+        by_role = draw(st.booleans())
+        if clusters and by_role:
+            _leads_to_members(draw, pool, clusters)
+        else:
+            pool.setdefault("port", 8080)
     return settings
 
 

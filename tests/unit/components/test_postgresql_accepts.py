@@ -19,6 +19,8 @@ from hakit.components.templates import Templates
 from hakit.engine.compile import declare
 from hakit.engine.facts import offline
 from hakit.inventory import load
+from tests.unit.components.daemons import judged, laid_out, without_tls
+from tests.unit.components.programs import server_programs
 from tests.unit.components.sites import COMPONENTS
 
 if TYPE_CHECKING:
@@ -28,30 +30,14 @@ CASE = Path(__file__).parent / "cases" / "postgresql-cluster" / "inventory.yml"
 LINE = re.compile(r"^(\S+) = (.*)$", re.MULTILINE)
 
 
-def newest() -> Path:
-    """The programs of the newest server here; without one the test is skipped, but never under CI."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no PostgreSQL server is installed")
-    return found[-1].parent
-
-
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    return newest()
+    return server_programs()
 
 
 @pytest.fixture(scope="session")
 def version(programs: Path) -> int:
     return int(programs.parts[-2])
-
-
-def judged(programs: Path, config: Path, name: str = "max_connections") -> tuple[int, str]:
-    """What `postgres -C` says of a file: exit, output."""
-    done = subprocess.run(
-        [programs / "postgres", "-C", name, f"--config-file={config}"], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout[:-1] if done.returncode == 0 else done.stderr
 
 
 def file(folder: Path, *lines: str) -> Path:
@@ -75,17 +61,6 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str
         contents = declare(site, COMPONENTS, host, offline(site, host), templates).contents()
         found[host.name] = {path: content.reveal() for path, content in contents.items()}
     return found
-
-
-def laid_out(files: dict[str, str], folder: Path) -> Path:
-    """The server's own files below a folder; where its main file is."""
-    own = {path: text for path, text in files.items() if path.startswith("/etc/postgresql/")}
-    for path, text in own.items():
-        for other in own:
-            text = text.replace(f"'{other}'", f"'{folder}{other}'")  # noqa: PLW2901 - step by step
-        (folder / path[1:]).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path[1:]).write_text(text)
-    return next(folder / path[1:] for path in own if path.endswith("/postgresql.conf"))
 
 
 @pytest.mark.parametrize("host", ["db1", "db2", "db3", "db4"])
@@ -216,11 +191,6 @@ def rows_of(programs: Path, cluster: Path, text: str) -> list[list[str]]:
     return [line.split("\t") for line in (cluster / "data" / "rows").read_text().splitlines()]
 
 
-def without_tls(text: str) -> str:
-    """A server that has no certificate says of each row for TLS that it can't match."""
-    return text.replace("hostssl", "host").replace(" cert", " scram-sha-256")
-
-
 def test_every_row_is_understood_as_meant(
     files: dict[str, dict[str, str]], empty_cluster: Path, programs: Path
 ) -> None:
@@ -253,6 +223,22 @@ def test_every_row_is_understood_as_meant(
         "hosts all all all reject",
         "host all all all sesame",
         "# nothing",
+        "host all all 10.0.0.0/8 peer",
+        "host all all 10.0.0.0/8 cert",
+        "local all all gss",
+        "host all all 10.0.0.0/8 sspi",
+        "host all all 10.0.0.0/8 ldap",
+        "host all all 10.0.0.0/8 ldap ldapserver=10.0.0.1",
+        "host all all 10.0.0.0/8 ldap ldapserver=10.0.0.1 ldapprefix=x",
+        "host all all 10.0.0.0/8 radius radiusservers=10.0.0.1",
+        "host all all 10.0.0.0/8 radius radiusservers=10.0.0.1 radiussecrets=x",
+        "host all all 10.0.0.0/8 scram-sha-256 extra",
+        "local all all peer map=x",
+        "host all all 10.0.0.0/33 scram-sha-256",
+        "host all all 10.0.0.0 scram-sha-256",
+        "host all all 10.0.0.9/8 scram-sha-256",
+        "host all all fd00::1 scram-sha-256",
+        "host all all fd00::1/64 scram-sha-256",
     ],
 )
 def test_a_line_is_refused_exactly_where_the_server_refuses_it(line: str, empty_cluster: Path, programs: Path) -> None:

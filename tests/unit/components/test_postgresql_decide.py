@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hakit.components.base import Decision
 from hakit.components.postgresql import decide
 from hakit.components.postgresql.decide import decide as decided
-from hakit.components.postgresql.decision import COPY, CREATE, Part
+from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.errors import RefusedError
 from tests.unit.components.sites import site
 
@@ -306,3 +306,56 @@ def test_whatever_they_say(shared: Site, observed: dict[str, dict[str, Any]]) ->
             name = found[name].after[0]  # noqa: PLW2901 - along the chain
             assert name not in seen
             seen.add(name)
+
+
+def stream(status: str = "streaming") -> dict[str, Any]:
+    return {"receiving": {"status": status, "from": "db1", "heard": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("db1", "db3", "told"),
+    [
+        pytest.param(primary(), standby(**stream()), False, id="it streams"),
+        pytest.param(
+            primary(slots=[{"name": "db3", "status": "lost"}]), standby(**stream()), False, id="it streams without one"
+        ),
+        pytest.param(primary(slots=[{"name": "db3", "status": "lost"}]), standby(), True, id="its slot is lost"),
+        pytest.param(
+            primary(slots=[{"name": "db3", "status": "lost"}]), stopped(standby=True), True, id="it does not run"
+        ),
+        pytest.param(primary(slots=[{"name": "db2", "status": "lost"}]), standby(), False, id="another one's is lost"),
+        pytest.param(primary(slots=[{"name": "db3", "status": "extended"}]), standby(), False, id="it will catch up"),
+        pytest.param(
+            primary(),
+            standby(**stream("connecting"), why="ERROR: requested WAL segment 0A has already been removed"),
+            True,
+            id="it says so",
+        ),
+        pytest.param(primary(), standby(why="timeout expired"), False, id="it gets no answer"),
+        pytest.param(primary(slots=[{"name": "db3", "status": "lost"}]), stopped(), False, id="a former primary"),
+    ],
+)
+def test_a_member_that_waits_for_wal_that_is_gone_is_told(
+    plain: Site, db1: dict[str, Any], db3: dict[str, Any], told: bool
+) -> None:
+    found = decided(plain, {"db1": db1, "db2": standby(**stream()), "db3": db3})
+    assert any("hakit postgres reinit main db3" in note for note in found["db3"].notes) == told
+    assert found["db1"].notes == found["db2"].notes == ()
+
+
+@pytest.mark.parametrize(
+    ("db1", "db2", "db3", "hint"),
+    [
+        pytest.param(
+            primary(), standby(), stopped(system=OTHERS), "reinit main db3  moves them aside", id="one of three"
+        ),
+        pytest.param(stopped(), standby(), stopped(system=OTHERS), "Find out which", id="nobody leads"),
+        pytest.param(primary(), standby(system=OTHERS), stopped(system=OTHERS), "Find out which", id="two of three"),
+    ],
+)
+def test_who_takes_the_data_of_the_others_is_said_where_that_is_plain(
+    plain: Site, db1: dict[str, Any], db2: dict[str, Any], db3: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        decided(plain, {"db1": db1, "db2": db2, "db3": db3})
+    assert hint in str(caught.value.hint)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hakit.components.base import Facts
+from hakit.components.postgresql.check import refuse_unknown
+from hakit.errors import RefusedError
 from hakit.inventory.core import Service
 from tests.unit.components.sites import found, site
 
@@ -58,11 +61,27 @@ def test_a_plain_cluster_breaks_nothing(tmp_path: Path) -> None:
         ({"hba_extra": ["host all 10.0.0.0/8 scram-sha-256"]}, "hba_extra[0]", "database, user, address and method"),
         ({"hba_extra": ["hots all all all reject"]}, "hba_extra[0]", "a row begins with"),
         ({"hba_extra": ["host all all all scram"]}, "hba_extra[0]", "no such method: scram"),
+        ({"hba_extra": ["host all all 10.0.0.0/8 peer"]}, "hba_extra[0]", "peer is for rows of local, not of host"),
+        ({"hba_extra": ["host all all 10.0.0.0 md5"]}, "hba_extra[0]", "needs its prefix length"),
+        ({"data": {"wal_segment": "24MB"}}, "data.wal_segment", "no power of two"),
+        ({"replication": {**PASSWORD, "slot_limit": "9999TB"}}, "replication.slot_limit", "a size with its unit"),
+        ({"replication": {**PASSWORD, "rate": "2GB"}}, "replication.rate", "expects 32kB to 1GB"),
         ({"roles": {"replicator": {}}}, "roles.replicator", "choose another name"),
         ({"roles": {"app": {"member_of": ["owner"]}}}, "roles.app.member_of[0]", "no such role: owner"),
         ({"roles": {"app": {"settings": {"wal_level": "logical"}}}}, "roles.app.settings.wal_level", "not a session's"),
         ({"roles": {"app": {"settings": {"work_men": "1MB"}}}}, "roles.app.settings.work_men", "mean work_mem?"),
         ({"databases": {"orders": {"owner": "ap"}}}, "databases.orders.owner", "no such role: ap"),
+        (
+            {"databases": {"orders": {"grants": [{"role": "postgres", "privileges": ["CONNECT", "TEMPRARY"]}]}}},
+            "databases.orders.grants[0].privileges[1]",
+            "nobody can be granted TEMPRARY on database (did you mean TEMPORARY?)",
+        ),
+        (
+            {"databases": {"orders": {"grants": [{"role": "PUBLIC", "privileges": ["USAGE"], "objects": "tables"}]}}},
+            "databases.orders.grants[0].privileges[0]",
+            "there are SELECT, INSERT,",
+        ),
+        ({"fence": {"command": ["/bin/off"]}}, "fence.command", "the same command would fence db1 and db"),
         ({"data": {"mount": "/srv/pg", "directory": "/srv/pg"}}, "data.directory", "is the mount point itself"),
         ({"data": {"mount": "/srv/pg"}}, "data.mount", "is not below /srv/pg"),
         ({"data": {"directory": "/pg"}}, "data.directory", "at the top of the file system"),
@@ -94,6 +113,31 @@ def test_members_that_do_not_fit(tmp_path: Path, of: dict[str, dict[str, Any]], 
 
 def test_a_name_of_a_newer_release_is_taken_where_the_release_is_not_known(tmp_path: Path) -> None:
     assert cluster(tmp_path, parameters={"io_combine_limit": "128kB"}) == {}
+
+
+def test_a_run_that_knows_the_release_refuses_what_its_server_does_not_take(tmp_path: Path) -> None:
+    base = {"cluster": "main", "primary": "db1", "replication": PASSWORD}
+    newer = {"parameters": {"io_combine_limit": "128kB"}, "extra": ["event_triggers = off"]}
+    known = site(tmp_path, {name: {"postgresql": {**base, **newer}} for name in THREE})
+    refuse_unknown(known, {"db1": Facts(release=13)})
+    with pytest.raises(RefusedError) as caught:
+        refuse_unknown(known, {"db1": Facts(release=13), "db2": Facts(release=12)})
+    assert caught.value.why is not None
+    told = [line.strip() for line in caught.value.why.splitlines()]
+    assert [line.partition(" (did")[0] for line in told] == [
+        f"db2 (Debian 12): PostgreSQL 15 knows no parameter {name}" for name in ("io_combine_limit", "event_triggers")
+    ]
+
+
+def test_a_fence_command_may_name_its_host(tmp_path: Path) -> None:
+    assert cluster(tmp_path, fence={"command": ["/bin/off", "{host}"]}) == {}
+    assert cluster(tmp_path, of={name: {"fence": {"command": ["/bin/off", name]}} for name in THREE}) == {}
+
+
+@pytest.mark.parametrize("privilege", ["connect", "ALL", "all privileges", "TEMP"])
+def test_privileges_as_sql_writes_them(tmp_path: Path, privilege: str) -> None:
+    grant = {"role": "postgres", "privileges": [privilege]}
+    assert cluster(tmp_path, databases={"orders": {"grants": [grant]}}) == {}
 
 
 def test_members_need_addresses(tmp_path: Path) -> None:
@@ -157,6 +201,15 @@ def test_a_single_candidate_can_be_asked_for(tmp_path: Path) -> None:
     assert cluster(tmp_path, synchronous={"any": 1, "standbys": ["db1", "db2"], "single": True}) == {}
 
 
+def test_one_behind_another_standby_does_not_count(tmp_path: Path) -> None:
+    """While db1 leads, its commits hear nothing of db3, which follows db2."""
+    problems = cluster(tmp_path, of={"db3": {"upstream": "db2"}}, synchronous={"any": 1})
+    assert problems["postgresql.synchronous.any"].startswith("PG005 there is one candidate beside the primary")
+    (tmp_path / "again").mkdir()
+    of: dict[str, dict[str, Any]] = {"db2": {"promotable": False}, "db3": {"promotable": False, "upstream": "db1"}}
+    assert cluster(tmp_path / "again", of=of, synchronous={"any": 1}) == {}
+
+
 def test_one_that_never_leads_does_not_count_among_those_that_do(tmp_path: Path) -> None:
     """Whoever leads, two candidates are left: db3 is one, and never the primary."""
     of = {"db3": {"promotable": False}, "db2": {"promotable": False}}
@@ -175,10 +228,17 @@ def test_nothing_lost_is_promised_without_standbys_that_are_waited_for(tmp_path:
         "frontends": {"db": {"mode": "tcp", "bind": ["10.1.0.1:5432"], "backend": "db"}},
         "backends": {"db": pool},
     }
-    for synchronous, expected in ((None, True), ({"any": 1}, False)):
-        here = tmp_path / str(expected)
+    some: dict[str, Any] = {"synchronous": {"any": 1}}
+    ways: tuple[tuple[dict[str, Any], bool], ...] = (
+        ({}, True),
+        (some, False),
+        ({**some, "parameters": {"synchronous_commit": False}}, True),
+        ({**some, "parameters": {"synchronous_commit": "remote_apply"}}, False),
+    )
+    for number, (more, expected) in enumerate(ways):
+        here = tmp_path / str(number)
         here.mkdir()
-        settings = {**base, **({"synchronous": synchronous} if synchronous else {})}
+        settings = {**base, **more}
         hosts = {"lb1": {"haproxy": proxy}, **{name: {"postgresql": settings} for name in THREE}}
         loaded = site(here, hosts, {"dbs": list(THREE)})
         loaded = replace(loaded, services={"db": Service(address="10.1.0.1", rpo=0.0)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.components.random_sites import judged
+from tests.unit.components.random_sites import SECRET, judged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,11 @@ def instance(**settings: Any) -> dict[str, Any]:
 
 def script(command: str) -> dict[str, Any]:
     return {"keepalived": {"scripts": {"own": {"command": command}}}}
+
+
+def member(**settings: Any) -> dict[str, Any]:
+    base = {"cluster": "main", "primary": "lb1", "replication": {"password": {"secret": "planted"}}}
+    return {"postgresql": {**base, **settings}}
 
 
 FOUND = {
@@ -68,6 +73,18 @@ FOUND = {
     "what keepalived replaces": (script("/bin/true $_PWD"), "keepalived.scripts.own.command"),
     "a brace too many": (instance(extra=["}", "vrrp_instance x {"]), "keepalived.instances.front.extra[0]"),
     "a brace too few": (instance(extra=["notify_x {"]), "keepalived.instances.front.extra"),
+    "two scripts for one event": (
+        instance(extra=["notify_fault /x", "# fine", "notify_fault /y"]),
+        "keepalived.instances.front.extra[2]",
+    ),
+    "a delay that the server can't count": (
+        member(delay="30d"),
+        "postgresql.delay",
+    ),
+    "a row for no database": (
+        member(access=[{"databases": [], "network": "10.9.0.0/24"}]),
+        "postgresql.access[0].databases",
+    ),
     "a name of hakit's": (
         {
             "keepalived": {
@@ -87,6 +104,11 @@ FOUND = {
         "keepalived.sync_groups.h.instances[0]",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAKIT_SECRET_PLANTED", SECRET)
 
 
 @pytest.mark.parametrize("case", FOUND)

@@ -35,8 +35,8 @@ all:
   children:
     mail:
       hosts:
-        mx1: {ansible_host: 10.77.0.31, hakit: {zone: a}}
-        mx2: {ansible_host: 10.77.0.32, hakit: {zone: b}}
+        mx1: {ansible_host: 10.77.0.51, hakit: {zone: a}}
+        mx2: {ansible_host: 10.77.0.52, hakit: {zone: b}}
 """
 """Hosts that examples name and the lab does not have."""
 

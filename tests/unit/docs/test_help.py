@@ -121,6 +121,11 @@ def test_a_completion_script_is_made(shell: str) -> None:
         ("hakit lab po", {"power"}),
         ("hakit plan --lim", {"--limit"}),
         ("hakit lab ssh -i inventories/lab lb", {"lb1", "lb2"}),
+        ("hakit postgres status -i inventories/database m", {"main"}),
+        ("hakit postgres switchover -i inventories/database main --to db", {"db1", "db2", "db3"}),
+        ("hakit postgres rejoin -i inventories/database main d", {"db1", "db2", "db3"}),
+        ("hakit postgres rejoin -i inventories/database main l", set()),
+        ("hakit postgres status -i inventories/nowhere m", set()),
     ],
 )
 def test_words_are_completed(line: str, offered: set[str]) -> None:

@@ -15,7 +15,7 @@ from hakit.agent.postgres.place import Place
 from hakit.agent.resources.paths import Directory
 from hakit.agent.tasks import Task
 from hakit.components.base import Component, Decision, Facts, HostContext, RedundancyGroup
-from hakit.engine import session
+from hakit.engine import events, session
 from hakit.engine.apply import Apply
 from hakit.engine.render import broken
 from hakit.engine.run import Run, Scope
@@ -178,6 +178,19 @@ def test_all_are_asked_then_it_is_decided_once_and_then_they_plan(hosts: Hosts, 
     plans = [place for place, line in enumerate(hosts.diary) if line.endswith("plan")]
     assert max(looks) < min(plans)
     assert "web1 look" not in hosts.diary
+
+
+def test_what_was_noted_of_a_host_to_be_changed_is_told(hosts: Hosts, tmp_path: Path) -> None:
+    cluster = Cluster({name: Decision(notes=(f"{name} is full",)) for name in ("db1", "db2")})
+    told: list[tuple[str, str]] = []
+
+    def sink(event: events.Event) -> None:
+        if isinstance(event, events.Noted):
+            told.append((event.host, event.text))
+
+    with Run(scope(hosts, tmp_path, cluster, hosts=("db1", "web1"), watched=("db2",)), sink, lock=False) as work:
+        work.plan()
+    assert told == [("db1", "db1 is full")]
 
 
 def test_without_such_a_component_no_host_waits_for_another(hosts: Hosts, tmp_path: Path) -> None:

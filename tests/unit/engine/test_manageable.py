@@ -13,7 +13,7 @@ from hakit.agent.starting import AgentGone
 from hakit.engine.manageable import Key, State, Wish, check_user, lacking, read_key
 from hakit.engine.prepare import python_check, script
 from hakit.engine.systems import System, gone
-from hakit.errors import AgentError, HakitError, RefusedError
+from hakit.errors import AgentError, HakitError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def test_a_public_key_is_read(tmp_path: Path, text: str) -> None:
 )
 def test_what_is_no_public_key_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "key").write_text(text)
-    with pytest.raises(RefusedError, match=message):
+    with pytest.raises(UsageError, match=message):
         read_key(tmp_path / "key")
 
 

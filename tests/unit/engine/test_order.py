@@ -42,7 +42,18 @@ def test_a_wait_across_rows_is_told() -> None:
         Step("a2", after=frozenset({"a1"}), gated=True),
         Step("b2", after=frozenset({"a1", "b1"}), gated=True),
     )
-    assert order(steps) == (Turns(("a1", "a2")), Turns(("b1", "b2")), Waits("b2", ("a1",)))
+    assert order(steps) == (Turns(("a1", "a2")), Turns(("b1", "b2")), Waits(("b2",), ("a1",)))
+
+
+def test_who_waits_for_the_same_is_told_at_once() -> None:
+    first = Step("db1")
+    after = frozenset({first.name})
+    assert order((first, Step("db2", after=after), Step("db3", after=after))) == (Waits(("db2", "db3"), ("db1",)),)
+    below = Step("db4", after=frozenset({"db2"}))
+    assert order((first, Step("db2", after=after), Step("db3", after=after), below)) == (
+        Turns(("db2", "db4")),
+        Waits(("db2", "db3"), ("db1",)),
+    )
 
 
 def test_members_that_must_agree_are_told_together() -> None:
@@ -65,7 +76,7 @@ def test_every_wait_is_told_and_nothing_else(
         if isinstance(part, Turns):
             told |= {(a, b) for place, b in enumerate(part.hosts) for a in part.hosts[:place]}
         elif isinstance(part, Waits):
-            told |= {(other, part.host) for other in part.on}
+            told |= {(other, host) for host in part.hosts for other in part.on}
     assert closed(told) == closed({(name, step.host) for step in steps for name in step.after})
 
 

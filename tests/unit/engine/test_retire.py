@@ -9,6 +9,8 @@ import pytest
 
 from hakit.agent.answers import ActResult
 from hakit.engine.duty import MAINTENANCE, RETIRED, mark_of
+from hakit.engine.events import Noted
+from hakit.engine.handover import Handover
 from hakit.engine.plan import SitePlan
 from hakit.engine.retire import Retirement, take_back
 from hakit.engine.rolling import Limits
@@ -17,7 +19,7 @@ from hakit.errors import ConnectError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hakit.agent.actions import Action, Mark
     from hakit.engine.run import Scope
@@ -56,7 +58,15 @@ class Opened(Run):
 def run(sessions: dict[str, Session], *names: str) -> Run:
     hosts = site(*(host(name) for name in names))
     scope: Any = SimpleNamespace(
-        site=hosts, components={}, hosts=names, watched=(), groups=lambda: (), forks=2, who="ana@desk", run_id="run"
+        site=hosts,
+        components={},
+        hosts=names,
+        watched=(),
+        groups=lambda: (),
+        forks=2,
+        who="ana@desk",
+        run_id="run",
+        movers=(),
     )
     found = Opened(cast("Scope", scope), lambda _: None, lock=True)
     found.sessions = cast("dict[str, HostSession]", sessions)
@@ -97,3 +107,29 @@ def test_a_host_that_is_not_retired_is_left_as_it_is(marks: tuple[Mark, ...]) ->
 def test_whether_a_dead_host_is_retired_nobody_knows_without_its_peers() -> None:
     with pytest.raises(ConnectError, match="web3: no answer"):
         take_back(run({"web1": Session(), "web3": Session(usable=False)}, "web1", "web3"), "web3")
+
+
+class Leading:
+    """A role that a host holds."""
+
+    def foresee(self, _: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
+        del preferred
+        return Handover(host, "leads", "web1") if host == "web3" and "web1" not in unfit else None
+
+    def hand_over(self, work: Run, handover: Handover) -> str:
+        assert not any(session.marks for session in work.sessions.values()), "before it is out"
+        work.sink(Noted(handover.host, "hands over"))
+        return "leads now"
+
+
+def test_a_host_that_leaves_hands_its_role_over_first() -> None:
+    sessions = {name: Session() for name in NAMES}
+    peers = run(sessions, "web1", "web2")
+    cast("Any", peers.scope).movers = (Leading(),)
+    told: list[str] = []
+    peers.sink = lambda event: told.append(event.text) if isinstance(event, Noted) else None
+    leaving = Retirement(peers, run(sessions, *NAMES).scope, "web3", dead=False)
+    assert [str(one) for one in leaving.foreseen.handovers] == ["web3 leads: switched over to web1 first"]
+    assert leaving.execute(SitePlan({}), Limits()).good
+    assert told == ["leads: switched over to web1 first", "hands over", "leads now"]
+    assert sessions["web3"].marks[0].kind == RETIRED

@@ -16,14 +16,15 @@ from hakit.agent.answers import ActResult, ProbeResult
 from hakit.agent.probes import Probe
 from hakit.components.base import Order, RedundancyGroup, Withdrawal
 from hakit.engine import events, gate
+from hakit.engine.handover import Handover
 from hakit.engine.outcome import HostResult
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.steps import Step
-from hakit.errors import AgentError
+from hakit.errors import AgentError, RefusedError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hakit.components.base import Component
     from hakit.engine.run import Run
@@ -51,6 +52,33 @@ class Session:
         return tuple(ActResult(ok=True, detail="") for _ in actions)
 
 
+class Leading:
+    """A role that `leader` holds; only those of `able` can take it over."""
+
+    def __init__(self, place: Site, leader: str, able: Sequence[str]) -> None:
+        self.leader = leader
+        self.able = able
+        self.breaks = False
+        self.then: Callable[[], None] = lambda: None
+        self._place = place
+
+    def foresee(self, _: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
+        if host != self.leader:
+            return None
+        able = [one for one in self.able if one not in (host, *unfit)]
+        if not able:
+            raise RefusedError(f"nobody can take over from {host}")
+        return Handover(host, "leads", preferred if preferred in able else able[0])
+
+    def hand_over(self, _: Run, handover: Handover) -> str:
+        if self.breaks:
+            raise RefusedError("it did not work")
+        self._place.diary.append(f"{handover.host} → {handover.to}")
+        self.leader = handover.to
+        self.then()
+        return "handed over"
+
+
 class Site:
     """Three servers behind a balancer that drains them; `rolling` carries steps out on them."""
 
@@ -64,6 +92,7 @@ class Site:
         probes = {name: (Probe(kind="tcp", target=name, seen_from="lb1"),) for name in HOSTS}
         self.groups: tuple[RedundancyGroup, ...] = (RedundancyGroup("pool", "haproxy", HOSTS, probes),)
         self.drained = True
+        self.movers: tuple[Leading, ...] = ()
 
     def _probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
         return tuple(ProbeResult(self.sessions[one.target].serves, "refused", 0.0) for one in probes)
@@ -82,6 +111,7 @@ class Site:
             forks=4,
             who="me",
             run_id="run",
+            movers=self.movers,
         )
         run = SimpleNamespace(scope=scope, sessions=self.sessions, sink=self.events.append, hang_up=lambda: None)
         resting = dict.fromkeys(idle, "in maintenance")
@@ -129,6 +159,79 @@ def test_a_member_is_out_of_its_duties_while_it_is_disrupted(place: Site) -> Non
         "lb1: unmark web1",
         "lb1: remove web1",
     ]
+
+
+def leading(place: Site, leader: str, *able: str) -> Leading:
+    """A role that somebody holds on these hosts."""
+    mover = Leading(place, leader, able)
+    place.movers = (mover,)
+    return mover
+
+
+def test_a_role_is_handed_over_before_its_holder_is_out(place: Site) -> None:
+    mover = leading(place, "web2", "web1", "web3")
+    place.drained = False
+    assert place.rolling().execute(in_order("web1", "web2", disrupts=True, whole=True), place.worker()).good
+    assert place.diary == ["web1: work", "web2 → web1", "web2: work"]
+    assert mover.leader == "web1"
+
+
+def test_a_role_is_kept_where_only_a_part_of_its_holder_stops(place: Site) -> None:
+    leading(place, "web2", "web1")
+    place.drained = False
+    assert place.rolling().execute(in_order("web2", disrupts=True), place.worker()).good
+    assert place.diary == ["web2: work"]
+
+
+def test_who_was_foreseen_takes_a_role_over(place: Site) -> None:
+    mover = leading(place, "web2", "web3", "web1")
+    rolling = place.rolling()
+    assert [str(one) for one in rolling.handovers.foreseen(["web1", "web2"]).handovers] == [
+        "web2 leads: switched over to web3 first"
+    ]
+    mover.able = ["web1", "web3"]
+    rolling.execute(in_order("web2", disrupts=True, whole=True), place.worker())
+    assert mover.leader == "web3"
+
+
+def test_a_host_in_maintenance_takes_nothing_over(place: Site) -> None:
+    mover = leading(place, "web2", "web1", "web3")
+    place.rolling(idle=["web1"]).execute(in_order("web2", disrupts=True, whole=True), place.worker())
+    assert mover.leader == "web3"
+
+
+def test_who_can_hand_its_role_to_nobody_is_not_touched(place: Site) -> None:
+    leading(place, "web2", "web2")
+    rolling = place.rolling()
+    assert rolling.handovers.foreseen(["web2"]).refused["web2"].message == "nobody can take over from web2"
+    outcome = rolling.execute(in_order("web2", "web3", disrupts=True, whole=True), place.worker())
+    assert outcome.hosts["web2"] == HostResult("not started", why="not touched: nobody can take over from web2")
+    assert outcome.hosts["web3"].state == "not started"
+    assert not place.diary
+
+
+def test_the_operator_may_have_a_role_go_with_its_host(place: Site) -> None:
+    leading(place, "web2")
+    limits = Limits(override="it is night")
+    assert place.rolling(limits).execute(in_order("web2", disrupts=True, whole=True), place.worker()).good
+    assert place.told(events.Overridden) == ["web2"]
+
+
+def test_nobody_overrules_a_handover_that_failed(place: Site) -> None:
+    leading(place, "web2", "web1").breaks = True
+    outcome = place.rolling(Limits(override="now")).execute(in_order("web2", disrupts=True, whole=True), place.worker())
+    assert outcome.hosts["web2"] == HostResult("failed", why="it did not work")
+    assert "web2: work" not in place.diary
+
+
+def test_whether_the_others_serve_is_looked_at_again_after_a_handover(place: Site) -> None:
+    def die() -> None:
+        place.sessions["web1"].serves = place.sessions["web3"].serves = False
+
+    leading(place, "web2", "web1").then = die
+    outcome = place.rolling().execute(in_order("web2", disrupts=True, whole=True), place.worker())
+    assert outcome.hosts["web2"].state == "not started"
+    assert place.diary == ["web2 → web1"]
 
 
 def test_a_reload_takes_nobody_out(place: Site) -> None:

@@ -168,6 +168,19 @@ def test_a_group_behind_no_address_has_a_row_of_its_own() -> None:
     ]
 
 
+def test_a_groups_row_says_what_its_members_are_in_it() -> None:
+    class Loose(Floating):
+        def tiers(self, site: Site) -> Iterable[Tier]:
+            return ()
+
+    moment = Moment(Loose())
+    roles = {"web1": "primary", "web2": "standby"}
+    moment.reports = {host: (Report("pool", role, "good", group="pool web"),) for host, role in roles.items()}
+    (row,) = (row for row in moment.state.rows if row.name == "pool web")
+    assert row.roles == roles
+    assert "web1 primary, web2 standby" in status_text(moment.state)
+
+
 def test_a_member_that_can_not_take_over_is_a_risk() -> None:
     moment = Moment()
     moment.fail("lb2", UNIT, "vrrp.service is inactive")
@@ -273,6 +286,46 @@ def test_a_pools_report_counts_on_the_holder() -> None:
     assert moment.row().state == "down"
 
 
+def test_an_empty_pool_is_no_mere_risk_because_one_of_its_servers_is_silent() -> None:
+    moment = Moment(shop=VIP)
+    moment.fail("lb1", serves("web1", "lb1"))
+    moment.fail("lb2", serves("web1", "lb2"))
+    empty = Report("pool web", "0 of 2 up", "bad", "nobody gets the writes", ("floating", "pools", "web"))
+    moment.reports = {"lb2": (empty,)}
+    assert moment.row().state == "at risk"
+    moment.reports = {"lb1": (empty,)}
+    assert moment.row().state == "down"
+    assert "lb1: pool web 0 of 2 up (nobody gets the writes)" in moment.row().why
+
+
+LEADS = Probe(kind="http", target="http://127.0.0.1:8008/primary")
+
+
+@pytest.mark.parametrize(
+    ("leading", "silent", "state"),
+    [("web1", "", "healthy"), ("", "", "down"), ("", "web1", "unknown"), ("web2", "web1", "at risk")],
+)
+def test_a_group_that_nobody_leads_is_not_well(leading: str, silent: str, state: str) -> None:
+    class Led(Floating):
+        def groups(self, site: Site) -> Iterable[RedundancyGroup]:
+            yield RedundancyGroup("led", "floating", ("web1", "web2"), holder=LEADS)
+
+        def serves(self, site: Site) -> Iterable[Serving]:
+            return ()
+
+        def tiers(self, site: Site) -> Iterable[Tier]:
+            return ()
+
+    moment = Moment(Led())
+    for host in {"web1", "web2"} - {leading}:
+        moment.fail(host, LEADS)
+    if silent:
+        moment.dead[silent] = ConnectError(f"{silent}: no route")
+    (row,) = (row for row in moment.state.rows if row.name == "led")
+    assert row.state == state
+    assert ("nobody who answers leads" in row.why) == (not leading)
+
+
 @pytest.mark.parametrize(
     ("out", "words"), [("lb2", "lb2 can't take over: in maintenance"), ("web1", "web1 of web is in maintenance")]
 )
@@ -310,6 +363,7 @@ def test_json_holds_everything() -> None:
     assert data["good"] is False
     assert data["services"][0] | {"why": []} == {
         "name": "shop", "kind": "service", "state": "alarm", "address": VIP, "holders": ["lb1", "lb2"], "why": [],
+        "roles": {},
     }  # fmt: skip
     assert data["hosts"]["lb1"]["answers"] is True
 

@@ -41,7 +41,7 @@ def hakit(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("inventory", ["lab", "example-datacentre"])
 def test_ansible_sees_the_same_in_the_file(inventory: str, ansible: Ansible) -> None:
-    done = hakit("-i", f"inventories/{inventory}", "--json")
+    done = hakit("-i", f"inventories/{inventory}/hosts.yml", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     mine, theirs = json.loads(done.stdout), ansible.list(ROOT / "inventories" / inventory / "hosts.yml")
     for listing in (mine, theirs):

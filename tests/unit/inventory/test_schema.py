@@ -65,8 +65,8 @@ def test_parts_need_not_be_whole() -> None:
 def test_own_inventories_pass_the_printed_schema(folder: Path) -> None:
     printed = CliRunner().invoke(schema, catch_exceptions=False)
     variables = CliRunner().invoke(schema, ["--variables"], catch_exceptions=False)
-    for path in [folder / "hosts.yml", *folder.glob("group_vars/**/*.yml"), *folder.glob("host_vars/**/*.yml")]:
-        found = json.loads((printed if path.name == "hosts.yml" else variables).output)
+    for path in [*folder.glob("*.yml"), *folder.glob("group_vars/**/*.yml"), *folder.glob("host_vars/**/*.yml")]:
+        found = json.loads((printed if path.parent == folder else variables).output)
         errors = list(jsonschema.Draft202012Validator(found).iter_errors(yaml.safe_load(path.read_text())))
         assert not errors, path
 

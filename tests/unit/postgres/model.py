@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres.decision import from_wire, parse
 from hakit.agent.postgres.guard import judge
 from hakit.agent.postgres.place import Member, Place
-from hakit.agent.postgres.record import from_wire
 from hakit.agent.postgres.states import State
+from hakit.agent.postgres.wal import written
 from hakit.errors import ConnectError, HakitError, RefusedError
 from hakit.postgres.conductor import Conductor
 from hakit.postgres.layout import Layout, Synchrony
-from hakit.postgres.member import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -236,13 +235,11 @@ class Model:
         }
 
     def do_decide(self, server: Server, record: str) -> dict[str, Any]:
-        found = json.loads(record)
-        if found["epoch"] < server.epoch:
-            raise RefusedError(f"{server.host}: knows epoch {server.epoch}")
-        if found["epoch"] == server.epoch and found["primary"] != server.decision["primary"]:
-            raise RefusedError(f"{server.host}: knows another decision of epoch {server.epoch}")
-        if found["epoch"] > server.epoch:
-            server.decision = found
+        found, known = parse(record), from_wire(server.decision or {})
+        if not found.repeats(known):
+            if found.epoch <= known.epoch:
+                raise RefusedError(f"{server.host}: knows another decision of epoch {server.epoch}")
+            server.decision = found.wire()
         return server.decision
 
     def do_hold(self, server: Server, why: str) -> dict[str, Any]:

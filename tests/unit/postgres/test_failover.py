@@ -7,6 +7,7 @@ import pytest
 from hakit.errors import RefusedError
 from hakit.postgres.failover import Failover
 from hakit.postgres.rejoin import Return
+from hakit.postgres.switchover import Switchover
 from tests.unit.postgres.model import Killed, Model, Server
 
 
@@ -242,3 +243,19 @@ def test_the_same_failover_again_finds_it_done() -> None:
     first = failover(model).run(fenced=["db1"])
     again = failover(model).run(fenced=["db1"])
     assert (again.primary, again.epoch, again.timeline) == (first.primary, first.epoch, first.timeline)
+
+
+@pytest.mark.parametrize("kill", range(2, 12))
+def test_a_decision_that_only_the_lost_primary_knows_is_none_of_its_own_epoch(kill: int) -> None:
+    model = loaded()
+    model.kill_at = kill
+    with pytest.raises(Killed):
+        Switchover(model.conductor()).run("db3")
+    model.kill_at = -1
+    model.power_off("db1")
+    failover(model).run("db2", ["db1"])
+    model.power_on("db1")
+    assert not model.conductor().look().torn
+    Return(model.conductor(), "db1").rejoin()
+    assert (model.primary, model.lost()) == ("db2", [])
+    assert model.servers["db1"].decision["primary"] == "db2"

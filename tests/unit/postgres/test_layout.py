@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,14 +66,24 @@ def test_a_fence_command_that_fails_is_no_fence(command: tuple[str, ...], said: 
     ("words", "said"),
     [
         (("switchover", "mian"), "no PostgreSQL cluster mian (did you mean main?)"),
+        (("status", "mian"), "no PostgreSQL cluster mian (did you mean main?)"),
+        (("psql", "mian"), "no PostgreSQL cluster mian (did you mean main?)"),
+        (("switchover", "main", "--to", "bd1"), "bd1 is no member of main (did you mean db1?)"),
+        (("failover", "main", "--to", "bd1"), "bd1 is no member of main (did you mean db1?)"),
+        (("failover", "main", "--fenced", "db1", "--fenced", "lb1"), "lb1 is no member of main"),
         (("rejoin", "main", "bd1"), "bd1 is no member of main (did you mean db1?)"),
+        (("reinit", "main", "bd1", "--confirm", "bd1"), "bd1 is no member of main (did you mean db1?)"),
+        (("psql", "main", "--host", "bd1"), "bd1 is no member of main (did you mean db1?)"),
         (("reinit", "main", "db1"), "was not confirmed; nothing was changed"),
         (("psql", "main", "--host", "db1", "--replica"), "contradict each other"),
     ],
 )
-def test_a_wrong_command_line_is_told_without_a_packet(words: tuple[str, ...], said: str) -> None:
+def test_a_wrong_command_line_is_told_whether_a_lab_is_up_or_not(
+    words: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    inventory = shutil.copytree(DATABASE, tmp_path / "site", ignore=shutil.ignore_patterns(".hakit"))
     done = subprocess.run(
-        [sys.executable, "-m", "hakit", "postgres", *words, "-i", str(DATABASE), "--no-lab"],
+        [sys.executable, "-m", "hakit", "postgres", *words, "-i", str(inventory)],
         capture_output=True,
         text=True,
         check=False,

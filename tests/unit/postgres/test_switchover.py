@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hakit.errors import RefusedError
+from hakit.postgres.failover import Failover
+from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
 from tests.unit.postgres.model import Killed, Model, Server
 
@@ -104,6 +107,41 @@ def test_two_primaries_are_refused_with_both_histories(monkeypatch: pytest.Monke
     assert "db3: primary, timeline 2" in str(caught.value.why)
 
 
+def test_who_was_promoted_by_hand_comes_back_as_a_copy_once_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    rival = model.servers["db3"]
+    rival.signal, rival.timeline = False, 2
+    monkeypatch.setattr(model, "check", lambda: None)
+    with pytest.raises(RefusedError, match="both run as primaries"):
+        Return(model.conductor(), "db3").reinit()
+    model.do_stop(rival)
+    for command in (Switchover(model.conductor()).run, Return(model.conductor(), "db3").rejoin):
+        with pytest.raises(RefusedError, match="split brain") as caught:
+            command()
+        assert "hakit postgres reinit main db3" in str(caught.value.hint)
+    with pytest.raises(RefusedError, match="split brain"):
+        Return(model.conductor(), "db2").reinit()
+    Return(model.conductor(), "db3").reinit()
+    assert model.healthy()
+    assert model.primary == "db1"
+
+
+def test_who_was_promoted_by_hand_may_stay_once_the_primary_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded()
+    rival = model.servers["db3"]
+    monkeypatch.setattr(model, "check", lambda: None)
+    rival.signal, rival.timeline = False, 2
+    rival.wal.append((2, "promoted"))
+    model.write()  # db1 still acknowledges, with db2
+    model.do_stop(model.servers["db1"])
+    outcome = Failover(model.conductor(), lambda _: False).run()
+    assert outcome.primary == "db3"
+    for host in ("db1", "db2"):
+        Return(model.conductor(), host).rejoin()
+    assert model.healthy()
+    assert model.primary == "db3"
+
+
 def test_a_target_lost_while_it_is_promoted_is_found_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded()
     promote = model.do_promote
@@ -156,3 +194,22 @@ def test_an_old_primary_that_was_booted_as_a_standby_meanwhile_is_no_hindrance(m
     else:
         assert Switchover(model.conductor()).run().primary == "db2"
         assert model.healthy()
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("db1", "db1 is the primary already"),
+        ("db9", "db9 can't take over from db1: it is no member of main"),
+        ("db3", "db3 can't take over from db1: it is never promoted: it is delayed, or promotable: false"),
+        ("db2", "db2 can't take over from db1: it does not answer: no route"),
+    ],
+)
+def test_a_target_that_can_not_take_over_is_told_why(to: str, said: str) -> None:
+    model = loaded()
+    model.layout = replace(model.layout, promotable=("db1", "db2"))
+    model.servers["db2"].wired = False
+    with pytest.raises(RefusedError) as caught:
+        Switchover(model.conductor()).run(to)
+    assert caught.value.message == said
+    assert model.steps == 0

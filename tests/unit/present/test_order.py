@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from hakit.engine.handover import Foreseen, Handover
 from hakit.engine.steps import Step
-from hakit.present.order import order_json, order_text
+from hakit.errors import RefusedError
+from hakit.present.order import handovers_json, handovers_text, order_json, order_text
 
 
 def row(*hosts: str) -> list[Step]:
@@ -36,6 +38,10 @@ def joint(*followers: str) -> list[Step]:
             [*row("a1", "a2"), *row("b1"), Step("b2", after=frozenset({"a1", "b1"}))],
             "one at a time: a1 then a2\none at a time: b1 then b2\nafter a1: b2",
         ),
+        (
+            [Step("db1"), *(Step(host, after=frozenset({"db1"})) for host in ("db2", "db3"))],
+            "after db1: db2 and db3",
+        ),
     ],
 )
 def test_in_words(steps: list[Step], text: str) -> None:
@@ -46,4 +52,25 @@ def test_for_programs() -> None:
     assert order_json([*row("web2", "web1"), *joint("lb2")]) == [
         {"how": "one at a time", "hosts": ("web2", "web1")},
         {"how": "together", "stopped": ("lb2",), "first": ("lb1",), "after": ("lb2",), "unit": "keepalived.service"},
+    ]
+
+
+FORESEEN = Foreseen(
+    (Handover("db1", "leads cluster main", "db2"),),
+    {"db9": RefusedError("nobody can take over from db9", why="db8 does not stream")},
+)
+
+
+def test_what_is_handed_over_in_words() -> None:
+    assert handovers_text(FORESEEN).splitlines() == [
+        "db1 leads cluster main: switched over to db2 first",
+        "nobody can take over from db9: db8 does not stream",
+    ]
+    assert handovers_text(Foreseen()) == ""
+
+
+def test_what_is_handed_over_for_programs() -> None:
+    assert handovers_json(FORESEEN) == [
+        {"host": "db1", "what": "leads cluster main", "to": "db2", "why": ""},
+        {"host": "db9", "what": "", "to": "", "why": "nobody can take over from db9\n  db8 does not stream"},
     ]

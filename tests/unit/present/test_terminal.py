@@ -82,3 +82,15 @@ def test_colours_take_no_room(narrow: Terminal) -> None:
 def test_a_pipe_gets_its_lines_whole() -> None:
     text = "word " * 100
     assert terminal.fold(text, "  ", io.StringIO()) == text
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "cleared"),
+    [(Terminal(), "xterm", True), (Terminal(), "dumb", False), (io.StringIO(), "xterm", False)],
+)
+def test_only_a_screen_is_cleared(
+    stream: io.StringIO, kind: str, cleared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("TERM", kind)
+    assert bool(terminal.clear()) == cleared

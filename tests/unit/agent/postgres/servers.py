@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ from hakit.agent.postgres.client import Connection
 from hakit.agent.postgres.place import SOCKETS, USER, Member, Place, slot_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 VERSION = int(PROGRAMS.parent.name)
@@ -40,6 +41,18 @@ def account() -> tuple[int, int, str]:
     """Whom the servers run as: uid, gid, name."""
     found = pwd.getpwnam(USER) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     return found.pw_uid, found.pw_gid, found.pw_name
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder with a short name (the path of a UNIX socket has 107 bytes at most), in memory where there is one."""
+    shared = Path("/dev/shm")  # noqa: S108 - the folder in it gets a name of its own
+    folder = Path(tempfile.mkdtemp(prefix="hakit-pg-", dir=shared if shared.is_dir() else None))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakit.agent.postgres import endpoint, states
+from hakit.agent.postgres.decision import Decision
 from hakit.agent.postgres.endpoint import Answer, Heard, View, answer
-from hakit.agent.postgres.record import Decision
 from hakit.agent.postgres.states import PRIMARY, STANDBY, STARTING, STOPPED, State
 
 NOW = 1000.0
@@ -61,6 +61,30 @@ EXPECTED = {
     "the primary of another cluster": (
         view(member(), {"db2": peer("db2", PRIMARY, system="9")}),
         (200, 503, 503, 200, 200, 200),
+    ),
+    "primary beside a standby of ours and one of another cluster": (
+        view(member(), {"db2": peer("db2", STANDBY), "db3": peer("db3", PRIMARY, system="9")}),
+        (200, 503, 503, 200, 200, 200),
+    ),
+    "primary of another cluster than the rest": (
+        view(member(system="9"), {"db2": peer("db2", PRIMARY), "db3": peer("db3", STANDBY)}),
+        (503, 503, 503, 503, 503, 200),
+    ),
+    "standby of another cluster than the rest": (
+        view(
+            member(role=STANDBY, system="9", replayed=lsn(100 * MB)),
+            {"db2": peer("db2", PRIMARY), "db3": peer("db3", STANDBY)},
+            end=100 * MB,
+        ),
+        (503, 503, 503, 503, 503, 200),
+    ),
+    "standby beside peers without data": (
+        view(
+            member(role=STANDBY, streams=True, replayed=lsn(100 * MB)),
+            {"db2": peer("db2", STOPPED, system=""), "db3": peer("db3", STOPPED, system="")},
+            end=100 * MB,
+        ),
+        (503, 200, 200, 200, 200, 200),
     ),
     "a peer that was a primary and was not heard since": (
         view(member(), {"db2": peer("db2", PRIMARY, age=5.0)}),

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hakit.agent.postgres import quorum, states
+from hakit.agent.postgres.decision import FAILOVER, Decision
 from hakit.agent.postgres.guard import judge
 from hakit.agent.postgres.place import Member, Place
-from hakit.agent.postgres.record import FAILOVER, Decision
 from hakit.agent.postgres.states import State
 from tests.unit.agent.postgres.guard_cases import CASES, Case
 

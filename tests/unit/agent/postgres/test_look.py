@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, look, record
-from hakit.agent.postgres.record import Decision
+from hakit.agent.postgres import control, look, record, serverlog
+from hakit.agent.postgres.decision import Decision
 from tests.unit.agent.postgres.members import Host
 from tests.unit.agent.postgres.servers import PROGRAMS, VERSION, account, until
 
@@ -131,7 +131,7 @@ def test_why_it_does_not_run(servers: Servers) -> None:
     db1 = servers.member("db1", members=()).create()
     host = Host(db1)
     assert host.do("look")["why"] == ""
-    log = db1.at(look.log(db1.place))
+    log = db1.at(serverlog.path(db1.place))
     log.parent.mkdir(parents=True)
     log.write_text(
         f"2026-11-22 23:21:19 [1] FATAL:  of another start\n"
@@ -152,6 +152,70 @@ def test_why_it_does_not_run(servers: Servers) -> None:
     assert host.do("look")["why"] == "db1 does not open: db2 was made the primary"
     db1.at(db1.place.torn).write_text("a rewind to db2 did not end\n")
     assert host.do("look")["why"] == "a rewind to db2 did not end"
+
+
+def test_what_is_ended_on_purpose_is_no_reason(servers: Servers) -> None:
+    db1 = servers.member("db1", members=()).create()
+    log = db1.at(serverlog.path(db1.place))
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        "2026-11-22 23:21:19 [1] LOG:  starting PostgreSQL\n"
+        "2026-11-22 23:21:20 [2] FATAL:  could not connect to the primary server: timeout expired\n"
+        "2026-11-22 23:21:21 [1] LOG:  received fast shutdown request\n"
+        "2026-11-22 23:21:21 [3] FATAL:  terminating walreceiver process due to administrator command\n"
+        "2026-11-22 23:21:21 [4] postgres@postgres FATAL:  the database system is shutting down\n"
+        "2026-11-22 23:21:22 [1] LOG:  database system is shut down\n"
+    )
+    assert seen(db1)["why"] == ""
+
+
+def test_data_that_cant_be_read_are_told_and_no_reason_to_be_silent(servers: Servers) -> None:
+    db1 = servers.member("db1").create()
+    file = db1.data / "global" / "pg_control"
+    file.write_bytes(bytes(reversed(file.read_bytes())))
+    found = seen(db1)
+    assert (found["data"], found["system"], found["running"]) == (control.CLUSTER, "", False)
+    assert found["why"].startswith(f"pg_controldata can't tell the state of {db1.data}: ")
+
+
+def test_a_standby_that_its_upstream_refuses_receives_nothing_and_says_why(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    log = db2.at(serverlog.path(db2.place))
+    log.parent.mkdir(parents=True)
+    log.symlink_to(db2.log)
+    assert seen(db2)["why"] == ""
+    db2.stop()
+    db1.query("SELECT pg_drop_replication_slot('db2')")
+    db2.start()
+    reason = """could not start WAL streaming: ERROR: replication slot "db2" does not exist"""
+    until(lambda: seen(db2)["why"] == reason, "it says why")
+    # Each attempt is seen to be under way for some milliseconds.
+    statuses = {(found["receiving"] or {}).get("status", "") for found in (seen(db2) for _ in range(50))}
+    assert "streaming" not in statuses
+
+
+def test_a_standby_that_was_away_for_too_long_says_so(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    log = db2.at(serverlog.path(db2.place))
+    log.parent.mkdir(parents=True)
+    log.symlink_to(db2.log)
+    db2.stop()
+    db1.query("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+    db1.query("ALTER SYSTEM SET max_wal_size = '32MB'")
+    db1.reload()
+    db1.query("CREATE TABLE t (n int)")
+
+    def lost() -> bool:
+        db1.query("INSERT INTO t SELECT generate_series(1, 1000)")
+        db1.query("SELECT pg_switch_wal()")
+        db1.query("CHECKPOINT")
+        return db1.value("SELECT wal_status FROM pg_replication_slots") == "lost"
+
+    until(lost, "the slot has lost its WAL")
+    db2.start()
+    until(lambda: serverlog.is_gone(seen(db2)["why"]), "it says why")
+    looks = [(found["receiving"] or {}).get("status", "") for found in (seen(db2) for _ in range(100))]
+    assert "streaming" not in looks
 
 
 def test_a_damaged_record_fails_the_look(servers: Servers) -> None:

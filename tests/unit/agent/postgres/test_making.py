@@ -204,6 +204,36 @@ def test_a_mount_point_is_no_data_directory(new: Host, primary: Server, monkeypa
         plan(copied(new, primary), new.work)
 
 
+def test_a_new_file_system_in_the_way_is_called_one(
+    new: Host, primary: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (new.server.data / "lost+found").mkdir(parents=True)
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(new.server.data))
+    with pytest.raises(Failure, match=r"is itself a mount point.*name a directory below it"):
+        plan(copied(new, primary), new.work)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_refused_before_anything_is_copied(new: Host, primary: Server, *, there: bool) -> None:
+    elsewhere = new.server.at("/srv/elsewhere")
+    elsewhere.parent.mkdir(parents=True)
+    if there:
+        elsewhere.mkdir()
+    new.server.data.symlink_to(elsewhere)
+    with pytest.raises(Failure, match=r"main is a symbolic link, .*name what it leads to \(.*/srv/elsewhere\)"):
+        plan(copied(new, primary), new.work)
+    assert new.server.data.is_symlink()
+
+
+def test_a_link_to_something_else_is_in_the_way(new: Host, primary: Server) -> None:
+    elsewhere = new.server.at("/srv/elsewhere")
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "precious").touch()
+    new.server.data.symlink_to(elsewhere)
+    with pytest.raises(Failure, match=r"main is in the way: no cluster, it is a symbolic link"):
+        plan(copied(new, primary), new.work)
+
+
 def test_an_empty_directory_is_replaced(new: Host, primary: Server) -> None:
     new.server.data.mkdir()
     apply(copied(new, primary), new.work)

@@ -8,8 +8,8 @@ import pytest
 
 from hakit.agent.errors import Failure
 from hakit.agent.postgres import record
+from hakit.agent.postgres.decision import Decision
 from hakit.agent.postgres.place import Member, Place
-from hakit.agent.postgres.record import Decision
 from hakit.agent.work import Work
 from tests.unit.agent.postgres.servers import account
 

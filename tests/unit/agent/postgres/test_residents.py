@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.postgres import guard, record
-from hakit.agent.postgres.record import Decision
+from hakit.agent.postgres.decision import Decision
 from tests.unit.agent.postgres.residents import Endpoint, command
 from tests.unit.agent.postgres.servers import account, until
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.bootstrap import RESIDENT_ONLY, bundle
+from hakit.agent.postgres import serving as serving_module
 from hakit.agent.postgres.endpoint import Answer
 from hakit.agent.postgres.library import sources
 from hakit.agent.postgres.serving import CLIENTS, Allowed, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,12 @@ class EndedError(Exception):
 
 
 @contextmanager
-def serving(allowed: Container[str]) -> Iterator[int]:
-    """A server on loopback; its port."""
+def serving(allowed: Container[str], between: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """A server on loopback; its port. `between` is called whenever it has handled what had come."""
     ending = threading.Event()
 
     def tick() -> None:
+        between()
         if ending.is_set():
             raise EndedError
 
@@ -72,13 +74,23 @@ def serving(allowed: Container[str]) -> Iterator[int]:
             thread.join()
 
 
-def ask(port: int) -> bytes:
+def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+
+
+def hear(connection: socket.socket) -> bytes:
+    """Ask, and take the whole answer."""
     said = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection, suppress(ConnectionResetError):
+    with suppress(ConnectionError):
         connection.sendall(b"GET /it HTTP/1.0\r\n\r\n")
         while more := connection.recv(4096):
             said += more
     return said
+
+
+def ask(port: int) -> bytes:
+    with connect(port) as connection:
+        return hear(connection)
 
 
 def test_others_are_not_even_told_no() -> None:
@@ -88,11 +100,67 @@ def test_others_are_not_even_told_no() -> None:
         assert ask(port).endswith(b"\r\n\r\nasked for /it\n")
 
 
-def test_more_clients_than_it_takes_wait_for_their_turn() -> None:
+MORE = 20
+"""Clients beyond those that it takes."""
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is closed for being slow."""
+    monkeypatch.setattr(serving_module, "PATIENCE", 300.0)
+
+
+def flood(port: int, stack: ExitStack, source: str) -> list[socket.socket]:
+    return [stack.enter_context(connect(port, source)) for _ in range(CLIENTS + MORE)]
+
+
+@pytest.mark.usefixtures("patient")
+def test_of_more_clients_than_it_takes_the_oldest_go() -> None:
     with serving({"127.0.0.1"}) as port, ExitStack() as stack:
-        for _ in range(CLIENTS + 20):
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
-        assert ask(port).endswith(b"asked for /it\n")  # once the silent ones have had their time
+        silent = flood(port, stack, "127.0.0.1")
+        assert ask(port).endswith(b"asked for /it\n")
+        assert [one.recv(1) for one in silent[: MORE + 1]] == [b""] * (MORE + 1)
+        for one in silent[MORE + 1 :]:
+            assert hear(one).endswith(b"asked for /it\n")
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_floods_it_is_in_nobody_elses_way() -> None:
+    with serving({"127.0.0.1", "127.0.0.2"}) as port, ExitStack() as stack:
+        early = stack.enter_context(connect(port))
+        flood(port, stack, "127.0.0.2")
+        late = stack.enter_context(connect(port))
+        flood(port, stack, "127.0.0.2")
+        assert hear(early).endswith(b"asked for /it\n")
+        assert hear(late).endswith(b"asked for /it\n")
+        assert ask(port).endswith(b"asked for /it\n")
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_asks_and_has_to_go_at_the_same_moment_is_no_harm() -> None:
+    going, waiting = threading.Event(), threading.Event()
+    going.set()
+
+    def between() -> None:
+        if not going.is_set():
+            waiting.set()
+            assert going.wait(20)
+
+    with serving({"127.0.0.1"}, between) as port, ExitStack() as stack:
+        clients = flood(port, stack, "127.0.0.1")
+        assert clients[MORE - 1].recv(1) == b""  # all others are known to it by now
+        going.clear()
+        clients[-1].sendall(b"GET")
+        assert waiting.wait(20)
+        late = stack.enter_context(connect(port))
+        clients[MORE].sendall(b"GET /it HTTP/1.0\r\n\r\n")
+        going.set()
+        assert hear(late).endswith(b"asked for /it\n")
+
+
+def test_who_says_nothing_is_closed() -> None:
+    with serving({"127.0.0.1"}) as port, connect(port) as silent:
+        assert silent.recv(1) == b""
 
 
 def test_the_library_has_what_the_agent_is_not_sent() -> None:

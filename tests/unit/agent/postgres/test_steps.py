@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.errors import Failure
-from hakit.agent.postgres.steps import number
+from hakit.agent.postgres.own import Own
+from hakit.agent.postgres.wal import number
 from hakit.agent.starting import AgentGone
 from hakit.agent.tasks import Task
 from tests.unit.agent.postgres.members import Host, until
@@ -90,6 +91,10 @@ def test_a_halted_standby_tells_the_timeline_that_it_received_last(pair: tuple[H
     db1.do("start")
     db1.do("follow", upstream="db2", wait="30")
     assert db1.do("halt")["timeline"] == 2
+    assert db1.do("look")["timeline"] == 2
+    own = Own(db1.place, str(db1.server.root))  # as an endpoint that has just begun to look
+    assert own.look()[0].timeline == 2
+    own.close()
 
 
 def test_a_standby_that_left_the_primarys_history_is_halted_too(pair: tuple[Host, Host]) -> None:
@@ -149,6 +154,41 @@ def test_a_running_server_is_not_turned_around(pair: tuple[Host, Host], verb: st
     host.decide(host.place.host, 2)
     with pytest.raises(Failure, match=r"while the server of db[12] runs: stop it first"):
         host.do(verb)
+
+
+def test_one_that_holds_a_commit_back_is_not_waited_for(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    host = Host(db2)
+    db2.query("ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
+    db2.reload()
+    db1.query("CREATE TABLE t (n int)")
+    until(lambda: host.do("look")["delays"], "db2 holds a commit back")
+    db1.stop()
+    until(lambda: db2.query("SELECT FROM pg_stat_wal_receiver") == [], "nothing is received any more")
+    db1.start()
+    found = host.do("look")
+    assert (found["receiving"], found["why"], found["delays"]) == (None, "", True)
+    own = Own(db2.place, str(db2.root))
+    until(lambda: own.look()[0].streams, "it is in its place")
+    assert host.do("follow", upstream="db1", wait="30") == {"upstream": "db1", "streams": False}
+
+
+def test_a_slot_that_lost_its_wal_is_made_anew(servers: Servers) -> None:
+    db1 = servers.member("db1").create().start("-c", "max_slot_wal_keep_size=1MB", "-c", "max_wal_size=32MB")
+    host = Host(db1)
+    assert host.do("slots", hosts="db2")["made"] == ["db2"]
+    status = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'db2'"
+
+    def lost() -> bool:
+        db1.query("SELECT pg_switch_wal()")
+        db1.query("CREATE TABLE IF NOT EXISTS t (n int)")
+        db1.query("INSERT INTO t SELECT generate_series(1, 1000)")
+        db1.query("CHECKPOINT")
+        return db1.value(status) == "lost"
+
+    until(lost, "the slot has lost its WAL")
+    assert host.do("slots", hosts="db2") == {"made": ["db2"], "dropped": [], "kept": []}
+    assert db1.value(status) == "reserved"
 
 
 def test_slots_of_members_alone_are_made_and_dropped(pair: tuple[Host, Host]) -> None:

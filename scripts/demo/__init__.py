@@ -1,0 +1,1 @@
+"""All that hakit does, shown on the embedded lab."""
