@@ -131,6 +131,8 @@ class Lab:
             "IdentitiesOnly": "yes",
             "IdentityFile": str(self.identity_file),
             "ServerAliveInterval": "5",
+            # An emulated machine on a busy computer may say nothing for longer than the usual 15 s.
+            "ServerAliveCountMax": "12" if self.plan.driver == "qemu" else "3",
             "LogLevel": "ERROR",
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

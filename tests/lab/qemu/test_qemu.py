@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from hakit.lab.cgroup import cgroup_root
 from hakit.lab.state import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.lab.conftest import LabFactory, LabHandle
 
 pytestmark = pytest.mark.timeout(1800)
@@ -69,6 +72,13 @@ def addresses(handle: LabHandle, host: str) -> dict[str, list[str]]:
         link["ifname"]: [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["family"] == "inet"]
         for link in links
     }
+
+
+def commands() -> Iterator[str]:
+    """The command lines of all processes of this machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes().decode(errors="replace")
 
 
 def boot_id(handle: LabHandle, host: str) -> str:
@@ -202,5 +212,4 @@ def test_up_recovers_from_a_killed_up_and_down_leaves_nothing(lab: LabHandle) ->
     assert not place.folder.exists()
     assert not place.namespace_file.exists()
     assert not (cgroup_root() / place.namespace).exists()
-    words = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert [one for one in words if place.id.encode() in one] == []
+    assert [words for words in commands() if place.id in words] == []
