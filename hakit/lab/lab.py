@@ -117,9 +117,14 @@ class Lab:
         return [*privilege.sudo(), *words, "env", "-i", path, "HOME=/root"]
 
     def ssh(self, host: str, command: Sequence[str] = ()) -> list[str]:
-        """The ssh command that logs in on a host; sockets come from the lab's network by OpenSSH's fd passing."""
+        """The ssh command that logs in on a host; sockets come from the lab's network by OpenSSH's fd passing.
+
+        Raises LabError.
+        """
         self._need_up()
         target = self.plan.host(host)
+        if not target.address:
+            raise LabError(f"{host} is the lab's switch, which has no address to log in at")
         # ssh runs this by the user's shell, with "exec" before it.
         program = ["env", f"--chdir={privilege.PACKAGE}", *privilege.PROGRAM, "connect", self.plan.id]
         options = {

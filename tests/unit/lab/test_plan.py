@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hakit.cli.lab import _lab
 from hakit.errors import LabError
 from hakit.inventory import load
+from hakit.lab.lab import Lab
 from hakit.lab.plan import Disk, LabPlan, Nic, lab_plan
 
 if TYPE_CHECKING:
@@ -197,3 +198,14 @@ def test_a_lab_without_lacp_has_no_switch(tmp_path: Path) -> None:
 def test_what_no_machine_has_room_for_is_refused(tmp_path: Path, host: str, said: str) -> None:
     with pytest.raises(LabError, match=said):
         plan_of(tmp_path, f"    {host}\n", MACHINES)
+
+
+def test_nobody_logs_in_on_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(
+        tmp_path, "    db1: {ansible_host: 10.77.0.31, hakit: {hardware: {lags: {trunk: [eth0]}}}}\n", MACHINES
+    )
+    lab = Lab(plan)
+    monkeypatch.setattr(lab, "is_up", lambda: True)
+    assert "root@10.77.0.31" in lab.ssh("db1")
+    with pytest.raises(LabError, match="no address"):
+        lab.ssh("switch")
