@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import threading
+import fcntl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +40,7 @@ def test_how_commands_end(tmp_path: Path, ended: dict[str, Any], result: Result)
 
 
 def test_what_a_killed_process_left_on_the_line_is_thrown_away(tmp_path: Path) -> None:
-    stale = line({"return": {"pid": 1}}) + b"\xff" + line({"return": 1})
+    stale = line({"return": {"pid": 1}}) + b"\xff" + line({"return": 1}) + b'\xff{"return": {"out-da'
     agent = Agent({"exitcode": 0}, stale)
     with serving(tmp_path / "qga", b"", agent), Guest(tmp_path, lambda: True, "db1").talk(5) as talk:
         assert talk.run(["true"]).code == 0
@@ -74,22 +74,10 @@ def test_a_command_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: py
             talk.run(["missing"])
 
 
-def test_conversations_take_turns(tmp_path: Path) -> None:
-    guest = Guest(tmp_path, lambda: True, "db1")
-    order: list[str] = []
-    waits = threading.Event()
-
-    def second() -> None:
-        waits.set()
-        with guest.talk(5):
-            order.append("second")
-
+def test_a_conversation_keeps_other_processes_waiting(tmp_path: Path) -> None:
     with serving(tmp_path / "qga", b"", Agent({"exitcode": 0})):
-        with guest.talk(5) as talk:
-            thread = threading.Thread(target=second)
-            thread.start()
-            assert waits.wait(5)
-            talk.run(["true"])
-            order.append("first")
-        thread.join(5)
-    assert order == ["first", "second"]
+        with Guest(tmp_path, lambda: True, "db1").talk(5), (tmp_path / "qga.lock").open() as other:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (tmp_path / "qga.lock").open() as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
