@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from hakit.inventory.core import Lab, Service
+    from hakit.inventory.core import Hardware, Lab, Service
     from hakit.inventory.groups import Layer
     from hakit.inventory.origin import Mark, Path, Problem
     from hakit.inventory.secrets import Secret, Secrets
@@ -65,7 +65,8 @@ class Host:
     `groups` are all its groups but `all`, ancestors included, in Ansible's merge order. `settings` holds the validated
     settings per component, every string and number in them remembers its origin (`origin_of`). `marks` is the side
     table: the place of each key and value by its path below `hakit`. `nics` are the NICs beside the main one (name →
-    address/prefix). `vars` are all other variables, as in Ansible; `layers` is what gave them, weakest first.
+    address/prefix), `hardware` is what its virtual machine in a lab has. `vars` are all other variables, as in Ansible;
+    `layers` is what gave them, weakest first.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Host:
     marks: Mapping[Path, Mark] = field(repr=False)
     ignore: Mapping[str, str] = field(default_factory=dict, repr=False)
     nics: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    hardware: Hardware | None = field(default=None, repr=False)
     layers: tuple[Layer, ...] = field(default=(), repr=False)
 
     def mark(self, *path: str | int) -> Mark | None:
