@@ -174,7 +174,7 @@ class Session:
             if other is None:
                 self._sweep()
         else:
-            answer["lock"] = holder(folder)
+            answer["lock"] = self._armed(str(request["run"])) or holder(folder)
         answer["marks"] = self._marks()
         answer["facts"] = gather(
             [str(name) for name in request.get("packages", ())], self._work, network=bool(request.get("network"))
@@ -183,19 +183,23 @@ class Session:
 
     def _changing(self, run: str) -> dict[str, Any] | None:
         """Another run whose change of the network is not settled yet; then the lock is given back."""
-        if not os.path.exists(f"{self._work.state.folder}/network/armed.json") or self._lock is None:
+        other = self._armed(run)
+        if other is not None and self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        return other
+
+    def _armed(self, run: str) -> dict[str, Any] | None:
+        """Another run whose change of the network is not settled yet."""
+        if not os.path.exists(f"{self._work.state.folder}/network/armed.json"):
             return None
         from hakit.agent.network.record import keeper
 
         try:
-            other = keeper(self._work, run)
+            return keeper(self._work, run)
         except Failure as failure:
             self._say(failure.message)
             return None
-        if other is not None:
-            self._lock.release()
-            self._lock = None
-        return other
 
     def _refuse(self, reason: str) -> None:
         """Tell why a request as a whole is not carried out."""

@@ -7,10 +7,10 @@ import stat
 from hakit.agent import disk
 from hakit.agent.errors import Failure
 from hakit.agent.handlers.shown import shown
-from hakit.agent.network.comparing import differences
+from hakit.agent.network.comparing import differences, doubts
 from hakit.agent.network.live import read as read_live
 from hakit.agent.network.place import FOLDER
-from hakit.agent.network.record import Record
+from hakit.agent.network.record import RETURNED, Record
 from hakit.agent.network.versions import aside
 from hakit.agent.work import Change, FileDiff
 
@@ -34,7 +34,10 @@ class Networks:
         return {one.key: live for one in resources}
 
     def diff(self, resource: Network, state: Live, work: Work) -> Change:
-        """What differs in the kernel and in files. Raises Failure while a change waits for its confirmation."""
+        """What differs in the kernel and in files; what no change mends, and how the last one ended, is said beside it.
+
+        Raises Failure while a change waits for its confirmation.
+        """
         record = Record(work.at(FOLDER), work.root)
         pending = record.pending()
         if pending is not None:
@@ -57,6 +60,11 @@ class Networks:
         if resource.before and resource.before != resource.manager:
             lines.append(f"move from {resource.before} to {resource.manager}")
         summary = (*differences(resource, state), *lines)
+        for doubt in doubts(resource, state):
+            work.say(doubt)
+        outcome = record.outcome()
+        if summary and outcome is not None and outcome.what == RETURNED:
+            work.say(f"the last change of the network was put back at {outcome.at}: {outcome.why}")
         return Change(summary=summary, impact=resource.impact if summary else "none", files=tuple(files))
 
     def apply(self, resource: Network, change: Change, work: Work) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import sleep
+from time import CLOCK_BOOTTIME, clock_gettime, sleep
 
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.network import kept
@@ -33,7 +33,10 @@ def change(record: Record, work: Work, delay: float = DELAY) -> bool:
         if why:
             record.arm(armed.replace(returning=why))
             give_back(record, work)
-        return not why
+            return False
+        record.arm(armed.replace(done=clock_gettime(CLOCK_BOOTTIME)))
+        record.log("the new network is in place, and waits for its confirmation")
+        return True
     finally:
         record.let_go()
 
@@ -48,5 +51,4 @@ def _bring(armed: Armed, record: Record, work: Work) -> str:
         return from_os(error, "changing the network").message
     except Failure as failure:
         return "\n".join(part for part in (failure.message, failure.output) if part)
-    record.log("the new network is in place, and waits for its confirmation")
     return ""

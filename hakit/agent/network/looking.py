@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def look(network: Network, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
-    """What is there: `found`, `live`, `differences`, `doubts`, `armed`, `left`, `outcome`, `log`. Raises Failure."""
+    """What is there: `found`, `live`, `differences`, `doubts`, `armed`, `left`, `since`, `outcome`, `log`.
+
+    Raises Failure.
+    """
     del arguments, timeout
     live = read(work)
     record = Record(work.at(FOLDER), work.root)
@@ -41,7 +44,7 @@ def check(
 ) -> dict[str, Any]:
     """What is `missing` now, in words, before the change may be confirmed, and of `look` what tells of the change.
 
-    Raises Failure.
+    A connection that was opened before the last `since` seconds says nothing of the new network. Raises Failure.
     """
     del timeout
     record = Record(work.at(FOLDER), work.root)
@@ -50,8 +53,12 @@ def check(
         outcome = change["outcome"]
         why = outcome["why"] if outcome is not None and outcome["id"] == arguments["id"] else "no such change is armed"
         return {"missing": [f"the old network is back: {why}"], **change}
+    if not change["left"]:
+        return {"missing": ["the old network is being put back"], **change}
     if _under_way(record) or not change["armed"]["started"]:
         return {"missing": ["the change is still under way"], **change}
+    if not change["armed"]["done"]:
+        return {"missing": ["the change was cut off before its end"], **change}
     live = read(work)
     return {"missing": [*_missing(network, live), *ask(network, live)], **change}
 
@@ -74,6 +81,7 @@ def _change(record: Record) -> dict[str, Any]:
     return {
         "armed": None if armed is None else armed.wire(),
         "left": None if armed is None else record.left(armed),
+        "since": None if armed is None else record.since(armed),
         "outcome": None if outcome is None else outcome.wire(),
         "log": record.lines(),
     }

@@ -33,7 +33,8 @@ class Armed(Declaration):
 
     `began` is for people, `deadline` in seconds of CLOCK_BOOTTIME of the boot `boot`. `before` and `manager` had the
     network, and shall have it; `up` are the links that ifupdown had up. `started` once the network may have been
-    touched. `returning` tells why the old network is put back; there is no way back from that.
+    touched, `done` (seconds of CLOCK_BOOTTIME) once the new one is in place. `returning` tells why the old network is
+    put back; there is no way back from that.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Armed(Declaration):
     manager: str
     up: tuple[str, ...] = ()
     started: bool = False
+    done: float = 0.0
     returning: str = ""
 
     def wire(self) -> dict[str, Any]:
@@ -120,6 +122,10 @@ class Record:
         """Why a change was given up; empty when it was not. Raises Failure."""
         data = self._read("given-up.json") or {}
         return str(data.get("why", "")) if data.get("id") == armed.id else ""
+
+    def since(self, armed: Armed) -> float | None:
+        """Seconds since the new network is in place; None while it is not."""
+        return clock_gettime(CLOCK_BOOTTIME) - armed.done if armed.done else None
 
     def overdue(self, armed: Armed) -> bool:
         """Whether a return should have ended long ago."""

@@ -66,8 +66,8 @@ def _may_confirm(wanted: str, record: Record) -> Armed:
         raise Failure(f"no change {wanted} of the network is armed on this host")
     if not record.left(armed):
         raise Failure(f"too late: the old network is put back ({armed.returning or 'it was not confirmed in time'})")
-    if not armed.started:
-        raise Failure("the change of the network has not begun yet")
+    if not armed.done:
+        raise Failure("the change of the network has not ended yet")
     return armed
 
 

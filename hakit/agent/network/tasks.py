@@ -1,7 +1,8 @@
 """The verbs of `Task(kind="network")`: how the controller changes a host's network.
 
-Read-only (no lock): `look`. Under the host's lock: `begin`, `check`, `confirm`, `giveup`. With `begin` the lock is let
-go, for the connection may end unseen: the armed change itself keeps other runs off.
+Read-only (no lock): `look`, `check`. Under the host's lock: `begin`, `confirm`, `giveup`. With `begin` the lock is let
+go, for the connection may end unseen: the armed change itself keeps other runs off. For the same reason who looks
+whether the new network works has no lock: a session that is cut off would keep it for as long as sshd does not notice.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.network import Network
     from hakit.agent.work import Work
 
-READING = frozenset({"look"})
+READING = frozenset({"look", "check"})
 """Verbs that change nothing and need no lock."""
 LETTING_GO = frozenset({"begin"})
 """Verbs that keep others off by themselves, so that the host's lock is given back."""

@@ -58,6 +58,56 @@ def test_only_the_run_of_an_armed_change_gets_the_lock(host: Simulated, agents: 
     assert lock_for(agents, "r2") is None
 
 
+def test_who_only_looks_sees_whose_change_is_armed(host: Simulated, agents: Agents) -> None:
+    begin(host, bonded_network(NETWORKD))
+    client = Client.start(agents.channel, sudo=False)
+    try:
+        told = client.hello(run="", who="status", lock=False, packages=[]).lock
+    finally:
+        client.close()
+    assert told is not None
+    assert told.text() == f"admin@desk (run r1), whose change of the network is settled by {told.until}"
+
+
+def test_a_network_that_left_the_inventory_stays(host: Simulated, agents: Agents) -> None:
+    network = bonded_network(NETWORKD)
+    found = begin(host, network)
+    change(host)
+    client = Client.start(agents.channel, sudo=False)
+    try:
+        assert client.hello(run="r1", who="w", lock=True, packages=[]).lock is None
+        client.task(Task(kind="network", do="confirm", about=network, arguments=(("id", found),)))
+    finally:
+        client.close()
+    with agents.client() as client:
+        (left,) = client.plan((), None)
+        assert (left.status, left.summary) == ("remove", ("forget; the network stays as it is",))
+        assert client.apply((), [left.key], lambda _: None).changed == 1
+        assert client.plan((), None) == ()
+
+
+def test_a_plan_tells_what_no_change_mends_and_how_the_last_one_ended(host: Simulated) -> None:
+    told: list[str] = []
+    host.say = told.append
+    new = bonded_network(NETWORKD).replace(lacp=("bond0",))
+    networks = handler("network")
+    give_up_of(host, new)
+    networks.diff(new, networks.read([new], host)[new.key], host)
+    assert len(told) == 1
+    assert told[0].startswith("the last change of the network was put back at ")
+    assert told[0].endswith(": its time was over")
+    told.clear()
+    host.run("ip link add name bond0 type bond mode 802.3ad".split())
+    networks.diff(new, networks.read([new], host)[new.key], host)
+    assert told[0] == "bond0: no LACP partner answers"
+
+
+def give_up_of(host: Simulated, network: Network) -> None:
+    begin(host, network)
+    change(host)
+    give_up(host)
+
+
 def test_a_beginning_lets_the_lock_go_for_who_comes_back(host: Simulated, agents: Agents) -> None:
     listed = json.dumps([{"ifname": name, "flags": ["UP"]} for name in ("eth0", "eth1")])
     for name in PROGRAMS:

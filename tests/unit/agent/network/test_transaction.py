@@ -151,6 +151,7 @@ def test_a_change_is_kept_once_it_is_confirmed(memory: Path, before: str, manage
     assert_guarded(host)
     told = looking.check(new, {"id": found}, host, 60.0, lambda *_: ())
     assert told["missing"] == []
+    assert 0 <= told["since"] < 60
     tasks.carry_out("confirm", new, {"id": found}, host)
     assert_settled(host, CONFIRMED)
     assert tasks.carry_out("confirm", new, {"id": found}, host)["outcome"]["what"] == CONFIRMED
@@ -344,10 +345,26 @@ def test_a_change_that_is_armed_keeps_others_off(memory: Path) -> None:
     begin(host, new)
     with pytest.raises(Failure, match="not settled"):
         begin(host, new)
-    with pytest.raises(Failure, match="not begun yet"):
+    with pytest.raises(Failure, match="not ended yet"):
         tasks.carry_out("confirm", new, {"id": host.record.pending().id}, host)  # type: ignore[union-attr]  # it is armed
     with pytest.raises(Failure, match="no change"):
         tasks.carry_out("confirm", new, {"id": "another"}, host)
+
+
+def test_a_change_that_was_cut_off_is_never_confirmed(memory: Path) -> None:
+    """Its last step was done, and nobody knows whether it was the last."""
+    old, new = old_and_new(NETWORKD, NETWORKD)
+    host = host_with(memory / "template", old)
+    found = begin(host, new)
+    change(host)
+    armed = host.record.pending()
+    assert armed is not None
+    host.record.arm(armed.replace(done=0.0))
+    told = looking.check(new, {"id": found}, host, 60.0, lambda *_: ())
+    assert told["missing"] == ["the change was cut off before its end"]
+    assert told["since"] is None
+    with pytest.raises(Failure, match="not ended yet"):
+        tasks.carry_out("confirm", new, {"id": found}, host)
 
 
 def test_a_change_given_up_is_put_back_by_its_own_unit(memory: Path) -> None:
@@ -357,6 +374,7 @@ def test_a_change_given_up_is_put_back_by_its_own_unit(memory: Path) -> None:
     change(host)
     tasks.carry_out("giveup", new, {"id": found, "why": "no carrier"}, host)
     assert host.get("asked")[-1] == f"systemctl start --no-block {RETURN}.service"
+    assert looking.check(new, {"id": found}, host, 60.0)["missing"] == ["the old network is being put back"]
     returning.restore(host.record, host)
     outcome = host.record.outcome()
     assert outcome is not None
