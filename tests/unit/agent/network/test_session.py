@@ -11,7 +11,7 @@ from hakit.agent import process
 from hakit.agent.client import Client
 from hakit.agent.errors import Failure
 from hakit.agent.handlers import handler
-from hakit.agent.network import bringing, looking
+from hakit.agent.network import bringing, looking, tasks
 from hakit.agent.network.answering import _checksum, _is_reply, silent
 from hakit.agent.network.live import Live, LiveLink
 from hakit.agent.network.record import Record
@@ -73,12 +73,7 @@ def test_a_network_that_left_the_inventory_stays(host: Simulated, agents: Agents
     network = bonded_network(NETWORKD)
     found = begin(host, network)
     change(host)
-    client = Client.start(agents.channel, sudo=False)
-    try:
-        assert client.hello(run="r1", who="w", lock=True, packages=[]).lock is None
-        client.task(Task(kind="network", do="confirm", about=network, arguments=(("id", found),)))
-    finally:
-        client.close()
+    tasks.carry_out("confirm", network, {"id": found}, host)
     with agents.client() as client:
         (left,) = client.plan((), None)
         assert (left.status, left.summary) == ("remove", ("forget; the network stays as it is",))
@@ -97,7 +92,7 @@ def test_a_plan_tells_what_no_change_mends_and_how_the_last_one_ended(host: Simu
     assert told[0].startswith("the last change of the network was put back at ")
     assert told[0].endswith(": its time was over")
     told.clear()
-    host.run("ip link add name bond0 type bond mode 802.3ad".split())
+    host.run(["ip", "link", "add", "name", "bond0", "type", "bond", "mode", "802.3ad"])
     networks.diff(new, networks.read([new], host)[new.key], host)
     assert told[0] == "bond0: no LACP partner answers"
 
