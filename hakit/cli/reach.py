@@ -83,6 +83,7 @@ def _target(name: str, login: Login) -> Target:
         sudo_password=_password(login.sudo_password),
         jump=None if login.jump is None else tuple(_target(hop.name, hop.login) for hop in login.jump),
         proxy_command=login.proxy_command,
+        known_as=login.known_as,
     )
 
 

@@ -23,6 +23,7 @@ class Login:
     """How to log in on a host, from ansible_* variables and `hakit.ssh`; None: as ssh_config or the default says.
 
     `jump` are the hosts on the way, the one that is reached directly first; empty: none, whatever ssh_config says.
+    `known_as` is the address under which the host's key is known while it moves from there to `host`.
     """
 
     host: str
@@ -34,6 +35,7 @@ class Login:
     proxy_command: str | None = None
     password: Secret | None = None
     sudo_password: Secret | None = None
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
