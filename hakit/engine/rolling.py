@@ -36,12 +36,14 @@ class Limits:
     """How careful a run is.
 
     Once `max_fail` hosts have failed nothing new is begun. `override` is the operator's reason to go on where the gate
-    says no. `drain` are the seconds that a host's sessions get to end.
+    says no. `drain` are the seconds that a host's sessions get to end, `confirm` those that a new network gets to work
+    (None: as the inventory says).
     """
 
     max_fail: int | None = None
     override: str = ""
     drain: float = 30.0
+    confirm: float | None = None
 
     def overrule(self, run: Run, host: str, why: str) -> bool:
         """Whether the operator overrules what stands against touching a host; that is recorded."""
@@ -66,8 +68,9 @@ class Rolling:
         self.groups = run.scope.groups()
         self.gate = Gate(self.groups, run.sessions, self._halted.is_set, self._aborted.is_set, self._note)
         self.duty = Duty(run.scope.site, run.scope.components, run.sessions, self.gate, self._note)
+        self.limits = limits
         self._run = run
-        self._limits = limits
+        self._left: dict[str, str] = {}
         self._idle = dict(idle or {})
         self.handovers = Handovers(run, self._idle)
         self._abandoned = frozenset(abandoned)
@@ -79,6 +82,14 @@ class Rolling:
     def aborted(self) -> bool:
         """Whether the operator wants everything to stop at once."""
         return self._aborted.is_set()
+
+    def halted(self) -> bool:
+        """Whether the operator wants nothing new to begin."""
+        return self._halted.is_set()
+
+    def leave(self, host: str, text: str) -> None:
+        """Remember what becomes of a host if it is left in the middle of its step; "" once that is as for others."""
+        self._left[host] = text
 
     def standing(self, hosts: Collection[str]) -> Standing:
         """How the hosts that somebody may notice stand in their groups, and who helps them out."""
@@ -143,7 +154,7 @@ class Rolling:
         self.outcome.add(step.host, result)
         if result.state in {"failed", "not started"}:
             self._leave_with(step.host, result, step.name)
-        allowed = self._limits.max_fail
+        allowed = self.limits.max_fail
         failed = self.outcome.count("failed", "unreachable")
         if allowed is not None and failed >= allowed:
             self._leave(list(self._waiting), f"--max-fail {allowed} is reached")
@@ -179,10 +190,15 @@ class Rolling:
             self._note(step.host, "interrupted: finishing what has begun; Ctrl-C again leaves it alone")
 
     def _abort(self) -> None:
+        running = [(step.host, self._left.get(step.host, "")) for step in self._running.values()]
         self._aborted.set()
         self._run.hang_up()
-        for step in self._running.values():
-            self.outcome.add(step.host, HostResult("failed", why="stopped in the middle; the next apply completes it"))
+        for host, left in running:
+            why = f"left in the middle of a change of its network: {left}" if left else ""
+            if why:
+                self._note(host, f"{why}; see then  hakit status")
+            why = why or "stopped in the middle; the next apply completes it"
+            self.outcome.add(host, HostResult("failed", why=why))
 
     def _guarded(self, step: Step, work: Work) -> None:
         """One step, in a worker; whatever happens, its end is put in the queue."""
@@ -219,7 +235,7 @@ class Rolling:
     def _closed(self, step: Step, gone: Iterable[str] = ()) -> str:
         """Why the gate does not let a step pass, or ""; the operator may overrule it."""
         lack = self.gate.remains(step.host, dict.fromkeys(gone, "stopped for this change") | self._idle)
-        if lack and not self._halted.is_set() and self._limits.overrule(self._run, step.host, str(lack)):
+        if lack and not self._halted.is_set() and self.limits.overrule(self._run, step.host, str(lack)):
             return ""
         return "interrupted" if self._halted.is_set() else f"not touched: {lack}\n{lack.hint}" if lack else ""
 
@@ -231,7 +247,7 @@ class Rolling:
         try:
             due = self.handovers.of(host)
         except RefusedError as error:
-            if self._limits.overrule(self._run, host, error.message):
+            if self.limits.overrule(self._run, host, error.message):
                 return ""
             return f"not touched: {error.text()}"
         if not due:
@@ -249,7 +265,7 @@ class Rolling:
     def _withdraw(self, host: str) -> bool:
         began = time.monotonic()
         scope = self._run.scope
-        out = self.duty.withdraw(host, mark_of(host, ROLLING, scope.who, scope.run_id), self._limits.drain)
+        out = self.duty.withdraw(host, mark_of(host, ROLLING, scope.who, scope.run_id), self.limits.drain)
         if out:
             what = ", ".join(dict.fromkeys(one.what for one in self.duty.of(host)))
             self._run.sink(events.Withdrawn(host, what, time.monotonic() - began))

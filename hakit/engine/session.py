@@ -11,12 +11,13 @@ from hakit.agent.client import Client
 from hakit.agent.errors import Failure, FrameError
 from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
+from hakit.engine import places
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
 from hakit.engine.facts import network, wanted, wants_network
 from hakit.engine.plan import HostPlan, changes_of
 from hakit.engine.systems import System, gone
-from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
+from hakit.errors import AgentError, ConnectError, HostKeyError, LockedError, LoginError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,10 @@ class HostSession:
         self.marks: tuple[Mark, ...] = ()
         self.boot = ""
         self.facts = Facts()
+        self.address = host.login.host
+        self._decided: Mapping[str, Decision] = {}
+        self._moved = False
+        self._busy = False
         self._locked = False
         self._connection: Connection | None = None
         self._client: Client | None = None
@@ -60,11 +65,63 @@ class HostSession:
 
     def open(self, *, lock: bool) -> Facts:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
-        self._connection = self.scope.connect(self.host)
-        with self._talking(), sudo_password(self._connection) as password:
-            self._client = Client.start(self._connection.exec, sudo=not self._connection.root, password=password)
+        facts = self._begin(self._reached(), lock=lock)
+        if not self._busy:
+            self.keep_place()
+        return facts
+
+    def resume(self, connection: Connection, address: str) -> None:
+        """Go on over another connection, to this address, without the host's lock yet. Raises what `open` raises."""
+        self.address, self._lost, self._locked = address, False, False
+        self._moved = address == self.host.login.host and bool(self.former)
+        self._begin(connection, lock=False)
+
+    def keep_place(self) -> None:
+        """Have the host known where the inventory says from now on, if that is where it was reached.
+
+        Raises ConnectError where its key can't be kept for that address.
+        """
+        if self.address == self.host.login.host and self._connection is not None:
+            if self._moved:
+                self._connection.pin()
+            places.remember(self.scope.site, self.scope.components, self.host)
+
+    @property
+    def former(self) -> str:
+        """The address that the host is about to leave for the one of the inventory; empty where it stays."""
+        return places.former(self.scope.site, self.scope.components, self.host)
+
+    def _begin(self, connection: Connection, *, lock: bool) -> Facts:
+        self._connection = connection
+        with self._talking(), sudo_password(connection) as password:
+            self._client = Client.start(connection.exec, sudo=not connection.root, password=password)
         self.facts = _facts(self._greet(lock=lock), self.host)
         return self.facts
+
+    def _reached(self) -> Connection:
+        """A connection to where the inventory says; else to where the host was last, if it is declared to move."""
+        scope, host, before = self.scope, self.host, self.former
+        self.address, self._moved = host.login.host, bool(before)
+        if not before:
+            return scope.connect(host)
+        try:
+            return scope.connect(places.moving(host, before))
+        except HostKeyError as error:
+            raise HostKeyError(
+                f"{host.name}: another machine answers at {host.login.host}, the address that it is to get",
+                why=f"It does not show the key that is known at {before}. {error.message.partition(': ')[2]}",
+                hint="give the host another address in the inventory, or take this one from that machine",
+            ) from error
+        except LoginError:
+            raise
+        except ConnectError as error:
+            try:
+                connection = scope.connect(places.at(host, before))
+            except ConnectError:
+                raise error from None
+        self.address, self._moved = before, False
+        self.notes.append(f"is still reached at {before}: {host.login.host} is the address that it is to get")
+        return connection
 
     def ensure_lock(self) -> None:
         """Take the host's lock where it is not ours yet. Raises LockedError, AgentError, ConnectError."""
@@ -82,7 +139,7 @@ class HostSession:
             )
         if lock:
             self._check_lock(hello)
-        self._locked = self._locked or lock
+        self._locked, self._busy = self._locked or lock, hello.lock is not None
         self.notes += hello.notes
         self.marks, self.boot = hello.marks, hello.boot
         return hello
@@ -90,7 +147,7 @@ class HostSession:
     def plan(self, facts: Facts, decided: Mapping[str, Decision] | None = None) -> HostPlan:
         """What differs on this host, for which its components `decided`. Raises what rendering and the agent raise."""
         started = time.monotonic()
-        decided = decided or {}
+        decided = self._decided = decided or {}
         values = {name: one.value for name, one in decided.items()}
         scope = self.scope
         with scope.rendering:
@@ -108,6 +165,10 @@ class HostSession:
             tuple(dict.fromkeys(host for one in decided.values() for host in one.after)),
             any(one.first for one in decided.values()),
         )
+
+    def replan(self) -> HostPlan:
+        """What differs now, in a session that was resumed. Raises as `plan` does."""
+        return self.plan(self.facts, self._decided)
 
     def leftovers(self, facts: Facts) -> HostPlan:
         """What would go if nothing were declared for this host any more. Raises what the agent raises."""
@@ -183,6 +244,12 @@ class HostSession:
         self._lost = True
         raise AgentError(f"{self.host.name}: not back {time.monotonic() - began:.0f} s after its reboot began", why=why)
 
+    def drop(self) -> None:
+        """Hang up without a word to an agent that may not be reached any more; never raises, never hangs."""
+        self._lost = True
+        if self._connection is not None:
+            self._connection.close()
+
     def close(self) -> None:
         """End the agent and the connection; never raises, never hangs."""
         self._lost = True
@@ -220,6 +287,12 @@ class HostSession:
                 why="It ends after the step that it is in, unless the host or a command there hangs.",
                 hint=f"Run this again in a while. If it hangs, end it on the host:  kill -KILL {hello.lock.pid}  "
                 "(the next apply completes what it has begun)",
+            )
+        if hello.lock is not None and hello.lock.until:
+            raise LockedError(
+                f"{self.host.name}: another run works on this host: {hello.lock.text()}",
+                why="Unless that is confirmed, the host puts its old network back by itself, and then lets others in.",
+                hint="wait until then, then run this again",
             )
         if hello.lock is not None:
             raise LockedError(

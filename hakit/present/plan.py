@@ -136,6 +136,8 @@ def _line(change: Change) -> str:
 
 def _label(change: Change) -> str:
     kind, name = change.key.split(":", 1)
+    if kind == name:  # of a kind of which a host has one
+        return kind
     return name if kind in ("files", "directory", "symlink") else f"{kind} {name}"
 
 
@@ -158,10 +160,11 @@ def _effects(changing: tuple[HostPlan, ...]) -> str:
         count(number, noun)
         for noun, number in (
             ("new resource", sum(change.kind == "add" for change in changes)),
-            ("change", sum(change.kind in ("change", "unknown") for change in changes)),
+            ("change", sum(change.kind in ("change", "unknown") and not _is_network(change) for change in changes)),
             ("removal", sum(change.kind == "remove" for change in changes)),
             ("reload", sum(change.impact == "reload" for change in changes)),
-            ("restart", sum(change.impact == "disruptive" for change in changes)),
+            ("restart", sum(change.impact == "disruptive" and not _is_network(change) for change in changes)),
+            ("network change", sum(_is_network(change) for change in changes)),
             ("joint change", sum(change.impact == "group-atomic" for change in changes)),
         )
         if number
@@ -172,6 +175,10 @@ def _effects(changing: tuple[HostPlan, ...]) -> str:
     elif not any(change.impact in ("disruptive", "group-atomic") for change in changes):
         words.append("no service interrupted")
     return ", ".join(words)
+
+
+def _is_network(change: Change) -> bool:
+    return change.key.startswith("network:") and change.kind in ("add", "change")
 
 
 def _change_json(change: Change) -> dict[str, Any]:
