@@ -62,14 +62,13 @@ class Crossing:
         first = self._batch(before, ()) if before else Carried()
         if first.failed or first.why:
             self._skip(NETWORK, before[0])
+            self._skip_rest({*before, NETWORK})
             return first
         if self._rolling.halted():
             return replace(first, why="interrupted before its network was changed")
         carried = self._cross(first)
         if carried.network is None or carried.network.how != "confirmed":
-            for key in (*self._step.keys, *self._step.remove):
-                if key not in (*before, NETWORK):
-                    self._skip(key, NETWORK)
+            self._skip_rest({*before, NETWORK})
             return carried
         return self._rest(carried, {*before, NETWORK})
 
@@ -119,6 +118,11 @@ class Crossing:
         rest = self._batch(keys, remove) if keys or remove else Carried()
         changed, failed = carried.changed + rest.changed, rest.failed + len(stale)
         return Carried(changed, failed, rest.why, carried.network)
+
+    def _skip_rest(self, done: set[str]) -> None:
+        for key in (*self._step.keys, *self._step.remove):
+            if key not in done:
+                self._skip(key, NETWORK)
 
     def _skip(self, key: str, because: str) -> None:
         self._run.sink(events.Skipped(self._step.host, key, because))
