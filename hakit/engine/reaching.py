@@ -103,6 +103,7 @@ class Reaching:
             error = future.exception()
             if error is None:
                 way.pause = 0.0
+                self.why.pop(address, None)
                 return Reached(future.result(), address, began)
             if not isinstance(error, ConnectError):
                 raise error

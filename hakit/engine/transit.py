@@ -40,6 +40,8 @@ POLL = 0.5
 """Seconds between two looks at the host."""
 TELL = 5.0
 """Seconds before the host returns by itself in which it is told that nobody will confirm, and why."""
+SHARE = 0.2
+"""The most of the whole time that this may take."""
 SLOW = 20.0
 """Seconds for the start of the agent, or for a look: longer than either takes on an emulated machine. A connection
 that died in the change would otherwise be waited for until its keepalive gives up."""
@@ -128,7 +130,8 @@ class Transit:
         self._pause(FIRST)
         while not self._aborted():
             if time.monotonic() > self._end + BACK:
-                return self._ended("lost", f"it was not reached again: {'; '.join(reaching.why.values())}")
+                why = "; ".join(reaching.why.values())
+                return self._ended("lost", f"it was not reached again: {why}" if why else "its old network is not back")
             if not self._reach(reaching):
                 self._obstacle = "; ".join(reaching.why.values()) or self._obstacle
                 continue
@@ -190,7 +193,7 @@ class Transit:
         self._ends_in(told.left)
         lacking = told.missing or self._elsewhere(reaching)
         self._obstacle = "; ".join(lacking)
-        if lacking and told.left < min(TELL, self._timeout / 5):
+        if lacking and told.since is not None and told.left < min(TELL, self._timeout * SHARE):
             self._give_up()
         elif lacking:
             self._say_once(f"waits for the new network: {self._obstacle}")

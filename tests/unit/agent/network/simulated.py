@@ -73,7 +73,9 @@ class Simulated(Work):
 
     def put(self, **values: Any) -> None:
         for name, value in values.items():
-            (self.folder / f"fake/{name}.json").write_text(json.dumps(value, sort_keys=True))
+            new = self.folder / f"fake/{name}.{os.getpid()}"
+            new.write_text(json.dumps(value, sort_keys=True))
+            new.replace(self.folder / f"fake/{name}.json")
 
     def write(self, path: str, text: str) -> None:
         target = self.folder / path[1:]
