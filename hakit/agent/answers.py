@@ -36,10 +36,10 @@ class Holder:
 
     def text(self) -> str:
         """In words."""
+        who = self.who or "someone"
         if self.until:
-            changes = "whose change of the network is settled by"
-            return f"{self.who or 'someone'} (run {self.run or '?'}), {changes} {self.until}"
-        return f"{self.who or 'someone'} since {self.since or '?'} (run {self.run or '?'}, process {self.pid})"
+            return f"{who} (run {self.run or '?'}), whose change of the network is settled by {self.until}"
+        return f"{who} since {self.since or '?'} (run {self.run or '?'}, process {self.pid})"
 
 
 @dataclass(frozen=True, slots=True)
