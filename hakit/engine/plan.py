@@ -67,7 +67,8 @@ class HostPlan:
     """What differs on one host, in the order in which it will be done; `same` counts what is as declared.
 
     `after` are the hosts that must be as declared before this one is changed, and with `first` it is changed before the
-    other members of its groups: so components decided.
+    other members of its groups: so components decided. `notes` are what the host said beside it: what no change of the
+    configuration mends, say.
     """
 
     host: str
@@ -77,6 +78,7 @@ class HostPlan:
     seconds: float = 0.0
     after: tuple[str, ...] = ()
     first: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Change, ...]:

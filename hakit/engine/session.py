@@ -164,6 +164,7 @@ class HostSession:
             time.monotonic() - started,
             tuple(dict.fromkeys(host for one in decided.values() for host in one.after)),
             any(one.first for one in decided.values()),
+            tuple(self.notes),
         )
 
     def replan(self) -> HostPlan:

@@ -93,6 +93,7 @@ def plan_json(plan: SitePlan, steps: Iterable[Step] = (), foreseen: Foreseen = N
                 "same": host.same,
                 "impact": host.impact,
                 "release": host.facts.release,
+                "notes": list(host.notes),
             }
             for host in plan.hosts.values()
         },

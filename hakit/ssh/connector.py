@@ -177,6 +177,8 @@ class Connector:
             pin(file, (line,))
         except OSError as error:
             raise ConnectError(f"{file}: can't be written: {error.strerror}") from error
+        with self._lock:
+            self._known.clear()
 
     def _shown(self, target: Target, ask: Callable[[Transport], None]) -> Shown | None:
         """What a host shows in a key exchange that is asked for by `ask`; None when it has nothing of the kind."""

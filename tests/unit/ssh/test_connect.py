@@ -251,6 +251,7 @@ def test_a_host_that_moves_must_show_the_key_of_its_old_address(
         assert not (tmp_path / "pinned").exists()
         connection.pin()
         connection.pin()
+        assert connector.connect(new).alive
     (line,) = (tmp_path / "pinned").read_text().splitlines()
     assert line.startswith(f"[127.0.0.2]:{sshd.port} ssh-ed25519 ")
     with Connector(options) as connector:

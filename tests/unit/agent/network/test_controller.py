@@ -24,6 +24,7 @@ from hakit.engine.rolling import Limits
 from hakit.engine.run import Run, Scope
 from hakit.errors import ConnectError, HostKeyError, LockedError
 from hakit.inventory.model import Login
+from hakit.present.plan import plan_json
 from tests.unit.agent.agent_support import Agents, one
 from tests.unit.agent.network.machine import equip
 from tests.unit.agent.network.simulated import bonded_network, plain_network
@@ -259,6 +260,9 @@ def test_another_run_is_kept_off_until_the_host_has_settled_it(memory: Path) -> 
     world.address = OLD
     assert world.apply().good
     assert any("the last change of the network was put back at" in text for text in world.noted)
+    world.network = moved(NEW).replace(lacp=("bond0",))
+    (said,) = plan_json(world.plan())["hosts"]["web1"]["notes"]
+    assert said == "bond0: no LACP partner answers"
 
 
 def test_an_agent_that_dies_as_it_begins_leaves_a_host_that_is_asked(
