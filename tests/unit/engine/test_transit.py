@@ -273,6 +273,7 @@ def test_what_is_still_missing_in_the_end_is_given_up_with_the_reason() -> None:
         told("the old network is being put back", left=0.0),
         ended("returned", silent),
     )
+    place.then["check"] = lambda: place.diary.append("check")
     end = place.change()
     assert (end.how, end.why) == ("returned", silent)
     assert end.log == ("05:00 armed", "05:01 done")
@@ -282,6 +283,12 @@ def test_what_is_still_missing_in_the_end_is_given_up_with_the_reason() -> None:
     assert after[-1] == "lock"
     assert "confirm" not in place.diary
     assert place.left[-1] == ""
+
+
+def test_a_change_that_is_under_way_is_not_given_up() -> None:
+    place = Place({**UNDER_WAY, "left": 1.0}, told(left=1.0))
+    assert place.change().how == "confirmed"
+    assert place.did("giveup") == []
 
 
 def test_a_host_that_can_not_be_told_returns_by_itself() -> None:
