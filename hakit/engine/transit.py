@@ -42,9 +42,10 @@ TELL = 5.0
 """Seconds before the host returns by itself in which it is told that nobody will confirm, and why."""
 SHARE = 0.2
 """The most of the whole time that this may take."""
-SLOW = 20.0
-"""Seconds for the start of the agent, or for a look: longer than either takes on an emulated machine. A connection
-that died in the change would otherwise be waited for until its keepalive gives up."""
+QUICK, SLOW = 6.0, 24.0
+"""Seconds for the start of the agent, or for a look: doubled with each that did not answer in time. What was reached
+just before the change hangs, and is waited for in vain; on an emulated machine a look takes 3 s, and more where that is
+busy."""
 BACK = 300.0
 """Seconds that the return may take: perhaps the host boots, and a server's firmware takes minutes."""
 
@@ -78,6 +79,7 @@ class Transit:
         self._began = self._opened = self._end = time.monotonic()
         self._obstacle = ""
         self._said = ""
+        self._patience = QUICK
 
     def carry_out(self) -> NetworkEnd:
         """Change the network, and see how that ended. The session is open again where the host was reached.
@@ -268,11 +270,12 @@ class Transit:
 
     def _within(self, call: Callable[[], T]) -> T:
         """Call, and hang up on a host that answers too slowly. Raises ConnectError then, and what the call raises."""
-        future = begin(call)
-        if not wait([future], SLOW)[0]:
+        future, patience = begin(call), self._patience
+        if not wait([future], patience)[0]:
+            self._patience = min(SLOW, 2 * patience)
             self._session.drop()
             wait([future], SLOW)
-            raise ConnectError(f"{self._host.name}: no answer within {SLOW:.0f} s")
+            raise ConnectError(f"{self._host.name}: no answer within {patience:.0f} s")
         return future.result()
 
     def _ends_in(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +36,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (transit, "FIRST", 0.0),
         (transit, "POLL", 0.005),
+        (transit, "QUICK", 0.5),
         (transit, "SLOW", 0.5),
         (transit, "BACK", 0.1),
         (reaching, "FIRST_PAUSE", 0.005),
@@ -214,6 +216,14 @@ def test_a_host_that_hangs_is_hung_up_on() -> None:
     place.then["check"] = lambda: None if place.hung_up.is_set() else place.hang()
     assert place.change().how == "confirmed"
     assert len(place.did("connect")) == 2
+
+
+def test_a_host_that_is_slow_is_waited_for_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transit, "QUICK", 0.05)
+    place = Place(told())
+    place.then["check"] = lambda: time.sleep(0.1)
+    assert place.change().how == "confirmed"
+    assert len(place.did("connect")) > 1
 
 
 def test_a_host_that_can_not_look_is_asked_again() -> None:
