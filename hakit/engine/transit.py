@@ -271,11 +271,13 @@ class Transit:
     def _within(self, call: Callable[[], T]) -> T:
         """Call, and hang up on a host that answers too slowly. Raises ConnectError then, and what the call raises."""
         future, patience = begin(call), self._patience
-        if not wait([future], patience)[0]:
-            self._patience = min(SLOW, 2 * patience)
-            self._session.drop()
-            wait([future], SLOW)
-            raise ConnectError(f"{self._host.name}: no answer within {patience:.0f} s")
+        end = time.monotonic() + patience
+        while not wait([future], POLL)[0]:
+            if self._aborted() or time.monotonic() > end:
+                self._patience = min(SLOW, 2 * patience)
+                self._session.drop()
+                wait([future], SLOW)
+                raise ConnectError(f"{self._host.name}: no answer within {patience:.0f} s")
         return future.result()
 
     def _ends_in(self, seconds: float) -> None:

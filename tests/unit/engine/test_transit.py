@@ -404,6 +404,19 @@ def test_an_operator_who_leaves_is_told_what_becomes_of_the_host() -> None:
     assert place.did("giveup", "confirm") == []
 
 
+def test_an_operator_who_leaves_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transit, "QUICK", 60.0)
+    place = Place(told())
+
+    def hang() -> None:
+        place.aborted.set()
+        place.hang()
+
+    place.then["check"] = hang
+    assert place.change().how == "open"
+    assert place.hung_up.is_set()
+
+
 def test_nonsense_is_not_believed() -> None:
     for answer in (told(armed={"id": 7}), {**told(), "missing": "no"}, {**told(), "left": None}):
         with pytest.raises(AgentError, match="no proper"):
