@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Batch = Callable[[Sequence[str], Sequence[str]], Carried]
 
 NETWORK = "network:network"
-MEND = "mend the cable, the switch or the inventory, then apply again; the host's own log is above"
+MEND = "mend the cable, the switch or the inventory, then apply again"
 
 
 def needed(keys: Sequence[str], declared: Mapping[str, Resource]) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _told(end: NetworkEnd) -> tuple[str, str]:
     """What an end that is no success means, and what the host says of it."""
     log = "\n".join(end.log)
     if end.how == "returned":
-        return f"the old network is back: {end.why}", f"{log}\n{MEND}" if log else MEND
+        return f"the old network is back: {end.why}", f"{log}\nThat is the host's own log; {MEND}" if log else MEND
     if end.how == "lost":
         look = "see on its console  journalctl -u hakit-network-return -u hakit-network-boot,  and its cables"
         return f"the host is lost: {end.why}", look
