@@ -41,7 +41,8 @@ def command(folder: Path, name: str, memory: int, accelerator: str, *, restore: 
         *("-qmp", f"unix:{quoted(folder / MONITOR)},server=on,wait=off"),
         *("-blockdev", f"driver=file,node-name=file,filename={quoted(folder / 'disk.qcow2')},discard=unmap"),
         *("-blockdev", "driver=qcow2,node-name=system,file=file,discard=unmap"),
-        *("-device", "virtio-blk-pci,id=system-disk,drive=system,bus=pci.0,addr=3"),
+        # The BIOS looks at the first disk alone, and without an index takes a data disk for it.
+        *("-device", "virtio-blk-pci,id=system-disk,drive=system,bus=pci.0,addr=3,bootindex=0"),
         *("-device", "virtio-serial-pci,id=serial,bus=pci.0,addr=4"),
         *("-chardev", f"socket,id=agent,path={quoted(folder / AGENT)},server=on,wait=off"),
         *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
