@@ -281,8 +281,9 @@ def _own_folders(file: DiskFile) -> Iterable[tarfile.TarInfo]:
 def _names(lab: str, host: str, nics: tuple[Nic, ...]) -> Iterable[DiskFile]:
     """What gives each NIC its name, wherever it is plugged in (systemd.link(5)).
 
-    By the address that it was made with: bonds and VLANs take over an address, and not this one.
+    By the address that it was made with: bonds and VLANs take over an address, and not this one. The files are the
+    hardware's, and must not look like those of a network that hakit wrote: these go when another comes.
     """
     for nic in nics:
         text = f"[Match]\nPermanentMACAddress={mac(lab, host, nic)}\n\n[Link]\nName={nic.name}\n"
-        yield DiskFile(f"/etc/systemd/network/10-hakit-lab-{nic.name}.link", text.encode())
+        yield DiskFile(f"/etc/systemd/network/10-lab-{nic.name}.link", text.encode())
