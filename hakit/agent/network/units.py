@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 from hakit.agent import disk
+from hakit.agent.errors import Failure
 from hakit.agent.network.place import BOOT, BOOT_LINK, CHANGE, COMMAND, FOLDER, RETURN, UNITS
 
 TYPE_CHECKING = False
@@ -32,7 +34,8 @@ TIMER = """\
 Description=Wait for the confirmation of the network's change
 
 [Timer]
-OnActiveSec={timeout:g}
+# Counted from systemd's own start: OnActiveSec begins anew whenever systemd reads its units again.
+OnStartupSec={due:.1f}
 AccuracySec=100ms
 RemainAfterElapse=no
 """
@@ -65,7 +68,7 @@ def guard(timeout: float, sources: dict[str, str], work: Work) -> None:
     """
     for name in sorted(sources):
         _write(f"{COMMAND[-1]}/{name}", sources[name], work)
-    words = {"command": " ".join(COMMAND), "folder": FOLDER, "library": COMMAND[-1], "timeout": timeout}
+    words = {"command": " ".join(COMMAND), "folder": FOLDER, "library": COMMAND[-1], "due": _age(work) + timeout}
     _write(f"{UNITS}/{RETURN}.service", SERVICE.format(**words), work)
     _write(f"{UNITS}/{RETURN}.timer", TIMER.format(**words), work)
     _write(f"{UNITS}/{BOOT}", EARLY.format(**words), work)
@@ -79,6 +82,15 @@ def guard(timeout: float, sources: dict[str, str], work: Work) -> None:
     work.must(["systemctl", "stop", f"{RETURN}.timer"], "stopping the timer of the network's return", PATIENCE)
     work.must(["systemctl", "start", f"{RETURN}.timer"], "starting the timer of the network's return", PATIENCE)
     work.must(["systemctl", "is-active", f"{RETURN}.timer"], "seeing the timer of the network's return", PATIENCE)
+
+
+def _age(work: Work) -> float:
+    """Seconds since systemd began (org.freedesktop.systemd1(5), UserspaceTimestampMonotonic). Raises Failure."""
+    argv = ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"]
+    text = work.must(argv, "asking systemd when it began", PATIENCE).out.strip()
+    if not text.isdecimal():
+        raise Failure(f"systemd does not tell when it began: {text!r}")
+    return monotonic() - int(text) / 1e6
 
 
 def unguard(work: Work, *, tell: bool = True) -> None:

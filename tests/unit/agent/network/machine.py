@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hakit.agent.network import bringing, changing, returning
 from hakit.agent.network.place import RETURN, UNITS
-from tests.unit.agent.network.simulated import PROGRAMS, Simulated
+from tests.unit.agent.network.simulated import BEGAN, PROGRAMS, Simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def main(root: str, words: list[str]) -> int:
 def run_out(host: Simulated) -> None:
     """Be the timer, until it has run out or its host is no more."""
     text = Path(host.at(f"{UNITS}/{RETURN}.timer")).read_text(encoding="utf-8")
-    end = time.monotonic() + float(text.partition("OnActiveSec=")[2].split()[0])
+    end = BEGAN / 1e6 + float(text.partition("OnStartupSec=")[2].split()[0])
     while time.monotonic() < end:
         time.sleep(0.2)
         if not host.folder.exists():

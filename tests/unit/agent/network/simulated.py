@@ -32,6 +32,8 @@ CARDS = ("eth0", "eth1")
 NETWORKD_FILE = "/etc/systemd/network/10-hakit.network"
 NETPLAN_FILE = "/etc/netplan/50-hakit.yaml"
 INTERFACES = "/etc/network/interfaces"
+BEGAN = 1_500_000
+"""Microseconds of CLOCK_MONOTONIC when systemd began."""
 PROGRAMS = ("ip", "ifup", "ifdown", "networkctl", "netplan", "systemctl", "systemd-run")
 
 
@@ -208,6 +210,8 @@ class Simulated(Work):
 
     def _systemctl(self, do: str, units: list[str], words: list[str]) -> Result:
         active, enabled = set(self.get("active")), set(self.get("enabled"))
+        if do == "show":
+            return Result(0, f"{BEGAN}\n", "")
         if do == "is-active":
             return OK if units[0] in active else Result(3, "", "")
         if do == "enable":

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from hakit.agent import process
 from hakit.agent.network import bringing, interfaces
-from tests.unit.agent.network.simulated import bonded_network, plain_network
+from tests.unit.agent.network.simulated import BEGAN, bonded_network, plain_network
 from tests.unit.agent.network.test_transaction import begin, change, give_up, host_with
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hakit.agent.resources.network import Network
 
 NETWORKD, IFUPDOWN = "systemd-networkd", "ifupdown"
@@ -175,9 +175,16 @@ def test_a_beginning_asks_for_a_guard_that_is_fresh_before_the_change(
 ) -> None:
     monkeypatch.setattr(process, "PATH", f"{memory}/host/bin:{process.PATH}")
     host = host_with(memory / "host", network((NETWORKD, "plain")))
+    earliest = monotonic()
     begin(host, network((NETWORKD, "bonded")))
     asked = host.get("asked")
+    armed = host.record.armed()
+    assert armed is not None
+    timer = Path(host.at("/etc/systemd/system/hakit-network-return.timer")).read_text(encoding="utf-8")
+    due = BEGAN / 1e6 + float(timer.partition("OnStartupSec=")[2].split()[0])
+    assert earliest - 0.1 < due - armed.timeout < monotonic() + 0.1, "counted from systemd's own start"
     assert asked[:-1] == [
+        "systemctl show --property=UserspaceTimestampMonotonic --value",
         "systemctl daemon-reload",
         "systemctl stop hakit-network-return.timer",
         "systemctl start hakit-network-return.timer",

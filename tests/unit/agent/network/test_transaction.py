@@ -322,6 +322,7 @@ def test_a_step_that_fails_puts_the_old_network_back_at_once(
         ("systemctl start hakit-network-return.timer", False),
         ("systemctl is-active hakit-network-return.timer", False),
         ("systemctl daemon-reload", False),
+        ("systemctl show", False),
         ("systemd-run", False),
         ("ifup --no-act", False),
     ],
