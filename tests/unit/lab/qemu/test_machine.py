@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hakit.agent.network.place import STALE
 from hakit.lab.disk import DiskFile
 from hakit.lab.plan import HostPlan, Nic
 from hakit.lab.qemu import accelerator, bootdisk, switch
 from hakit.lab.qemu.image import DiskImage
-from hakit.lab.qemu.machine import mac, packed
+from hakit.lab.qemu.machine import _names, mac, packed
 from hakit.lab.sources import Source, Upstream
 from hakit.lab.state import boot_id
 
@@ -22,6 +23,12 @@ def test_addresses_of_nics_are_stable_and_differ() -> None:
     assert nics[0] == mac("a", "db1", Nic("eth0", None))
     assert all(one.startswith("52:54:00:") and len(one) == 17 for one in nics)
     assert mac("a", "db1", Nic("eth0", None, mac="52:54:00:00:00:01")) == "52:54:00:00:00:01"
+
+
+def test_names_of_nics_stay_when_a_network_of_hakit_goes() -> None:
+    paths = [file.path for file in _names("a", "db1", (Nic("eth0", None), Nic("eth1", None)))]
+    assert len(paths) == 2
+    assert all(path.endswith(".link") and not Path(path).name.startswith(STALE) for path in paths)
 
 
 def test_files_are_packed_with_owners_and_the_folders_that_may_be_missing() -> None:
