@@ -30,6 +30,7 @@ UP = 60.0  # seconds for ifup or ifdown of a link: a DHCP client may ask as long
 SYSTEMD = 45.0  # seconds for systemd to start or stop a manager
 ASK = 20.0  # seconds for networkctl and netplan
 SETTLED = 10.0  # seconds in which networkd, which answers at once, has brought its links up
+BUS = "/run/dbus/system_bus_socket"
 KEPT = ("address", "-4", "-6")  # what networkd leaves where it is: ip(8)'s words of addresses and routes
 UNITS = {
     NETWORKD: ("systemd-networkd.service", "systemd-networkd.socket"),
@@ -197,7 +198,9 @@ def _drifted(network: Network, live: Live) -> set[str]:
 def _networkd(goal: Goal, doing: Doing, *, anew: bool) -> None:
     """Have networkd read its files; one that forgot links which we deleted is started anew, so that it makes them."""
     unit = UNITS[NETWORKD][0]
-    if goal.moves or anew or not doing.may("systemctl", "is-active", "--quiet", unit):
+    # networkctl speaks to networkd over the system's bus, and a small Debian has none.
+    deaf = not os.path.exists(doing.work.at(BUS))
+    if goal.moves or anew or deaf or not doing.may("systemctl", "is-active", "--quiet", unit):
         doing.must("systemctl", "restart", unit, timeout=SYSTEMD)
     else:
         doing.must("networkctl", "reload")

@@ -170,6 +170,17 @@ def test_the_order(memory: Path, monkeypatch: pytest.MonkeyPatch, case: Case) ->
     assert tuple(host.get("asked")) == (*STOPPED, *case.back, *UNGUARDED)
 
 
+def test_networkd_is_started_anew_where_no_bus_leads_to_it(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bringing, "SETTLED", 0.0)
+    monkeypatch.setattr(process, "PATH", f"{memory}/host/bin:{process.PATH}")
+    host = host_with(memory / "host", network((NETWORKD, "vlan")))
+    Path(host.at(bringing.BUS)).unlink()
+    begin(host, network((NETWORKD, "bonded")))
+    host.put(asked=[])
+    change(host)
+    assert host.get("asked") == ["ip link delete dev bond0.20", "systemctl restart systemd-networkd.service"]
+
+
 def test_a_beginning_asks_for_a_guard_that_is_fresh_before_the_change(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,9 @@ def old_and_new(before: str, manager: str) -> tuple[Network, Network]:
 def host_with(folder: Path, network: Network) -> Simulated:
     host = Simulated(folder)
     host.set_up()
+    bus = Path(host.at(bringing.BUS))
+    bus.parent.mkdir(parents=True, exist_ok=True)
+    bus.touch()
     with_network(host, network)
     return host
 
