@@ -45,7 +45,8 @@ def _result(action: Action, work: Work) -> dict[str, Any]:
         return {"ok": False, "detail": f"no such kind of action: {action.kind}"}
     try:
         detail = kinds[action.kind](action, work)
-    except Failure as failure:
+    except Failure as told:
+        failure = work.told(told)
         words = "\n".join(part for part in (failure.message, failure.output) if part)
         return {"ok": False, "detail": words}
     except OSError as error:
@@ -81,6 +82,16 @@ class Disabled:
         disk.write(self._path, text.encode(), 0o600)
 
 
+def settle(unit: str, work: Work) -> None:
+    """Forget that a `stop` has disabled a unit: it is enabled or disabled now as declared. Raises Failure."""
+    disabled = Disabled(work)
+    if disabled.units.pop(unit, None) is not None:
+        try:
+            disabled.save()
+        except OSError as error:
+            raise from_os(error, "hakit can't remember what it does") from None
+
+
 def _stop(action: Action, work: Work) -> str:
     unit = action.target
     state = loaded.show([unit], work)[unit]
@@ -97,7 +108,7 @@ def _stop(action: Action, work: Work) -> str:
 
 
 def _start(action: Action, work: Work) -> str:
-    from hakit.agent.handlers.unit import journal
+    from hakit.agent.handlers.unit import last_words
 
     unit, deadline = action.target, monotonic() + action.timeout
     disabled = Disabled(work)
@@ -113,7 +124,7 @@ def _start(action: Action, work: Work) -> str:
             work.must(["systemctl", "start", "--", unit], f"start {unit}", action.timeout)
             _wait_active(unit, deadline, action.timeout, work)
         except Failure as failure:
-            output = "\n".join(part for part in (failure.output, journal(unit, work)) if part)
+            output = "\n".join(part for part in (failure.output, last_words(unit, work)) if part)
             raise Failure(failure.message, output=output) from None
         detail = "started"
     if disabled.units.pop(unit, None) is not None:

@@ -128,7 +128,8 @@ class Batch:
                 from hakit.agent import reviewed
 
                 reviewed.check(resource.key, change, self._work)
-            ask_restart(resource.key, self._work)
+            if not change.memory:
+                ask_restart(resource.key, self._work)
             done: tuple[str, ...] = handler(resource.type).apply(resource, change, self._work)
             self._work.seen.pop(resource.key, None)
             return done

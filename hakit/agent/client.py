@@ -63,12 +63,18 @@ class Client:
         resources: Sequence[Resource],
         owned: Iterable[str] | None,
         on_event: Callable[[AgentEvent], None] = lambda _: None,
+        elsewhere: Iterable[str] = (),
     ) -> tuple[Item, ...]:
-        """What differs, in the order in which it is to be done; `owned` limits what may be removed to components."""
+        """What differs, in the order in which it is to be done.
+
+        `owned` limits what may be removed to components, `elsewhere` are the keys, paths and kernel parameters that are
+        declared beside `resources`: they are not removed either.
+        """
         request = {
             "op": "plan",
             "resources": [wire(one) for one in resources],
             "owned": None if owned is None else list(owned),
+            "elsewhere": list(elsewhere),
         }
         times = [_time(one) for one in resources]
         self._longest = max(times, default=0.0)

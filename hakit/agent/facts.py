@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from hakit.agent.errors import Failure
 from hakit.agent.handlers.package import query_candidates, query_installed
 
 TYPE_CHECKING = False
@@ -50,8 +51,13 @@ def gather(packages: list[str], work: Work, *, network: bool = False) -> dict[st
 def _versions(names: list[str], work: Work) -> dict[str, str]:
     if not names:
         return {}
-    work.versions = query_installed(work)
-    found = {name: work.versions[name] for name in names if name in work.versions}
+    try:
+        work.versions = query_installed(work)
+    except Failure:
+        # Not a Debian, or a broken one: the plan refuses it, or asks again and says why not.
+        work.versions = None
+    have = work.versions or {}
+    found = {name: have[name] for name in names if name in have}
     found.update(query_candidates([name for name in names if name not in found], work))
     return found
 

@@ -30,7 +30,7 @@ def due(listed: Iterable[str], record: dict[str, Any], state: dict[str, str], wo
     left = {entry: how for entry, how in loaded.used(record).items() if entry not in listed}
     if not loaded.invocation(state) or not left:
         return []
-    declared = declared_paths(work)
+    declared = _declared(work)
     found = []
     for entry, how in left.items():
         if not entry.startswith("/"):
@@ -44,6 +44,11 @@ def due(listed: Iterable[str], record: dict[str, Any], state: dict[str, str], wo
     return found
 
 
+def _declared(work: Work) -> set[str]:
+    """The paths of all files and links that do not leave."""
+    return {*declared_paths(work), *loaded.declared_links(work), *work.elsewhere}
+
+
 def is_going(key: str, work: Work) -> bool:
     """Whether what leaves under this key will go: a removal that was refused or that failed changes nothing."""
     return (key in work.removing or key in work.declared) and work.status.get(key) != REFUSED
@@ -51,7 +56,7 @@ def is_going(key: str, work: Work) -> bool:
 
 def kept_uses(listed: Iterable[str], record: dict[str, Any], work: Work) -> dict[str, str]:
     """What a unit was declared to load, and that leaves but is there yet: a start of the unit has loaded it again."""
-    declared = declared_paths(work)
+    declared = _declared(work)
     return {
         entry: how
         for entry, how in loaded.used(record).items()
@@ -67,7 +72,7 @@ def guests(work: Work, owned: list[str] | None) -> list[str]:
         unit: record
         for unit, record in work.state.loaded.items()
         if record.get("guest") and (owned is None or record["guest"] in owned)
-        if not {f"unit:{unit}"} & (work.declared.keys() | work.state.items.keys())
+        if not {f"unit:{unit}"} & (work.declared.keys() | work.state.items.keys() | work.elsewhere)
     }
     states = loaded.show(found, work)
     return [f"unit:{unit}" for unit, record in found.items() if due((), record, states[unit], work)]

@@ -16,6 +16,8 @@ it was seen after systemd had read them, for whoever starts before runs by the o
 
 from __future__ import annotations
 
+import os
+
 from hakit.agent import disk
 
 TYPE_CHECKING = False
@@ -101,6 +103,12 @@ def declared_units(work: Work) -> list[Unit]:
     return [one for one in work.declared.values() if one.type == "unit"]  # type: ignore[misc]  # the type says that it is a Unit
 
 
+def declared_links(work: Work) -> dict[str, str]:
+    """The declared symbolic links, and the path that each of them leads to."""
+    links = [one for one in work.declared.values() if one.type == "symlink"]
+    return {one.path: os.path.normpath(os.path.join(os.path.dirname(one.path), one.target)) for one in links}  # type: ignore[attr-defined]  # the type says that it is a Symlink
+
+
 def listed(resource: Unit) -> dict[str, str]:
     """What a unit is declared to load, and how it takes a change."""
     return {**dict.fromkeys(resource.reload_on, RELOAD), **dict.fromkeys(resource.restart_on, RESTART)}
@@ -140,7 +148,7 @@ def remember_uses(work: Work) -> None:
     """
     from hakit.agent.handlers.files import declared_paths
 
-    paths = declared_paths(work)
+    paths = {*declared_paths(work), *declared_links(work)}
     news = False
     for one in declared_units(work):
         now = listed(one)
@@ -148,7 +156,9 @@ def remember_uses(work: Work) -> None:
         before = used(record)
         uses = {entry: how for entry, how in before.items() if entry in now or entry not in paths}
         uses.update(
-            (entry, how) for entry, how in now.items() if entry in work.state.files or entry in work.state.items
+            (entry, how)
+            for entry, how in now.items()
+            if entry in work.state.files or {entry, f"symlink:{entry}"} & work.state.items.keys()
         )
         if uses != before or (uses and record.get("guest", "") != guest(one)):
             work.state.loaded.setdefault(one.name, record).update({"uses": uses, "guest": guest(one)})
@@ -162,7 +172,8 @@ class Writing:
 
     def __init__(self, writes: dict[str, tuple[str, str]], work: Work) -> None:
         self._work = work
-        self._writes = writes
+        links = {link: writes[path] for link, path in declared_links(work).items() if path in writes}
+        self._writes = writes = {**links, **writes}
         self._units = users_of(writes, work)
         self._during: dict[str, str] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.handlers import handler
 from hakit.agent.loaded import SYSTEMD, used
-from hakit.agent.work import REFUSED, REMOVE, Change
+from hakit.agent.work import REFUSED, REMOVE, SAME, Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,9 +54,18 @@ def leftovers(work: Work, owned: list[str] | None) -> list[str]:
     keys = [
         key
         for key, record in work.state.items.items()
+        if key.partition(":")[0] in REMOVAL  # what a newer hakit has made is left for that one
         if key not in work.declared and (owned is None or record.get("component") in owned)
+        if not _is_elsewhere(key, work)
     ]
     return sorted(keys, key=lambda key: (REMOVAL.index(key.partition(":")[0]), *_deepest_first(key)))
+
+
+def _is_elsewhere(key: str, work: Work) -> bool:
+    """Whether this, or a path or parameter of it, is declared by who is not asked for: a whole plan says whose."""
+    names = {key, key.partition(":")[2], *work.state.items[key].get("live", ())}
+    names.update(path for path, record in work.state.files.items() if record.get("key") == key)
+    return not names.isdisjoint(work.elsewhere)
 
 
 def _guests(work: Work, owned: list[str] | None) -> list[str]:
@@ -130,7 +139,7 @@ def _item(resource: Resource, state: Any, work: Work) -> dict[str, Any]:
     except Failure as failure:
         work.status[resource.key] = REFUSED
         return item(resource.key, REFUSED, Change(), work.told(failure))
-    work.status[resource.key] = change.status
+    work.status[resource.key] = SAME if change.memory else change.status
     if change.seen:
         work.seen[resource.key] = dict(change.seen)
     return item(resource.key, change.status, change, None)

@@ -172,6 +172,8 @@ class Session:
             if other is None:
                 other = answer["lock"] = self._changing(str(request["run"]))
             if other is None:
+                # Whoever held the lock before may have changed what was read without it.
+                self._work.state.forget_cache()
                 self._sweep()
         else:
             answer["lock"] = self._armed(str(request["run"])) or holder(folder)
@@ -229,7 +231,7 @@ class Session:
         from hakit.agent.planning import plan
 
         self._work.say = self._say
-        self._work.declare([from_wire(one) for one in request["resources"]])
+        self._work.declare([from_wire(one) for one in request["resources"]], request.get("elsewhere", ()))
         self._work.changed.clear()
         if self._lock is not None and self._lock.held:
             self._remember_uses()

@@ -111,9 +111,13 @@ class State:
         """Keep a version that is about to go, with its owner and mode; the oldest beyond the last five is dropped."""
         folder = self._versions(path)
         seconds, rest = divmod(time_ns(), 10**9)
-        name = ORIGINAL if original else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime(seconds))}.{rest:09}"
         if original and os.path.exists(f"{folder}/{ORIGINAL}"):
-            return
+            if disk.read(f"{folder}/{ORIGINAL}") == data:
+                return
+            original = (
+                False  # the manifest was lost: the older one is from before hakit, what is there now may be hakit's
+            )
+        name = ORIGINAL if original else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime(seconds))}.{rest:09}"
         disk.make_folder(folder)
         disk.write(f"{folder}/{name}", data, info.st_mode & 0o7777, (info.st_uid, info.st_gid))
         versions = sorted(entry for entry in os.listdir(folder) if entry[0].isdigit())
@@ -129,6 +133,15 @@ class State:
     def forget_original(self, path: str) -> None:
         """The original stands in its place again."""
         disk.delete(f"{self._versions(path)}/{ORIGINAL}")
+
+    def set_original_aside(self, path: str) -> bool:
+        """Keep what stood at a path before hakit, which can't stand there again, under a name of its own."""
+        name = f"{self._versions(path)}/{ORIGINAL}"
+        if not os.path.lexists(name):
+            return False
+        os.rename(name, f"{name}.{strftime('%Y-%m-%dT%H-%M-%S', gmtime())}.{os.urandom(4).hex()}")
+        disk.sync_folder(os.path.dirname(name))
+        return True
 
     def scratch(self) -> str:
         """A new private folder for copies that are only judged; its user deletes it."""

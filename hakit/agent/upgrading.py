@@ -7,7 +7,7 @@ import os
 from hakit.agent import disk, living, loaded, stale
 from hakit.agent.errors import Failure, FrameError, Stopped, from_os
 from hakit.agent.handlers.package import MARK, NoAutostart, apt, query_installed
-from hakit.agent.handlers.unit import JOB_TIME, MARGIN, journal
+from hakit.agent.handlers.unit import JOB_TIME, MARGIN, last_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,13 +87,16 @@ def _transaction(pairs: list[tuple[str, str]], running: dict[str, Any], told: li
     # What would take other packages away is no upgrade: apt refuses it then.
     words = ["install", "--no-install-recommends", "--no-remove", "--allow-downgrades", "--"]
     work.say(f"apt-get brings {len(pairs)} {'packages' if len(pairs) > 1 else 'package'} to other versions")
-    with OnlyWhatRuns(work, list(running)) as guard:
-        result = apt([*words, *(f"{name}={version}" for name, version in pairs)], work, prefix=guard.prefix)
-    now = work.versions = query_installed(work)
+    try:
+        with OnlyWhatRuns(work, list(running)) as guard:
+            result = apt([*words, *(f"{name}={version}" for name, version in pairs)], work, prefix=guard.prefix)
+    finally:
+        # Also where apt did not end in time: what it was asked for counts as manual from its first moment.
+        now = work.versions = query_installed(work)
+        manual = sorted(automatic - _automatic(work) & set(now))
+        if manual:
+            work.must(["apt-mark", "-q", "auto", *manual], "keeping the marks of automatic packages")
     told += differences(have, now)
-    manual = sorted(automatic - _automatic(work) & set(now))
-    if manual:
-        work.must(["apt-mark", "-q", "auto", *manual], "keeping the marks of automatic packages")
     missing = [name for name, version in pairs if now.get(name) != version]
     if result.code or missing:
         what = f"bring {', '.join(missing)} to the wanted version" if missing else "complete the upgrade"
@@ -143,7 +146,7 @@ def _restart(told: list[str], work: Work) -> Failure | None:
         elif loaded.show([unit], work)[unit].get("ActiveState") == "active":
             told.append(f"{unit} still runs replaced code: {result.tail().splitlines()[-1]}")
         else:
-            failed = failed or Failure(f"{unit} did not come back after its restart", output=journal(unit, work))
+            failed = failed or Failure(f"{unit} did not come back after its restart", output=last_words(unit, work))
     return failed
 
 
@@ -152,7 +155,7 @@ def _see_them_live(before: dict[str, dict[str, str]], work: Work) -> Failure | N
     now = loaded.show(before, work)
     for unit, state in now.items():
         if has_died(state):
-            return Failure(f"{unit} ran before the upgrade and does not now", output=journal(unit, work))
+            return Failure(f"{unit} ran before the upgrade and does not now", output=last_words(unit, work))
     anew = {
         unit: state["InvocationID"]
         for unit, state in now.items()
@@ -160,7 +163,7 @@ def _see_them_live(before: dict[str, dict[str, str]], work: Work) -> Failure | N
     }
     died = living.wait(anew, work, work.say)
     unit = next(iter(died), "")
-    return Failure(died[unit], output=journal(unit, work)) if unit else None
+    return Failure(died[unit], output=last_words(unit, work)) if unit else None
 
 
 def has_died(state: dict[str, str]) -> bool:

@@ -58,6 +58,7 @@ class Change(Declaration):
 
     `steps` are the type's own, in the order in which `apply` takes them. `after` tells what must be done before the
     rest is known. `new` when nothing of it is there yet. `seen` are path and hash of each content that would go.
+    `memory` when nothing changes but what hakit remembers: nobody has to restart for it.
     """
 
     summary: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class Change(Declaration):
     unknown: bool = False
     new: bool = False
     seen: tuple[tuple[str, str], ...] = ()
+    memory: bool = False
 
     @property
     def status(self) -> str:
@@ -86,6 +88,7 @@ class Work:
         self.say = say
         self.state = State(self.root + FOLDER, say)
         self.declared: dict[str, Resource] = {}
+        self.elsewhere: frozenset[str] = frozenset()
         self.status: dict[str, str] = {}
         self.changed: set[str] = set()
         self.removing: dict[str, tuple[str, ...]] = {}
@@ -99,9 +102,13 @@ class Work:
         """Where a path of the host is for us."""
         return self.root + path
 
-    def declare(self, resources: Iterable[Resource]) -> None:
-        """Take what is declared for this host, in an order that respects `after`."""
+    def declare(self, resources: Iterable[Resource], elsewhere: Iterable[str] = ()) -> None:
+        """Take what is declared for this host, in an order that respects `after`.
+
+        `elsewhere` are the keys, paths and kernel parameters of what is declared, but no business of this plan.
+        """
         self.declared = {resource.key: resource for resource in resources}
+        self.elsewhere = frozenset(elsewhere)
         self.status = {}
         self._names = {}
 

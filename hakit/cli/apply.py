@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
-from hakit.cli.careful import careful, interruptible
-from hakit.cli.work import agreed, whole
+from hakit.cli.careful import INTERRUPTED, careful, interruptible
+from hakit.cli.work import agreed, conclude, whole
 
 if TYPE_CHECKING:
     from hakit.engine.plan import SitePlan
     from hakit.engine.rolling import Limits
-
-
-INTERRUPTED = 130
 
 
 @click.command(
@@ -88,7 +85,6 @@ def apply(
             work = Apply(run, found, limits)
             steps, foreseen = work.steps, work.foreseen
             shown = plan_json(found, steps, foreseen)
-        record.write("plan.json", shown)
         if not as_json and (found.due or found.failed):
             took = time.monotonic() - started
             text = plan_text(found, scope.site, seconds=took, diffs=not no_diff, steps=steps, foreseen=foreseen)
@@ -97,6 +93,7 @@ def apply(
         if found.due and not assume_yes and not agreed(_question(found), as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)
+        record.write("plan.json", shown)  # from here on this is the last apply, for --failed
         changes = sum(len(host.changes) for host in found.changing)
         with Working(len(found.changing), changes, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
@@ -106,11 +103,12 @@ def apply(
                 interrupted = True
     outcome = work.outcome
     seconds = time.monotonic() - started
-    record.write("result.json", result_json(outcome, record.id))
+    result = result_json(outcome, record.id)
     if as_json:
-        click.echo(json.dumps({"plan": shown, **result_json(outcome, record.id)}, indent=2))
+        text = json.dumps({"plan": shown, **result}, indent=2)
     else:
-        click.echo(result_text(outcome, record, asked.inventory, seconds))
+        text = result_text(outcome, record, asked.inventory, seconds)
+    conclude(record, result, text)
     ctx.exit(INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
+from hakit.cli.careful import INTERRUPTED, interruptible
 from hakit.cli.prompts import ask_become_pass, ask_pass
 
 if TYPE_CHECKING:
@@ -71,8 +73,9 @@ def bootstrap(
     """Make bare hosts manageable: Python, the user that the inventory names, its key, sudo.
 
     Each host is asked what it lacks; that is shown, asked for and brought. Then a login as the inventory says proves
-    that hakit can work there. A host that lacks nothing is left alone, one that fails does not stop the others. Exit
-    codes: 0 all hosts are manageable, 1 one is not, 2 the inventory or the command line is wrong.
+    that hakit can work there. A host that lacks nothing is left alone, one that fails does not stop the others. Ctrl-C
+    finishes the hosts that were begun and says what is left, a second one leaves them alone. Exit codes: 0 all hosts
+    are manageable, 1 one is not, 2 the inventory or the command line is wrong, 130 interrupted.
     """
     import json
 
@@ -85,7 +88,7 @@ def bootstrap(
     site, _ = options.load(inventory, need_secrets=False)
     given = read_key(key) if key else None
     names = select(site, limit)
-    with connector(site, no_lab=no_lab) as guests, _owners(guests, inventory) as owners:
+    with interruptible(), connector(site, no_lab=no_lab) as guests, _owners(guests, inventory) as owners:
         reach = Reach(guests, owners)
         work = {
             name: _preparation(site.hosts[name], reach, inventory, user=user, port=port, given=given) for name in names
@@ -103,8 +106,8 @@ def bootstrap(
     else:
         for text in failures({name: done[name] for name in run.lacking}):
             click.echo(text)
-        click.echo(ending(done, time.monotonic() - started, inventory))
-    ctx.exit(0 if as_data(done)["ok"] else 1)
+        click.echo(ending(done, time.monotonic() - started, inventory, stopped=run.stopped))
+    ctx.exit(INTERRUPTED if run.stopped else 0 if as_data(done)["ok"] else 1)
 
 
 class Bootstrap:
@@ -113,29 +116,55 @@ class Bootstrap:
     def __init__(self, work: Mapping[str, Preparation], forks: int, *, quiet: bool) -> None:
         self.work = work
         self.lacking: tuple[str, ...] = ()
+        self.stopped = False
         self._forks = forks
         self._quiet = quiet
+        self._found: dict[str, Prepared] = {}
 
     def look(self) -> dict[str, Prepared]:
         """What each host lacks; those that the inventory's login proves manageable are done."""
         from hakit.cli.reach import announce
 
         announce(len(self.work))
-        found = self._each(tuple(self.work), self._look)
-        self.lacking = tuple(name for name, one in found.items() if one.ending == "lacking")
-        return found
+        self._found = self._each(tuple(self.work), self._look)
+        self.lacking = tuple(name for name, one in self._found.items() if one.ending == "lacking")
+        return dict(self._found)
 
     def carry_out(self) -> dict[str, Prepared]:
-        """Bring what is lacking, and prove it."""
-        return self._each(self.lacking, self._carry_out)
+        """Bring what is lacking, and prove it; how each of these hosts ended.
+
+        An interrupt begins no more (`stopped`) and waits for what runs; a second one leaves that alone.
+        """
+        from hakit.engine.interrupts import heard
+
+        with heard(self._stop), suppress(KeyboardInterrupt):
+            self._each(self.lacking, self._turn)
+        return {name: self._found[name] for name in self.lacking}
 
     def _each(self, names: tuple[str, ...], act: Callable[[str], Prepared]) -> dict[str, Prepared]:
-        from concurrent.futures import ThreadPoolExecutor
+        from hakit.engine.threads import each
 
-        if not names:
-            return {}
-        with ThreadPoolExecutor(min(self._forks, len(names))) as pool:
-            return dict(zip(names, pool.map(act, names), strict=True))
+        return dict(zip(names, each(act, names, self._forks), strict=True))
+
+    def _stop(self) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+        text = "interrupted: finishing the hosts that were begun; Ctrl-C again leaves them alone"
+        with suppress(OSError):
+            click.echo(text, err=True)
+
+    def _turn(self, name: str) -> Prepared:
+        """A host's turn, unless it comes too late."""
+        from hakit.errors import HakitError
+        from hakit.present.prepare import Prepared
+
+        if not self.stopped:
+            one, again = self.work[name], "run this again when it has ended there"
+            left = HakitError(f"{name}: left in the middle", hint=again)
+            self._found[name] = Prepared("failed", one.user, one.login, one.steps, left)
+            self._found[name] = self._carry_out(name)
+        return self._found[name]
 
     def _look(self, name: str) -> Prepared:
         from hakit.errors import HakitError
@@ -170,7 +199,8 @@ class Bootstrap:
         if kind == "begin":
             text = f"{next((step.what for step in self.work[name].steps if step.name == text), text)} …"
         if not self._quiet:
-            click.echo(line(name, kind, text))
+            with suppress(OSError):  # a terminal that is gone must not end the work in the middle
+                click.echo(line(name, kind, text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Command = Callable[..., Any]
 
+INTERRUPTED = 130
+"""The exit code of what somebody interrupted: 128 and the number of SIGINT, as shells have it."""
 MAX_DRAIN = 86400
 
 

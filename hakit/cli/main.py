@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -98,17 +99,26 @@ def main(args: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        with suppress(OSError):  # the terminal may be what went
+            click.echo("Interrupted.", err=True)
         _leave(130)
     except HakitError as error:
         _tell(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone, and does not want our complaint either
+    except OSError as error:
+        if not _unread(error):
+            sys.exit(_bug(error))
+        with suppress(OSError):
+            sys.stderr.close()  # whoever read our output has gone, and does not want our complaint either
         sys.exit(141)
     except Exception as error:  # noqa: BLE001  the last resort: a user gets a message, we get the traceback
         sys.exit(_bug(error))
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _unread(error: OSError) -> bool:
+    """Whether nobody reads our output any more: a pipe's reader has gone, or the terminal, which answers EIO."""
+    return isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and error.filename is None)
 
 
 def _leave(code: int) -> NoReturn:

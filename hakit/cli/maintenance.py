@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from hakit.cli import options
-from hakit.cli.careful import careful, interruptible
+from hakit.cli.careful import INTERRUPTED, careful, interruptible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hakit.engine.handover import Handover
+    from hakit.engine.maintenance import Maintenance
     from hakit.engine.rolling import Limits
 
 
@@ -38,7 +42,7 @@ def maintenance(
     on: the balancers send it no more requests, its virtual addresses move to its peers and what it leads is switched
     over, once these are seen to serve; then its sessions get time to end. It stays so, over reboots too, until `off`,
     which sees it serve first. While it is out, apply, reboot and upgrade change it without asking anybody. Exit codes:
-    0 done, 1 refused or failed, 2 the inventory or the command line is wrong.
+    0 done, 1 refused or failed, 2 the inventory or the command line is wrong, 130 interrupted.
     """
     import json
     from dataclasses import replace
@@ -73,9 +77,15 @@ def maintenance(
         out = mark is not None and mark.kind == MAINTENANCE
         handed: tuple[Handover, ...] = ()
         if state == "on":
-            handed = working.begin(why.strip() or (mark.why if mark else ""), limits)
+            with _told_of_a_cut(working, name):
+                handed = working.begin(why.strip() or (mark.why if mark else ""), limits)
         elif mark is not None:
             working.end(limits)
+        elif unknown := ", ".join(working.unknown):
+            raise RefusedError(
+                f"nobody who answers says that {name} is in maintenance, and {unknown} can't be asked",
+                hint=f"repeat it once they answer:  hakit maintenance off {name}",
+            )
     duties = ", ".join(working.duties)
     if as_json:
         result = {"host": name, "maintenance": state == "on", "changed": out != (state == "on"), "duties": duties}
@@ -88,3 +98,21 @@ def maintenance(
         click.echo(f"Take it back with  hakit maintenance off {name} -i {asked.inventory}")
     else:
         click.echo(f"{name} is back in service." if mark else f"{name} was not in maintenance.")
+
+
+@contextmanager
+def _told_of_a_cut(working: Maintenance, name: str) -> Iterator[None]:
+    """Say what an interrupt leaves that comes while the host leaves its duties."""
+    from hakit.present.commands import pasteable
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not working.leaving:
+            raise
+        text = (
+            f"Interrupted: {name} is out of its duties, or on its way; its sessions may not have ended.\n"
+            f"  go on with  hakit maintenance on {name}\n  or take it back with  hakit maintenance off {name}"
+        )
+        click.echo(pasteable(text), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import complete, options
-from hakit.cli.careful import interruptible
+from hakit.cli.careful import INTERRUPTED, interruptible
 from hakit.cli.psql import psql
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hakit.postgres.picture import Picture
     from hakit.present.postgres import Moving
 
-INTERRUPTED = 130
 PAUSE = 2.0
 """Seconds between two looks of --watch."""
 REOPEN = 1.0
@@ -329,7 +328,7 @@ def _conduct(
     """
     import json
 
-    from hakit.cli.work import begin
+    from hakit.cli.work import begin, conclude
     from hakit.engine.events import Noted
     from hakit.engine.records import Record
     from hakit.postgres.conductor import Conductor
@@ -362,8 +361,8 @@ def _conduct(
     except KeyboardInterrupt:
         click.echo(pasteable(f"Interrupted. Where things stand says  hakit postgres status {cluster}"), err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    record.write("result.json", outcome_json(cluster, outcome))
-    click.echo(json.dumps(outcome_json(cluster, outcome), indent=2) if as_json else outcome_text(cluster, outcome))
+    result = outcome_json(cluster, outcome)
+    conclude(record, result, json.dumps(result, indent=2) if as_json else outcome_text(cluster, outcome))
     return outcome
 
 

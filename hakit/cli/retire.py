@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hakit.cli import options
-from hakit.cli.careful import careful, interruptible
+from hakit.cli.careful import INTERRUPTED, careful, interruptible
 
 if TYPE_CHECKING:
     from hakit.engine.rolling import Limits
@@ -53,13 +53,14 @@ def retire(
     Data stays. Afterwards take it out of the inventory; until then apply refuses. With --dead the host is not spoken
     to, and its peers remember that it is retired. To replace a dead host by a new one of
     the same name nothing needs to be retired: hakit trust --replace, hakit bootstrap, hakit apply. Exit codes: 0
-    done, 1 refused or failed, 2 the inventory or the command line is wrong.
+    done, 1 refused or failed, 2 the inventory or the command line is wrong, 130 interrupted.
     """
     import json
     import time
+    from contextlib import suppress
     from dataclasses import replace
 
-    from hakit.cli.work import one_host
+    from hakit.cli.work import conclude, one_host
     from hakit.engine.records import Record
     from hakit.engine.retire import Retirement
     from hakit.engine.run import Run
@@ -74,10 +75,9 @@ def retire(
     scope = one_host(asked, host)
     (name,) = scope.hosts
     if undo:
-        if not _take_back(scope, name):
-            click.echo(f"{name} was not retired.")
-            return
-        click.echo(f"{name} is not retired any more. Set it up with  hakit apply -i {asked.inventory}")
+        back = _take_back(scope, name, as_json=as_json)
+        again = f"{name} is not retired any more. Set it up with  hakit apply -i {asked.inventory}"
+        click.echo(again if back else f"{name} was not retired.")
         return
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
     scope = replace(scope, run_id=record.id)
@@ -91,23 +91,24 @@ def retire(
         shown = plan_json(found, foreseen=foreseen)
         record.write("retire.json", shown)
         if not as_json:
-            seconds = time.monotonic() - began
-            click.echo(plan_text(found, scope.site, seconds=seconds, diffs=not no_diff, foreseen=foreseen))
+            click.echo(
+                plan_text(found, scope.site, seconds=time.monotonic() - began, diffs=not no_diff, foreseen=foreseen)
+            )
         if not assume_yes and not _agreed(name, as_json=as_json):
             click.echo("Nothing was changed.")
             ctx.exit(1)
         changes = sum(len(one.changes) for one in found.changing)
         with Working(len(found.changing), changes, quiet=as_json, verbose=verbose) as working:
             run.sink = record.recording(working.sink)
-            outcome = work.execute(found, limits)
-    record.write("result.json", result_json(outcome, record.id))
-    if as_json:
-        click.echo(json.dumps({"plan": shown, **result_json(outcome, record.id)}, indent=2))
-    else:
-        click.echo(result_text(outcome, record, asked.inventory, time.monotonic() - began, f"retire {name}"))
-        if outcome.good:
-            click.echo(f"{name} is retired. Now take it out of the inventory: {scope.site.hosts[name].mark()}")
-    ctx.exit(0 if outcome.good else 1)
+            with suppress(KeyboardInterrupt):  # the outcome says so
+                work.execute(found, limits)
+    outcome = work.outcome
+    result = result_json(outcome, record.id)
+    text = result_text(outcome, record, asked.inventory, time.monotonic() - began, f"retire {name}")
+    if outcome.good:
+        text += f"\n{name} is retired. Now take it out of the inventory: {scope.site.hosts[name].mark()}"
+    conclude(record, result, json.dumps({"plan": shown, **result}, indent=2) if as_json else text)
+    ctx.exit(INTERRUPTED if outcome.stopped else 0 if outcome.good else 1)
 
 
 def _reduced(scope: Scope, name: str) -> Site:
@@ -137,12 +138,12 @@ def _agreed(name: str, *, as_json: bool) -> bool:
     return answer.strip() == name
 
 
-def _take_back(scope: Scope, name: str) -> bool:
+def _take_back(scope: Scope, name: str, *, as_json: bool) -> bool:
     """Take back that a host is retired; False where nobody says so. Raises what reaching the host raises."""
     from hakit.engine.retire import take_back
     from hakit.engine.run import Run
     from hakit.present.progress import Asking
 
-    asking = Asking(len(scope.hosts), quiet=True)
-    with Run(scope, asking.sink, lock=True) as run:
+    asking = Asking(len(scope.hosts), quiet=as_json)
+    with asking, Run(scope, asking.sink, lock=True) as run:
         return take_back(run, name)

@@ -170,9 +170,8 @@ class Look:
 
     def at(self, targets: Sequence[Target], replace: frozenset[str]) -> Seen:
         """What these hosts show; those whose keys `replace` names show all of them."""
-        from concurrent.futures import ThreadPoolExecutor
-
         from hakit.cli.reach import announce
+        from hakit.engine.threads import each
         from hakit.errors import ConnectError
         from hakit.ssh.scan import scan
 
@@ -183,8 +182,7 @@ class Look:
                 return error
 
         announce(len(targets))
-        with ThreadPoolExecutor(min(self._forks, len(targets))) as pool:
-            answers = list(zip(targets, pool.map(ask, targets), strict=True))
+        answers = list(zip(targets, each(ask, targets, self._forks), strict=True))
         return Seen(
             [answer for _, answer in answers if not isinstance(answer, ConnectError)],
             {one.name: answer for one, answer in answers if isinstance(answer, ConnectError)},

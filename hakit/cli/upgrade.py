@@ -75,7 +75,8 @@ def upgrade(
     def choose(found: Needs) -> Collection[str]:
         for name, one in found.hosts.items():
             wanted = _wanted(one, named, every=every)
-            if wanted or (one.restart and not named):
+            # Where the package is, an upgrade may have been cut before its restarts.
+            if wanted or (one.restart and (one.installed or not named)):
                 chosen[name] = wanted
         return chosen
 

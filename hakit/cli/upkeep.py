@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hakit.cli.apply import INTERRUPTED
-from hakit.cli.careful import interruptible
-from hakit.cli.work import agreed, begin
+from hakit.cli.careful import INTERRUPTED, interruptible
+from hakit.cli.work import agreed, begin, conclude
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -103,7 +102,7 @@ class Upkeep:
 
     def _nothing(self, found: Needs) -> int:
         if self._as_json:
-            self._print(found, {"good": not found.failed, "hosts": {}})
+            click.echo(self._json(found, {"good": not found.failed, "hosts": {}}))
         else:
             click.echo("Nothing to do.")
         return 1 if found.failed else 0
@@ -120,16 +119,18 @@ class Upkeep:
     ) -> int:
         from hakit.present.result import result_json, result_text
 
-        record.write("result.json", result_json(outcome, record.id))
+        result = result_json(outcome, record.id)
         if self._as_json:
-            self._print(found, {**order, **result_json(outcome, record.id)})
+            text = self._json(found, {**order, **result})
         else:
-            click.echo(result_text(outcome, record, self._asked.inventory, seconds, self._command))
+            text = result_text(outcome, record, self._asked.inventory, seconds, self._command)
+        conclude(record, result, text)
         return INTERRUPTED if interrupted or outcome.stopped else 0 if outcome.good else 1
 
-    def _print(self, found: Needs, result: dict[str, Any]) -> None:
+    @staticmethod
+    def _json(found: Needs, result: dict[str, Any]) -> str:
         import json
 
         from hakit.present.upkeep import needs_json
 
-        click.echo(json.dumps({"needs": needs_json(found), **result}, indent=2))
+        return json.dumps({"needs": needs_json(found), **result}, indent=2)

@@ -10,11 +10,13 @@ import click
 from hakit.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from hakit.cli.options import Asked
     from hakit.engine.handover import Mover
     from hakit.engine.plan import SitePlan
+    from hakit.engine.records import Record
     from hakit.engine.rolling import Limits
     from hakit.engine.run import Scope
     from hakit.inventory.model import Host, Site
@@ -107,6 +109,17 @@ def none_retired(scope: Scope, found: SitePlan) -> None:
             why="an apply would have its peers take it in again; nothing was changed",
             hint=f"take it out of the inventory, or back with  hakit retire --undo {retired[0]}",
         )
+
+
+def conclude(record: Record, result: Mapping[str, Any], text: str) -> None:
+    """Keep how a run ended, and tell it: neither a full disk nor a lost terminal keeps the other from being done.
+
+    Raises HakitError, OSError.
+    """
+    try:
+        record.write("result.json", result)
+    finally:
+        click.echo(text)
 
 
 def agreed(question: str, *, as_json: bool) -> bool:

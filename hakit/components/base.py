@@ -229,13 +229,15 @@ class Decision:
     """What was decided for one host from what was observed on all of them.
 
     `value` is the component's own and reaches its `resources` as `ctx.decided`: it selects what is done, never the
-    content of a file. `after` are hosts that must have been brought to their declared state before this one can be.
-    With `first` the host is changed before the other members of its groups, whatever role it holds. `notes` are what
-    an operator should know of the host, whether anything is to be done there or not.
+    content of a file. `after` are hosts that must have been brought to their declared state before this one can be:
+    before the resources whose keys are in `held` and all that stands on them, so that the rest may go before; before
+    all of it where `held` is empty. With `first` the host is changed before the other members of its groups, whatever
+    role it holds. `notes` are what an operator should know of the host, whether anything is to be done there or not.
     """
 
     value: object = None
     after: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
     first: bool = False
     notes: tuple[str, ...] = ()
 

@@ -16,7 +16,7 @@ from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.schedule import blocked, gated, schedule
 from hakit.engine.together import torn
-from hakit.errors import RefusedError
+from hakit.errors import HakitError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 
 
 class Apply:
-    """One carrying-out of a plan."""
+    """One carrying-out of a plan. `leaving` are hosts that nothing is handed over to, and why."""
 
-    def __init__(self, run: Run, plan: SitePlan, limits: Limits | None = None) -> None:
+    def __init__(
+        self, run: Run, plan: SitePlan, limits: Limits | None = None, leaving: Mapping[str, str] | None = None
+    ) -> None:
         self._run = run
         self._plan = plan
         self._limits = limits or Limits()
         idle = {host: describe(mark) for host, mark in plan.marks.items() if mark.kind == MAINTENANCE}
-        self._rolling = Rolling(run, self._limits, idle, plan.abandoned)
+        self._rolling = Rolling(run, self._limits, idle, plan.abandoned, leaving)
         self._apart = blocked(plan, torn(plan, self._rolling.groups))
 
     @property
@@ -131,7 +133,10 @@ class Apply:
         batch = self._batch(step, [key for key in keys if key not in ending], remove)
         if batch.failed:
             return batch
-        why = self._rolling.hand_over(step, due)
+        try:
+            why = self._rolling.hand_over(step, due)
+        except HakitError as error:  # the server goes on, so its host is to be taken back
+            why = error.text()
         if why:
             return Carried(batch.changed, why=why)
         last = self._batch(step, ending, ())

@@ -42,6 +42,14 @@ class HostResources:
         sets = (resource for resource in self.resources.values() if isinstance(resource, Files | Network))
         return {file.path: file.content for one in sets for file in one.files}
 
+    def standing_on(self, keys: Iterable[str]) -> frozenset[str]:
+        """The keys of these resources and of all that needs them in place, directly or by others."""
+        found = set(keys)
+        for key, resource in self.resources.items():
+            if not found.isdisjoint(resource.after):
+                found.add(key)
+        return frozenset(found)
+
 
 def declare(
     site: Site,
@@ -100,6 +108,12 @@ def _paths(resource: Resource) -> tuple[str, ...]:
     if isinstance(resource, Files | Network):
         return tuple(file.path for file in resource.files)
     return (resource.path,) if isinstance(resource, Directory | Symlink) else ()
+
+
+def names(resource: Resource) -> tuple[str, ...]:
+    """What a resource declares, by every name that another one could have for it: key, paths, kernel parameters."""
+    parameters = tuple(name for name, _ in resource.values) if isinstance(resource, Sysctl) else ()
+    return (resource.key, *_paths(resource), *parameters)
 
 
 def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hakit.agent.actions import Mark
-from hakit.errors import HakitError
+from hakit.errors import HakitError, LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,23 +65,38 @@ class Duty:
     def withdraw(self, host: str, mark: Mark, limit: float) -> bool:
         """Take a host out and wait until it carries nothing, for `limit` seconds at most.
 
-        Returns whether it was marked. Raises what speaking to the host itself raises; helpers that can't be reached are
-        only told of.
+        Returns whether it was marked. Raises what speaking to the host itself raises, and LockedError before anything
+        is done where another run works on one that helps; helpers that can't be reached are only told of.
         """
         duties = self.of(host)
         if not duties and mark.kind == ROLLING:
             return False
+        self._lock(self.helpers(host))
         self._tell(host, [order for one in duties for order in one.out], mark)
         carried = self._gate.await_gone([probe for one in duties for probe in one.gone], limit)
         if carried:
             self._say(host, f"still carries something after {limit:.0f} s: {carried}")
         return True
 
-    def back(self, host: str) -> None:
-        """Take a host back into its duties; the mark goes where that was done."""
-        self._tell(host, [order for one in self.of(host) for order in one.back], Mark(host=host, kind=""))
+    def back(self, host: str) -> tuple[str, ...]:
+        """Take a host back into its duties; the mark goes where that was done. Returns where it could not be done."""
+        return self._tell(host, [order for one in self.of(host) for order in one.back], Mark(host=host, kind=""))
 
-    def _tell(self, host: str, orders: Iterable[Order], mark: Mark) -> None:
+    def _lock(self, hosts: Iterable[str]) -> None:
+        """Take the locks of those that can be reached. Raises LockedError."""
+        for name in hosts:
+            session = self._sessions.get(name)
+            if session is not None and session.usable:
+                try:
+                    session.ensure_lock()
+                except LockedError:
+                    raise
+                except HakitError:  # it is lost: told of when its turn comes
+                    continue
+
+    def _tell(self, host: str, orders: Iterable[Order], mark: Mark) -> tuple[str, ...]:
+        """Carry orders out, each on its host; where that could not be done."""
+        untold: dict[str, None] = {}
         by_host: dict[str, list[Action]] = defaultdict(list)
         for order in orders:
             by_host[order.host].append(order.action)
@@ -89,16 +104,20 @@ class Duty:
             session = self._sessions.get(helper)
             try:
                 if session is None or not session.usable:
+                    untold[helper] = None
                     self._say(host, f"{helper} could not be told, it is not reached")
                     continue
                 session.ensure_lock()
                 for result in session.act(by_host[helper], mark):
                     if not result.ok:
+                        untold[helper] = None
                         self._say(host, f"{helper}: {result.detail}")
             except HakitError as error:
                 if helper == host:
                     raise
+                untold[helper] = None
                 self._say(host, f"{helper} could not be told: {error.message}")
+        return tuple(untold)
 
 
 def mark_of(host: str, kind: str, who: str, run: str, why: str = "") -> Mark:

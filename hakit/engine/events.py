@@ -40,6 +40,13 @@ class Unreachable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Broken(Event):
+    """Work on the host ended with an error: the host was lost, say, or what it holds could not be handed over."""
+
+    error: HakitError
+
+
+@dataclass(frozen=True, slots=True)
 class Started(Event):
     """Work on the host begins: so many resources are to change."""
 

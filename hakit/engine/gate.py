@@ -1,7 +1,7 @@
 """The rolling gate: before a member is disrupted what remains must serve, afterwards the member must serve again.
 
 A member that does not serve may always be repaired, and a group in which nobody serves needs no gate: the first apply.
-A host in several groups obeys all of them.
+One of which nobody can tell whether it serves is no such member. A host in several groups obeys all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hakit.engine.steps import Standing
 from hakit.errors import AgentError, ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from hakit.agent.answers import ProbeResult
     from hakit.agent.probes import Probe
@@ -62,6 +62,12 @@ class Shortage:
         if self.resting:
             return f"take it back with  hakit maintenance off {self.resting[0]}"
         return "mend the others first; see  hakit status" if self.missing else "it is needed as long as it is declared"
+
+
+class Unseen(str):
+    """A reason that is no answer: nobody is left who could look."""
+
+    __slots__ = ()
 
 
 class Gate:
@@ -161,11 +167,6 @@ class Gate:
 
         return self._wait(carries, limit, self._halted) if probes else ""
 
-    def serves(self, host: str) -> bool:
-        """Whether a host serves in all its groups right now."""
-        asked = [(host, probe) for group in self.groups_of(host) for probe in group.asked(host)]
-        return not any(self._ask(asked).values())
-
     def _wait(self, reason: Callable[[], T], limit: float, ended: Callable[[], bool]) -> T:
         deadline = time.monotonic() + limit
         while True:
@@ -185,7 +186,8 @@ class Gate:
             for (member, _), reason in answers.items():
                 if reason:
                     down.setdefault(member, reason)
-            if host in down or len(down) == len(group.hosts):
+            own = [answers[host, probe] for probe in group.asked(host)]
+            if any(reason and not isinstance(reason, Unseen) for reason in own):
                 continue
             others = [h for h in group.hosts if h != host]
             left = [h for h in others if h not in down and h not in gone]
@@ -195,27 +197,36 @@ class Gate:
         return None
 
     def _ask(self, asked: Sequence[tuple[str, Probe]]) -> dict[tuple[str, Probe], str]:
-        """Why each probe says no, or "": one question to each host that is to look, whoever it looks at."""
-        by_asker: dict[str, list[tuple[str, Probe]]] = defaultdict(list)
+        """Why each probe says no, or "": one question to each host that is to look, whoever it looks at.
+
+        What was asked of one that is lost meanwhile is asked of another: its silence says nothing of whom it looks at.
+        """
         found: dict[tuple[str, Probe], str] = {}
-        for subject, probe in dict.fromkeys(asked):
-            asker = self._asker(subject, probe)
-            if asker is None:
-                found[subject, probe] = f"nobody is left to ask for {probe.kind} {probe.target}"
-            else:
-                by_asker[asker].append((subject, probe))
-        for name, questions in by_asker.items():
-            found.update(zip(questions, self._answers(name, questions), strict=True))
+        lost: dict[str, str] = {}
+        waiting = list(dict.fromkeys(asked))
+        while waiting:
+            by_asker: dict[str, list[tuple[str, Probe]]] = defaultdict(list)
+            for subject, probe in waiting:
+                asker = self._asker(subject, probe, lost)
+                if asker is None:
+                    found[subject, probe] = _unseen(subject, probe, lost)
+                else:
+                    by_asker[asker].append((subject, probe))
+            waiting = []
+            for name, questions in by_asker.items():
+                try:
+                    found.update(zip(questions, self._answers(name, questions), strict=True))
+                except (AgentError, ConnectError) as error:
+                    lost[name] = error.message
+                    waiting += questions
         return found
 
     def _answers(self, asker: str, questions: Sequence[tuple[str, Probe]]) -> list[str]:
-        try:
-            results = self._sessions[asker].probe([probe for _, probe in questions])
-        except (AgentError, ConnectError) as error:
-            return [error.message] * len(questions)
+        """Why an asker says no to each question, or "". Raises AgentError, ConnectError."""
+        results = self._sessions[asker].probe([probe for _, probe in questions])
         return [_reason(asker, probe, result) for (_, probe), result in zip(questions, results, strict=True)]
 
-    def _asker(self, subject: str, probe: Probe) -> str | None:
+    def _asker(self, subject: str, probe: Probe, lost: Collection[str]) -> str | None:
         """Who looks: the one that the probe names; where it is lost, another that can; at last the subject itself."""
         elsewhere = probe.kind in {"tcp", "http"} and bool(probe.seen_from)
         peers = [host for group in self.groups_of(subject) for host in group.hosts if host != subject]
@@ -224,10 +235,15 @@ class Gate:
         candidates = [probe.seen_from, *(peers if elsewhere else ()), *strangers, subject]
         if not probe.seen_from:
             candidates = [subject]
-        return next((name for name in candidates if self._usable(name)), None)
+        return next((name for name in candidates if self._usable(name) and name not in lost), None)
 
     def _usable(self, name: str) -> bool:
         return name in self._sessions and self._sessions[name].usable
+
+
+def _unseen(subject: str, probe: Probe, lost: Mapping[str, str]) -> Unseen:
+    why = next((lost[name] for name in (probe.seen_from, subject) if name in lost), "")
+    return Unseen(f"nobody is left to ask for {probe.kind} {probe.target}" + (f" ({why})" if why else ""))
 
 
 def _reason(asker: str, probe: Probe, result: ProbeResult) -> str:

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What `host` holds (`leads cluster main`), and who is to take it over."""
+    """What `host` holds (`leads cluster main`), and who is to take it over.
+
+    `look` is the command that says where things stand, and how to go on, where it was cut.
+    """
 
     host: str
     what: str
     to: str
+    look: str = ""
 
     def __str__(self) -> str:
         """In words: `db1 leads cluster main: switched over to db2 first`."""
@@ -74,7 +78,7 @@ Due = tuple[tuple[Mover, Handover], ...]
 
 
 class Handovers:
-    """What the hosts of a run have to hand over. `unfit` are hosts that an operator has taken out of service."""
+    """What the hosts of a run have to hand over. `unfit` are hosts that an operator takes out of service, and why."""
 
     def __init__(self, run: Run, unfit: Mapping[str, str]) -> None:
         self._run = run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +20,15 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Hosts whose turn comes after that of others, in no order among themselves."""
+    """Hosts whose turn comes after that of others, in no order among themselves.
+
+    `since` is the key of the resource with which the wait begins, what comes before it is done before; empty where the
+    hosts wait with everything.
+    """
 
     hosts: tuple[str, ...]
     on: tuple[str, ...]
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ Part = Turns | Waits | Together
 
 def order(steps: Iterable[Step]) -> tuple[Part, ...]:
     """What a reader needs to know of the order: hosts that wait for nobody, and for whom nobody waits, are left out."""
-    steps = tuple(steps)
+    every = tuple(steps)
+    first = frozenset(step.name for step in every if step.half == "first")
+    steps = tuple(replace(step, after=step.after - first) for step in every if step.half != "first")
     joint = [step for step in steps if step.atomic]
     alone = [step for step in steps if not step.atomic]
     return (
@@ -64,10 +71,10 @@ def _turns(steps: Sequence[Step]) -> list[Part]:
     """Rows of hosts that go one at a time; all in one row where each waits for all before it."""
     before = _before(steps)
     rows: list[list[Step]] = []
-    waiting: dict[tuple[str, ...], list[str]] = {}
+    waiting: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for step in sorted(steps, key=lambda step: len(before[step.name])):
         # Who waits for the same as another does not stand behind it, so neither goes on with a row.
-        alike = any(other is not step and other.after == step.after for other in steps)
+        alike = step.half == "second" or any(other is not step and other.after == step.after for other in steps)
         open_ = [row for row in rows if row[-1].name in before[step.name] and not alike]
         row = max(open_, key=lambda row: len(before[row[-1].name]), default=None)
         implied: frozenset[str] = frozenset()
@@ -78,9 +85,10 @@ def _turns(steps: Sequence[Step]) -> list[Part]:
             row.append(step)
         others = tuple(other.host for other in steps if other.name in step.after - implied)
         if others:
-            waiting.setdefault(others, []).append(step.host)
+            since = step.keys[0] if step.half == "second" else ""
+            waiting.setdefault((others, since), []).append(step.host)
     turns = (Turns(tuple(step.host for step in row)) for row in rows if len(row) > 1)
-    return [*turns, *(Waits(tuple(hosts), others) for others, hosts in waiting.items())]
+    return [*turns, *(Waits(tuple(hosts), others, since) for (others, since), hosts in waiting.items())]
 
 
 def _before(steps: Sequence[Step]) -> Mapping[str, frozenset[str]]:

@@ -10,11 +10,11 @@ from hakit.agent.resources.base import DISRUPTIVE, GROUP_ATOMIC, NONE, RELOAD
 from hakit.components.content import Content
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hakit.agent.actions import Mark
     from hakit.agent.answers import FileState, Item
-    from hakit.components.base import Facts
+    from hakit.components.base import Decision, Facts
     from hakit.components.content import LineSource
     from hakit.engine.compile import HostResources
     from hakit.errors import HakitError
@@ -67,7 +67,8 @@ class HostPlan:
     """What differs on one host, in the order in which it will be done; `same` counts what is as declared.
 
     `after` are the hosts that must be as declared before this one is changed, and with `first` it is changed before the
-    other members of its groups: so components decided. `notes` are what the host said beside it: what no change of the
+    other members of its groups: so components decided. `held` are the keys of the changes that wait for `after`, in
+    their order; all of them do where it is empty. `notes` are what the host said beside it: what no change of the
     configuration mends, say.
     """
 
@@ -79,6 +80,7 @@ class HostPlan:
     after: tuple[str, ...] = ()
     first: bool = False
     notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Change, ...]:
@@ -130,6 +132,15 @@ def changes_of(items: tuple[Item, ...], declared: HostResources) -> tuple[Change
             resource = declared.resources.get(item.key)
             found.append(_change(item, contents, resource.component if resource else ""))
     return tuple(found)
+
+
+def held_of(changes: Iterable[Change], declared: HostResources, decisions: Iterable[Decision]) -> tuple[str, ...]:
+    """The changes that wait for other hosts where the rest need not; nothing where a decision has all of them wait."""
+    waiting = [one for one in decisions if one.after]
+    if not all(one.held for one in waiting):
+        return ()
+    held = declared.standing_on(key for one in waiting for key in one.held)
+    return tuple(change.key for change in changes if change.key in held)
 
 
 def _change(item: Item, contents: Mapping[str, object], component: str) -> Change:

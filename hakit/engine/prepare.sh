@@ -126,7 +126,7 @@ umask 077
 folder=$1/.ssh file=$1/.ssh/authorized_keys
 mkdir -p "$folder" && chmod go-w "$1" "$folder" || exit
 {
-    if [ -f "$file" ]; then sed -e "\$a\\" "$file"; fi
+    if [ -f "$file" ]; then sed -e "\$a\\" "$file" || exit; fi
     if ! grep -v "^[[:space:]]*#" "$file" 2>/dev/null | grep -qF "$3"; then printf "%s\n" "$2"; fi
 } >"$file.hakit" && mv "$file.hakit" "$file"
 '

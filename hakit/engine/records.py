@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, is_dataclass
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from hakit.engine.events import Noted
 from hakit.errors import HakitError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ class Record:
 
     id: str
     folder: Path
+    _broken: threading.Event = field(default_factory=threading.Event, init=False, compare=False, repr=False)
 
     @classmethod
     def create(cls, site: Site, command: str) -> Record:
@@ -44,7 +48,8 @@ class Record:
             runs = private_folder(site.root / STATE / "runs")
             run_id = _claim(runs, base)
             record = cls(run_id, runs / run_id)
-            record.write("run.json", {"id": run_id, "command": command, "started": started.isoformat()})
+            begun = {"id": run_id, "command": command, "started": started.isoformat()}
+            write_private(record.folder / "run.json", _json(begun))
         except OSError as error:
             raise HakitError(
                 f"can't write the run's record under {site.root / STATE}: {error.strerror}",
@@ -54,12 +59,17 @@ class Record:
         return record
 
     def write(self, name: str, value: Any) -> None:
-        """Write one JSON file of the record."""
-        text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n"
-        write_private(self.folder / name, text)
+        """Write one JSON file of the record. Raises HakitError; what was written of it is gone then."""
+        path = self.folder / name
+        try:
+            write_private(path, _json(value))
+        except OSError as error:
+            with suppress(OSError):
+                path.unlink()
+            raise HakitError(f"can't write the run's record {path}: {error.strerror}") from error
 
     def event(self, event: Event) -> None:
-        """Append one event to the run's and the host's log."""
+        """Append one event to the run's and the host's log. Raises OSError."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         entry = {"at": now, "event": type(event).__name__, **_plain(event)}
         line = json.dumps(entry, default=_plain, ensure_ascii=False)
@@ -67,10 +77,16 @@ class Record:
         write_private(self.log(event.host), line + "\n", os.O_APPEND)
 
     def recording(self, sink: Callable[[Event], None]) -> Callable[[Event], None]:
-        """`sink`, with every event recorded first."""
+        """`sink`, with every event recorded first. What can't be recorded is told once, and the work goes on."""
 
         def both(event: Event) -> None:
-            self.event(event)
+            try:
+                self.event(event)
+            except OSError as error:
+                if not self._broken.is_set():
+                    self._broken.set()
+                    why = f"{self.folder} is not whole: {error.strerror}"
+                    sink(Noted(event.host, f"the work goes on, but its record under {why}"))
             sink(event)
 
         return both
@@ -78,6 +94,10 @@ class Record:
     def log(self, host: str) -> Path:
         """The log of one host."""
         return self.folder / f"{host}.log"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n"
 
 
 def unfinished(site: Site) -> tuple[str, ...]:

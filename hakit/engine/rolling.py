@@ -11,13 +11,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from hakit.agent.actions import Action
+from hakit.agent.probes import Probe
 from hakit.engine import events
 from hakit.engine.duty import ROLLING, Duty, mark_of
 from hakit.engine.gate import Gate
 from hakit.engine.handover import Handovers
 from hakit.engine.interrupts import heard
 from hakit.engine.outcome import HostResult, Outcome
-from hakit.engine.steps import Standing, mates
+from hakit.engine.steps import Standing, Step, mates
 from hakit.engine.threads import LISTEN
 from hakit.errors import HakitError, RefusedError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from hakit.engine.handover import Due
     from hakit.engine.run import Run
-    from hakit.engine.steps import Step
 
     Work = Callable[[Step], HostResult]
 
@@ -56,11 +56,17 @@ class Rolling:
     """One carrying-out of steps: `execute` runs in the calling thread and hands steps to a pool of workers.
 
     `idle` are hosts that an operator has taken out of service, and the words for it: they need no gate and are not
-    taken back. `abandoned` are those that a dead run has left out of service: they are.
+    taken back. `abandoned` are those that a dead run has left out of service: they are. `leaving` are other hosts that
+    nothing is handed over to, and why.
     """
 
     def __init__(
-        self, run: Run, limits: Limits, idle: Mapping[str, str] | None = None, abandoned: Collection[str] = ()
+        self,
+        run: Run,
+        limits: Limits,
+        idle: Mapping[str, str] | None = None,
+        abandoned: Collection[str] = (),
+        leaving: Mapping[str, str] | None = None,
     ) -> None:
         self.outcome = Outcome()
         self._halted = threading.Event()
@@ -72,12 +78,15 @@ class Rolling:
         self._run = run
         self._left: dict[str, str] = {}
         self._idle = dict(idle or {})
-        self.handovers = Handovers(run, self._idle)
+        self.handovers = Handovers(run, {**self._idle, **(leaving or {})})
         self._abandoned = frozenset(abandoned)
         self._ended: SimpleQueue[tuple[Step, HostResult] | None] = SimpleQueue()  # None: the operator interrupts
+        self._steps: dict[str, Step] = {}
         self._waiting: dict[str, Step] = {}
         self._running: dict[str, Step] = {}
         self._silent: dict[str, str] = {}
+        self._moving: dict[str, Due] = {}
+        self._touched: set[str] = set()  # steps whose work may have changed something
 
     def aborted(self) -> bool:
         """Whether the operator wants everything to stop at once."""
@@ -103,23 +112,24 @@ class Rolling:
 
         `known` is how hosts end for which nothing is to be done; one that failed already stops its mates.
         """
-        self._waiting = {step.name: step for step in steps}
+        self._steps = {step.name: step for step in steps}
+        self._waiting = dict(self._steps)
         for host, result in (known or {}).items():
             self.outcome.add(host, result)
             if result.state == "failed":
                 self._leave_with(host, result)
+        self._leave_if_enough()
         with ThreadPoolExecutor(self._run.scope.forks, thread_name_prefix="hakit") as pool:
             with heard(lambda: self._ended.put(None)):
                 self._turn(pool, work)
             if self._aborted.is_set():
                 raise KeyboardInterrupt
-        for host in list(self._silent):
-            self._speak_again(host)
         return self.outcome
 
     def _turn(self, pool: ThreadPoolExecutor, work: Work) -> None:
         """Begin what may begin and take what ends, until nothing is left or the operator has it all stopped."""
         while self._waiting or self._running:
+            self._speak_again()
             for step in self._ready():
                 del self._waiting[step.name]
                 self._running[step.name] = step
@@ -134,6 +144,7 @@ class Rolling:
             else:
                 self._abort()
                 return
+        self._speak_again()
 
     def _next(self) -> tuple[Step, HostResult] | None:
         """What ends next, or None for an interrupt.
@@ -153,19 +164,27 @@ class Rolling:
     def _settle(self, step: Step, result: HostResult) -> None:
         self.outcome.add(step.host, result)
         if result.state in {"failed", "not started"}:
-            self._leave_with(step.host, result, step.name)
+            self._leave_with(step.host, result, step)
+        self._leave_if_enough()
+
+    def _leave_if_enough(self) -> None:
+        """Begin nothing more once as many hosts have failed, or were not reached, as may."""
         allowed = self.limits.max_fail
         failed = self.outcome.count("failed", "unreachable")
         if allowed is not None and failed >= allowed:
             self._leave(list(self._waiting), f"--max-fail {allowed} is reached")
 
-    def _leave_with(self, host: str, result: HostResult, name: str = "") -> None:
-        """Leave alone who stands in for a host that did not end well, and who waits for it."""
+    def _leave_with(self, host: str, result: HostResult, ended: Step | None = None) -> None:
+        """Leave alone who stands in for a host that did not end well, and who waits for it.
+
+        Who fails in a first half does not serve yet, and nobody noticed: the others need not be spared for it.
+        """
         how = "failed" if result.state == "failed" else "was not touched"
-        partners = mates(host, self.groups) | {host}
+        early = ended is not None and ended.half == "first"
+        partners = frozenset() if early else mates(host, self.groups) | {host}
         left = [step.name for step in self._waiting.values() if step.host in partners]
         self._leave(left, f"{host} {how}, and they stand in for each other")
-        left = [step.name for step in self._waiting.values() if name in step.after]
+        left = [step.name for step in self._waiting.values() if ended is not None and ended.name in step.after]
         self._leave(left, f"it waits for {host}, which {how}")
 
     def _leave(self, names: Sequence[str], why: str) -> None:
@@ -174,12 +193,11 @@ class Rolling:
             step = self._waiting.pop(name, None)
             if step is None:
                 continue
-            if step.host in self._silent and step.act == "work":
-                self._speak_again(step.host)
             known = self.outcome.hosts.get(step.host)
+            said = f"{step.keys[0]} and what stands on it: {why}" if step.half == "second" else why
             if known is None or known.state not in {"failed", "not started"}:
-                self._run.sink(events.NotStarted(step.host, why))
-            self.outcome.add(step.host, HostResult("not started", why=why))
+                self._run.sink(events.NotStarted(step.host, said))
+            self.outcome.add(step.host, HostResult("not started", why=said))
             self._leave([other.name for other in self._waiting.values() if name in other.after], why)
 
     def _stop(self) -> None:
@@ -194,10 +212,13 @@ class Rolling:
         self._aborted.set()
         self._run.hang_up()
         for host, left in running:
-            why = f"left in the middle of a change of its network: {left}" if left else ""
-            if why:
+            if left:
+                why = f"left in the middle of a change of its network: {left}"
                 self._note(host, f"{why}; see then  hakit status")
-            why = why or "stopped in the middle; the next apply completes it"
+            else:
+                looks = ", ".join(one.look for _, one in self._moving.get(host, ()))
+                how = f" of a handover; where things stand says  {looks}" if looks else "; the next apply completes it"
+                why = f"stopped in the middle{how}"
             self.outcome.add(host, HostResult("failed", why=why))
 
     def _guarded(self, step: Step, work: Work) -> None:
@@ -206,7 +227,7 @@ class Rolling:
         try:
             result = self._carry_out(step, work)
         except HakitError as error:
-            self._run.sink(events.Unreachable(step.host, error))
+            self._run.sink(events.Broken(step.host, error))
             result = HostResult("failed", why=error.message)
         finally:
             self._ended.put((step, result))
@@ -215,7 +236,7 @@ class Rolling:
         if step.act == "stop":
             return self._fall_silent(step)
         if step.host in self._idle:
-            return work(step)
+            return self._work(step, work)
         out = step.host in self._abandoned
         if step.disrupts:
             why = self._closed(step) or self._hand_over(step)
@@ -226,11 +247,24 @@ class Rolling:
             if why:
                 self._run.sink(events.NotStarted(step.host, why))
                 return HostResult("not started", why=why)
-        result = work(step) if step.act == "work" else HostResult("same")
-        if self._silent.pop(step.host, "") and result.state == "failed":
-            self._note(step.host, "what was stopped stays stopped until it agrees with its partners")
+        result = self._work(step, work) if step.act == "work" else HostResult("same")
         noticed = out or (step.gated and result.state != "failed")
         return self._return(step, result, out=out) if noticed else result
+
+    def _work(self, step: Step, work: Work) -> HostResult:
+        """Carry out a batch; a follower that was stopped for it speaks again with it, or not at all."""
+        silent = self._silent.pop(step.host, "")
+        self._touched.add(step.name)
+        ended = False
+        try:
+            result = work(step)
+            ended = result.state != "failed"
+        finally:
+            if silent and not ended:
+                self._note(step.host, f"{silent} stays stopped until it agrees with its partners")
+        if not result.changed:
+            self._touched.discard(step.name)
+        return result
 
     def _closed(self, step: Step, gone: Iterable[str] = ()) -> str:
         """Why the gate does not let a step pass, or ""; the operator may overrule it."""
@@ -259,7 +293,9 @@ class Rolling:
 
         Raises RefusedError, LockedError, AgentError, ConnectError.
         """
+        self._moving[step.host] = due
         self.handovers.carry_out(step.host, due)
+        del self._moving[step.host]
         return self._closed(step)
 
     def _withdraw(self, host: str) -> bool:
@@ -307,9 +343,40 @@ class Rolling:
         self._note(step.host, f"stopped {step.unit}: its partners change first")
         return HostResult("same")
 
-    def _speak_again(self, host: str) -> None:
-        """Start what was stopped for a change that does not come."""
-        unit = self._silent.pop(host)
+    def _speak_again(self) -> None:
+        """Start what was stopped for a change that does not come, as far as nobody speaks otherwise by now."""
+        for host, unit in list(self._silent.items()):
+            names = {Step(host, "stop").name, Step(host, atomic=True).name}
+            leaders = [step for step in self._partners(host, unit) if step.name not in self._waiting]
+            if not (names | {step.name for step in leaders}).isdisjoint({*self._waiting, *self._running}):
+                continue
+            del self._silent[host]
+            changed = next((step.host for step in leaders if self._differs(step, unit)), "")
+            if changed:
+                self._note(
+                    host,
+                    f"{unit} stays stopped, for {changed} may have changed: the next apply goes on. "
+                    f"If {changed} is off, start it by hand:  systemctl start {unit}",
+                )
+            else:
+                self._start(host, unit)
+
+    def _partners(self, host: str, unit: str) -> list[Step]:
+        """The steps of those with whom a host that was stopped has to agree."""
+        others = mates(host, [group for group in self.groups if group.unit == unit])
+        return [step for step in self._steps.values() if step.atomic and step.act == "work" and step.host in others]
+
+    def _differs(self, step: Step, unit: str) -> bool:
+        """Whether a member may speak as a step has it, which its partners do not; not where its unit does not run."""
+        if step.name not in self._touched:
+            return False
+        try:
+            (answer,) = self._run.sessions[step.host].probe([Probe(kind="unit", target=unit)])
+        except HakitError:
+            return True
+        return answer.ok
+
+    def _start(self, host: str, unit: str) -> None:
         try:
             (result,) = self._run.sessions[host].act([Action(kind="start", target=unit, timeout=90.0)])
         except HakitError as error:

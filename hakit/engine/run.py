@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hakit.components.templates import Templates
 from hakit.engine import facts as facts_of
+from hakit.engine.compile import names
 from hakit.engine.deciding import Deciding, Decisions
 from hakit.engine.duty import MAINTENANCE, RETIRED, ROLLING, describe
 from hakit.engine.events import Noted, Planned, Reached, Unreachable
@@ -72,6 +73,11 @@ class Scope:
         """The resources of the components asked for."""
         every = declared.resources.values()
         return tuple(one for one in every if self.only is None or one.component in self.only)
+
+    def elsewhere(self, declared: HostResources) -> tuple[str, ...]:
+        """The names of what the components not asked for declare: what one of theirs has made may have become that."""
+        narrowed = {one.key for one in self.narrowed(declared)}
+        return tuple(name for key, one in declared.resources.items() if key not in narrowed for name in names(one))
 
     def groups(self) -> tuple[RedundancyGroup, ...]:
         """All redundancy groups of the site; a service is asked of them only at addresses that the site keeps alive."""

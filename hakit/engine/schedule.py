@@ -3,6 +3,7 @@
 Hosts that stand in for each other and whose service would notice are changed one at a time: those that do not serve
 first, those that hold a role now (a VIP, say) last. One ranking of all hosts serves all groups, so that a host in
 several groups can't wait in a circle. What components decided (who comes after whom, who is first) goes before that.
+Where a host waits for others with a part of its changes alone, and nobody notices the rest, it goes in two halves.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from hakit.agent.resources.base import NONE
 from hakit.engine.steps import Standing, Step, ranking
 from hakit.engine.together import Together
 from hakit.errors import RefusedError
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 def gated(plan: HostPlan) -> bool:
     """Whether somebody may notice the change of this host."""
-    return plan.impact != "none"
+    return plan.impact != NONE
 
 
 def schedule(
@@ -47,10 +49,36 @@ def schedule(
     rank = _in_turn(ranking(dict.fromkeys([*changing, *restore]), groups, standing, first), after)
     together = Together.of(changing, groups, rank, standing)
     alone = {host: changes for host, plan in changing.items() if (changes := together.without(plan))}
-    steps = [Step.of(host, changes) for host, changes in alone.items()]
+    divided = _divided(changing, groups, after, {*together.components, *restore})
+    steps = [divided[host][1] if host in divided else Step.of(host, changes) for host, changes in alone.items()]
     steps += [Step(host, "restore", gated=True) for host in restore if host not in alone]
     ordered = one_at_a_time(steps, groups, rank, standing)
-    return _after((*ordered, *together.steps(ordered)), after)
+    firsts = [first for first, _ in divided.values()]
+    return _after((*ordered, *firsts, *together.steps(ordered)), after)
+
+
+def _divided(
+    changing: Mapping[str, HostPlan],
+    groups: Collection[RedundancyGroup],
+    after: Mapping[str, Collection[str]],
+    whole: Collection[str],
+) -> dict[str, tuple[Step, Step]]:
+    """The hosts that go in two halves, none of `whole`: what needs nobody to go before, and what waits for `after`.
+
+    The first half passes no gate, so it is only what nobody notices; it starts no unit that a mate is to reload before
+    (see `_starting`). A removal may have to come before the one half or after the other, so it keeps a host in one.
+    """
+    busy = [group for group in groups if any(host in changing and gated(changing[host]) for host in group.hosts)]
+    units = {f"unit:{group.unit}" for group in busy if group.unit}
+    found: dict[str, tuple[Step, Step]] = {}
+    for host, plan in changing.items():
+        before = [change for change in plan.changes if change.key not in plan.held]
+        waiting = [change for change in plan.changes if change.key in plan.held]
+        unnoticed = all(one.impact == NONE and one.kind != "remove" and one.key not in units for one in before)
+        if after[host] and host not in whole and before and waiting and unnoticed:
+            first = replace(Step.of(host, before), half="first")
+            found[host] = first, replace(Step.of(host, waiting), half="second", after=frozenset({first.name}))
+    return found
 
 
 def blocked(plan: SitePlan, apart: Mapping[str, str]) -> dict[str, str]:
@@ -102,12 +130,15 @@ def _in_turn(rank: Mapping[str, tuple[int, ...]], after: Mapping[str, Collection
 
 
 def _after(steps: tuple[Step, ...], after: Mapping[str, Collection[str]]) -> tuple[Step, ...]:
-    """The steps, each also after all steps of the hosts whose turn comes before its own."""
+    """The steps, each also after all steps of the hosts whose turn comes before its own; but first halves are not."""
     if not any(after.values()):
         return steps
     names = {host: frozenset(step.name for step in steps if step.host == host) for host in after}
     done = tuple(
-        replace(step, after=step.after.union(*(names[other] for other in after.get(step.host, ())))) for step in steps
+        step
+        if step.half == "first"
+        else replace(step, after=step.after.union(*(names[other] for other in after.get(step.host, ()))))
+        for step in steps
     )
     _refuse_circle({step.name: step.after for step in done})
     return done
@@ -130,7 +161,7 @@ def one_at_a_time(
     rank: Mapping[str, tuple[int, ...]],
     standing: Standing,
 ) -> tuple[Step, ...]:
-    """The steps, one per host, each gated one after the one before it in each of its groups.
+    """The steps, one per host, each gated one also after the one before it in each of its groups.
 
     Who is disrupted is not disrupted together with those that help it out and back.
     """
@@ -149,7 +180,7 @@ def one_at_a_time(
         for helper in (standing.helpers.get(host, frozenset()) & disrupted) - {host}:
             earlier, later = sorted((host, helper), key=rank.__getitem__)
             after[later].add(by_host[earlier].name)
-    return tuple(replace(step, after=frozenset(after[step.host])) for step in by_host.values())
+    return tuple(replace(step, after=step.after | after[step.host]) for step in by_host.values())
 
 
 def _starting(group: RedundancyGroup, by_host: Mapping[str, Step]) -> tuple[list[str], set[str]]:

@@ -15,7 +15,7 @@ from hakit.engine import places
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
 from hakit.engine.facts import network, wanted, wants_network
-from hakit.engine.plan import HostPlan, changes_of
+from hakit.engine.plan import HostPlan, changes_of, held_of
 from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, ConnectError, HostKeyError, LockedError, LoginError, RefusedError
 
@@ -72,7 +72,7 @@ class HostSession:
 
     def resume(self, connection: Connection, address: str) -> None:
         """Go on over another connection, to this address, without the host's lock yet. Raises what `open` raises."""
-        self.address, self._lost, self._locked = address, False, False
+        self.address, self._client, self._lost, self._locked = address, None, False, False
         self._moved = address == self.host.login.host and bool(self.former)
         self._begin(connection, lock=False)
 
@@ -154,7 +154,7 @@ class HostSession:
             self.declared = declare(scope.site, scope.components, self.host, facts, scope.templates, decided=values)
         with self._talking():
             resources = scope.narrowed(self.declared)
-            items = self.client.plan(resources, scope.owned, self._keep)
+            items = self.client.plan(resources, scope.owned, self._keep, scope.elsewhere(self.declared))
         changes = changes_of(items, self.declared)
         return HostPlan(
             self.host.name,
@@ -165,6 +165,7 @@ class HostSession:
             tuple(dict.fromkeys(host for one in decided.values() for host in one.after)),
             any(one.first for one in decided.values()),
             tuple(self.notes),
+            held_of(changes, self.declared, decided.values()),
         )
 
     def replan(self) -> HostPlan:
@@ -229,20 +230,21 @@ class HostSession:
         before, began = self.boot, time.monotonic()
         with self._talking():
             self.client.reboot()
-        self.close()
+            self._part()
         why = ""
         while time.monotonic() - began < patience and not halted():
             time.sleep(RETRY)
             try:
-                self._lost, self._locked = False, False
+                self._locked = False
                 self.open(lock=True)
             except (ConnectError, AgentError) as error:
                 why = error.message
+                self._part()
                 continue
             if self.boot != before:
+                self._lost = False
                 return time.monotonic() - began
-            self.close()
-        self._lost = True
+            self._part()
         raise AgentError(f"{self.host.name}: not back {time.monotonic() - began:.0f} s after its reboot began", why=why)
 
     def drop(self) -> None:
@@ -250,6 +252,11 @@ class HostSession:
         self._lost = True
         if self._connection is not None:
             self._connection.close()
+
+    def _part(self) -> None:
+        """End the session with an agent that another one follows: who asked the old one must not end the new one."""
+        self.close()
+        self._client = None
 
     def close(self) -> None:
         """End the agent and the connection; never raises, never hangs."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hakit.engine.plan import Change
 
 Act = Literal["work", "stop", "restore"]
+Half = Literal["", "first", "second"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Step:
     (nothing is to change, but the host is to be taken back into service). `gated`: somebody may notice, so it must
     serve again afterwards. `disrupts`: it stops serving for a while, so the others must serve before. `whole`: nothing
     there serves meanwhile (it boots, or its network changes), so roles that the host holds are handed over before.
-    `atomic`: part of a change on which the members must agree.
+    `atomic`: part of a change on which the members must agree. `half`: where a host waits for others with a part of its
+    changes alone, the `first` half is what goes before, unnoticed, the `second` one begins with what waits.
     """
 
     host: str
@@ -36,12 +38,14 @@ class Step:
     disrupts: bool = False
     whole: bool = False
     atomic: bool = False
+    half: Half = ""
     unit: str = ""
 
     @property
     def name(self) -> str:
         """Its identity in a run: a host has up to three steps."""
-        return f"{self.host} {'stop' if self.act == 'stop' else 'atomic' if self.atomic else ''}".rstrip()
+        kind = "stop" if self.act == "stop" else "atomic" if self.atomic else "first" if self.half == "first" else ""
+        return f"{self.host} {kind}".rstrip()
 
     @classmethod
     def of(cls, host: str, changes: Iterable[Change]) -> Step:

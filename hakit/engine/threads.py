@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_once
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+S = TypeVar("S")
 T = TypeVar("T")
 P = ParamSpec("P")
 LISTEN: Final = 0.5
@@ -43,6 +45,22 @@ def wait(
         done, late = wait_once(pending, min(LISTEN, left), until)
         if not late or (first and done) or left < LISTEN:
             return done, late
+
+
+def each(work: Callable[[S], T], items: Iterable[S], at_once: int) -> list[T]:
+    """What `work` makes of each item, in their order, `at_once` at a time.
+
+    An interrupt begins no more, and leaves alone what runs.
+    """
+    waiting = deque(items)
+    begun: list[Future[T]] = []
+    running: set[Future[T]] = set()
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            begun.append(begin(work, waiting.popleft()))
+            running.add(begun[-1])
+        _, running = wait(running, first=True)
+    return [one.result() for one in begun]
 
 
 def completed(futures: Iterable[Future[T]]) -> Iterator[Future[T]]:

@@ -71,10 +71,18 @@ def blind(layout: Layout, absent: Collection[str]) -> bool:
 def unseen(picture: Picture) -> tuple[str, ...]:
     """The members that don't answer and might be a primary, for all that those who answer know.
 
-    None is left out for what the known decisions say: with members declared dead, another one may have been made
-    without those who answer now.
+    None that may be promoted is left out for what the known decisions say: with members declared dead, another one may
+    have been made without those who answer now. Of the others those that were a primary as far as is known.
     """
-    return tuple(host for host in picture.absent if host in picture.layout.promotable)
+    layout, last = picture.layout, picture.decision
+    led = {last.primary or layout.maker, last.before} | _followed(picture)
+    return tuple(host for host in picture.absent if host in layout.promotable or host in led)
+
+
+def _followed(picture: Picture) -> set[str]:
+    """Whom the standbys that answer follow, whether they run or not, and not because the inventory has them do so."""
+    declared = picture.layout.upstreams
+    return {one.upstream for host, one in picture.states.items() if one.signal and one.upstream != declared.get(host)}
 
 
 def suspects(picture: Picture) -> tuple[str, ...]:
@@ -99,6 +107,19 @@ def last_primaries(picture: Picture) -> tuple[str, ...]:
         named |= {state.upstream for state in picture.states.values() if state.upstream} or {layout.maker}
     named |= {host for host, state in picture.states.items() if state.former or state.demoted}
     return tuple(host for host in layout.members if host in named)
+
+
+def rivals_of(picture: Picture, host: str) -> tuple[str, ...]:
+    """Who may have acknowledged commits since `host`, a former primary, did, and may have them alone.
+
+    Of those that answer none that is a standby, and none whose data are of an older timeline.
+    """
+
+    def may(one: str) -> bool:
+        state = picture.states.get(one)
+        return state is None or ((state.former or state.demoted) and state.timeline >= picture.states[host].timeline)
+
+    return tuple(one for one in last_primaries(picture) if one != host and may(one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +164,9 @@ def _unproven(evidence: Evidence, rule: Synchrony, primary: str, target: str) ->
         return f"the last commits of {primary}: they wait for no standby, so nobody else may have them"
     candidates = rule.candidates(evidence.members, primary)
     known = set(evidence.positions) | evidence.superseded
-    missing = [one for one in evidence.members if one in candidates and one not in known]
+    missing = [one for one in candidates if one not in known]
+    if len(candidates) < rule.count:
+        return f"commits that {primary} acknowledged: they wait for {rule.count} of {len(candidates)} standbys"
     if len(missing) >= rule.count:
         wanted = len(candidates) - rule.count + 1
         return (
@@ -180,12 +203,16 @@ def choose_failover(
             "; ".join(filter(None, (_unable(picture, host) for host in layout.members))),
             "bring a standby up; a former primary that has the data is opened with  --to HOST",
         )
-    # Of equals the first of the inventory, and a candidate before one that commits never wait for.
-    target = to or max(able, key=lambda host: (positions[host], host in layout.candidates))
-    newer = [host for host, state in picture.states.items() if _opened_later(state, positions[target])]
+    # Of equals the first of the inventory, but a candidate before one that commits never wait for, and before all whom
+    # an earlier run has chosen.
+    chosen = picture.decision.primary
+    target = to or max(able, key=lambda host: (positions[host], host == chosen, host in layout.candidates))
+    newer = [host for host, state in picture.states.items() if _is_later(state, positions[target])]
     if newer and not accept_loss:
+        state = picture.states[newer[0]]
+        came = "was promoted to" if state.former or state.demoted else "is on"
         return Refusal(
-            f"{newer[0]} was promoted to timeline {picture.states[newer[0]].timeline}, and nobody that runs has it",
+            f"{newer[0]} {came} timeline {state.timeline}, and nobody that runs has it",
             "Another one promoted now would begin the same timeline a second time, and lose what was written there.",
             f"open it again:  hakit postgres failover {layout.name} --to {newer[0]}",
         )
@@ -199,8 +226,9 @@ def choose_failover(
     return Choice(target, loss, positions)
 
 
-def _opened_later(state: MemberState, target: Position) -> bool:
-    return (state.former or state.demoted) and state.timeline > target.timeline
+def _is_later(state: MemberState, target: Position) -> bool:
+    """Whether a member that does not run has a timeline that the target would begin a second time."""
+    return not state.blank and not state.follows and state.timeline > target.timeline
 
 
 def _unable(picture: Picture, host: str) -> str:

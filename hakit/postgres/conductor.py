@@ -38,6 +38,10 @@ MADE_EPOCH = 1
 """The epoch of the decision that is written where a cluster is made."""
 
 
+SETTLED = "settled"
+"""The outcome of a command that only did what an earlier one had left undone."""
+
+
 class Hands(Protocol):
     """The open sessions with the members, each under its host's lock where something is to be changed."""
 
@@ -187,7 +191,9 @@ class Conductor:
     def record(self, decision: Decision, first: Iterable[str] = ()) -> frozenset[str]:
         """Have all members that answer keep a decision, some of them before the others; who keeps it.
 
-        Raises RefusedError when one of them knows a newer one.
+        Raises RefusedError when one of them knows a newer one, or another one of the same epoch; RefusedError,
+        AgentError, ConnectError when one of the `first` can't keep it. Others that can't are noted: whether those who
+        keep it suffice is for who asks to say.
         """
         text = decision.text()
         for host in first:
@@ -195,9 +201,17 @@ class Conductor:
         kept, failed = self.each(self.layout.members, "decide", lambda _: {"record": text})
         for host, error in failed.items():
             self.note(host, f"did not take the decision (epoch {decision.epoch}): {error.message}")
-            if isinstance(error, RefusedError) and host in self.hands.reachable:
+            if self._knows_another(host, decision):
                 raise error
         return frozenset(kept)
+
+    def _knows_another(self, host: str, decision: Decision) -> bool:
+        """Whether a member has decided otherwise meanwhile; not, where it does not tell."""
+        try:
+            known = self.state(host).decision if host in self.hands.reachable else decision
+        except HakitError:
+            return False
+        return known.epoch >= decision.epoch and not decision.repeats(known)
 
     def slots(self, primary: str, absent: Collection[str] = ()) -> None:
         """Have the primary keep WAL for the members that follow it. Raises RefusedError, AgentError, ConnectError."""
@@ -247,14 +261,20 @@ def refuse(found: Refusal) -> NoReturn:
     raise RefusedError(found.text, why=found.why or None, hint=found.hint or None)
 
 
-def refuse_torn(picture: Picture) -> None:
-    """Raises RefusedError in a split brain, with what each member has."""
+def refuse_torn(picture: Picture, done: str = "nothing was changed") -> None:
+    """Raises RefusedError in a split brain, with what was `done` and what each member has."""
     if picture.torn:
         anew = ",  ".join(f"hakit postgres reinit {picture.layout.name} {host}" for host in picture.astray)
         if anew:
             anew = f"if the data of {picture.primary} are the right ones:  {anew}\n  otherwise "
+        elif picture.rivals and picture.primary:
+            told = f"hakit postgres failover {picture.layout.name} --to {picture.primary}"
+            anew = f"if the data of {picture.primary} are the right ones:  {told}\n  otherwise "
+        elif not picture.leaders and not picture.rivals:
+            named = f"hakit postgres failover {picture.layout.name} --to HOST"
+            anew = f"name one that has the right data:  {named}  (and  --accept-loss  where most have others)\n  or "
         raise RefusedError(
-            f"split brain: {picture.torn}; nothing was changed",
+            f"split brain: {picture.torn}; {done}",
             why="\n  ".join(picture.histories()),
             hint=f"{anew}decide whose data are right, stop the server of the other one on its host "
             f"(systemctl stop postgresql@…), then  hakit postgres status {picture.layout.name}",

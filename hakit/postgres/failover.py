@@ -10,14 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres import quorum
-from hakit.agent.postgres.decision import FAILOVER, STARTED
+from hakit.agent.postgres.decision import FAILOVER, STARTED, SWITCHOVER
 from hakit.agent.postgres.wal import number
 from hakit.errors import HakitError, RefusedError
 from hakit.postgres import choosing
 from hakit.postgres.choosing import Choice, Position
-from hakit.postgres.conductor import HALTING, PROMOTING, STARTING, STOPPING, Conductor, Outcome, refuse
+from hakit.postgres.conductor import (
+    HALTING,
+    PROMOTING,
+    SETTLED,
+    STARTING,
+    STOPPING,
+    Conductor,
+    Outcome,
+    refuse,
+    refuse_torn,
+)
 from hakit.postgres.layout import must_be_members
 from hakit.postgres.member import CLUSTER, MemberState
+from hakit.postgres.picture import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -43,6 +54,10 @@ class Failover:
         self._fence = fence
         self._confirm = confirm
         self._fenced: set[str] = set()
+        self._asked = ""
+        self._to, self._accept_loss = "", False
+        self._others: tuple[str, ...] = ()
+        """Members with the data of another cluster than `to`."""
 
     def run(self, to: str = "", fenced: Collection[str] = (), *, accept_loss: bool = False) -> Outcome:
         """Make a standby, or `to`, the primary. `fenced` are hosts that the operator says are without power.
@@ -50,11 +65,19 @@ class Failover:
         Raises RefusedError; unless it says otherwise nothing was changed.
         """
         must_be_members(self._layout, filter(None, (to, *fenced)))
-        picture = self._at.whole()
+        self._to, self._accept_loss = to, accept_loss
+        picture = self._see()
         self._check_named(picture, fenced)
         self._fenced = set(fenced)
         if picture.primary:
             return self._settle(picture, to)
+        last = picture.decision.primary
+        if last and last not in self._layout.members:
+            raise RefusedError(
+                f"{last} was made the primary, and the inventory has it no more: nobody can see to it that it is off",
+                hint=f"put it back, then  hakit postgres failover {self._layout.name} --fenced {last}",
+            )
+        self._asked = asked_before(picture)
         state = picture.states.get(to)
         if state is not None and (state.former or state.demoted):
             return self._open(picture, to, accept_loss=accept_loss)
@@ -63,17 +86,39 @@ class Failover:
         if isinstance(found, choosing.Refusal):
             refuse(found)
         loss = f" This may be lost: {found.loss}." if found.loss else ""
-        self._at.agree(f"Make {found.target} the primary of {self._layout.name}?{loss}")
+        self._at.agree(f"Make {found.target} the primary of {self._layout.name}?{_stops(picture)}{loss}")
         self._make_sure(picture)
         with self._at.undisturbed():
             stopped: list[str] = []
             try:
+                self._look_again(picture)
                 choice = self._choose(picture, to, stopped, accept_loss=accept_loss)
+                self._calm(choice.target, stopped)
+                self._look_again(picture, halted=True)
                 self._at.heed()
             except HakitError:
                 self._put_back(picture, stopped)
                 raise
             return self._promote(picture, choice)
+
+    def _see(self, done: str = "nothing was changed") -> Picture:
+        """The cluster now, without members of another one than `to` is of. Raises RefusedError in a split brain.
+
+        Which of them is ours is not known for sure: `to` is believed with most others and the last primary, or where
+        the operator accepts a loss.
+        """
+        picture, to = self._at.look(), self._to
+        others = picture.apart_from(to)
+        kin = [
+            one for one in picture.states.values() if to in picture.states and one.system == picture.states[to].system
+        ]
+        sure = len(kin) > len(others) and picture.decision.primary not in others
+        if others and set(picture.leaders) <= {to} and (sure or self._accept_loss):
+            self._others = others
+            picture = picture.without(others)
+        if not (picture.rivals and to and to == picture.primary):
+            refuse_torn(picture, done)
+        return picture
 
     def _check_named(self, picture: Picture, fenced: Collection[str]) -> None:
         for host in fenced:
@@ -106,7 +151,7 @@ class Failover:
         _, failed = self._at.each(hosts, "start", timeout=STARTING)
         for host, error in failed.items():
             self._at.note(host, f"can't be started as a standby: {error.message}")
-        return self._at.whole()
+        return self._see()
 
     @staticmethod
     def _foresee(picture: Picture, to: str, *, accept_loss: bool = False) -> Choice | choosing.Refusal:
@@ -117,14 +162,15 @@ class Failover:
     def _make_sure(self, picture: Picture) -> None:
         """See that none of those who don't answer can be a primary, now or later. Raises RefusedError."""
         wanted = set(choosing.unseen(picture))
-        for host in [one for one in choosing.suspects(picture) if one not in self._fenced]:
+        for host in [one for one in choosing.suspects(picture) if one not in {*self._fenced, *self._others}]:
             if self._fence(host):
                 self._at.note(host, "was fenced by the inventory's command")
                 self._fenced.add(host)
-        voters, here = set(self._layout.voters), set(picture.states)
+        # Those of another cluster are told the decision as well; who asks them hears nothing, or that.
+        voters, here = set(self._layout.voters), {*picture.states, *self._others}
         if not quorum.suffices(voters, here, frozenset(picture.decision.excused)):
             wanted |= set(picture.absent) & voters
-        unsure = tuple(host for host in picture.absent if host in wanted - self._fenced)
+        unsure = tuple(host for host in picture.absent if host in wanted - self._fenced - set(self._others))
         if not unsure:
             return
         if self._confirm(unsure):
@@ -137,6 +183,45 @@ class Failover:
             hint=f"cut {'its' if len(unsure) == 1 else 'their'} power, then add  "
             + " ".join(f"--fenced {host}" for host in unsure),
         )
+
+    def _look_again(self, before: Picture, *, halted: bool = False) -> None:
+        """See that nobody leads by now: questions, fencing and halting take their time. Raises RefusedError.
+
+        Nor may anybody answer who did not `before`, whether it is said to be without power or not: nothing was asked of
+        it. With `halted` no former primary may run either: each was stopped.
+        """
+        now, name = self._see(), self._layout.name
+        for host, state in now.states.items():
+            if host in self._fenced or host not in before.states:
+                vouched = f": it is not without power, so leave  --fenced {host}  out" if host in self._fenced else ""
+                raise RefusedError(
+                    f"{host} answers by now: nobody was promoted without it",
+                    hint=f"hakit postgres failover {name}  again takes it into account{vouched}",
+                )
+            if state.leads or (halted and state.former and state.running):
+                raise RefusedError(
+                    f"{host} runs as a primary by now: nobody else is promoted",
+                    hint=f"hakit postgres failover {name}  goes on from there",
+                )
+
+    def _calm(self, target: str, stopped: list[str]) -> None:
+        """Have nobody become a primary whose promotion an earlier run may have asked for: a restart forgets that.
+
+        Its server removes what asks for a promotion as it starts (PostgreSQL: RemovePromoteSignalFiles). Raises
+        RefusedError where it was promoted after all, ConnectError, AgentError.
+        """
+        host = self._asked
+        if host in ("", target):
+            return
+        self._at.note(host, "is restarted: an earlier command may have asked it to become the primary")
+        stopped.append(host)
+        self._at.do(host, "stop", STOPPING, mode="fast")
+        if not self._at.state(host).signal:
+            raise RefusedError(
+                f"{host} was promoted meanwhile, as an earlier command had asked: {target} is not made the primary",
+                hint=f"to open it:  hakit postgres failover {self._layout.name} --to {host}",
+            )
+        self._at.do(host, "start", STARTING)
 
     def _choose(self, picture: Picture, to: str, stopped: list[str], *, accept_loss: bool) -> Choice:
         """Stop whoever was a primary, halt the standbys, and choose. Raises RefusedError."""
@@ -214,7 +299,7 @@ class Failover:
     def _finish(self, kind: str, primary: str, decision: Decision, loss: str = "") -> Outcome:
         """Have the primary serve and the others follow. Safe to repeat."""
         self._at.do(primary, "release")
-        picture = self._at.whole()
+        picture = self._see(f"{primary} was made the primary")
         self._at.slots(primary, picture.absent)
         left = self._at.lead(primary, picture)
         held = [host for host, state in picture.states.items() if host != primary and state.held]
@@ -222,8 +307,9 @@ class Failover:
         for host, state in picture.states.items():
             if host != primary and state.data == CLUSTER and not state.running:
                 left[host] = "it has the data of a former primary" if state.former or state.demoted else "it is stopped"
-        away = dict.fromkeys(picture.absent, "it does not answer")
-        commands = tuple(f"hakit postgres rejoin {self._layout.name} {host}" for host in (*left, *away))
+        away = {host: OTHERS if host in self._others else "it does not answer" for host in picture.absent}
+        verbs = {host: "reinit" if host in self._others else "rejoin" for host in (*left, *away)}
+        commands = tuple(f"hakit postgres {verb} {self._layout.name} {host}" for host, verb in verbs.items())
         state = self._at.state(primary)
         return Outcome(
             kind, primary, decision.before, state.timeline, decision.epoch, None, loss, {**left, **away}, commands
@@ -239,7 +325,10 @@ class Failover:
             )
         done = last.kind == FAILOVER and last.primary == primary and last.before in self._fenced
         undone = any(one.held or self._waits(one) for one in picture.states.values())
-        if last.epoch and last.primary != primary:
+        if last.epoch and (last.primary != primary or picture.rivals):
+            if picture.rivals:
+                others = " and ".join(host for host in picture.rivals if host != primary)
+                self._at.agree(f"Give up what {others} may have and {primary} has not?")
             self._make_sure(picture)
             last = self._at.decide(STARTED, primary, picture)
             self._at.record(last, first=[primary])
@@ -249,7 +338,7 @@ class Failover:
                 hint=f"to move it:  hakit postgres switchover {self._layout.name}",
             )
         self._at.note(primary, "is the primary already; what an earlier command left undone is done")
-        return self._finish(last.kind or STARTED, primary, last)
+        return self._finish(FAILOVER if last.kind == FAILOVER else SETTLED, primary, last)
 
     def _waits(self, state: MemberState) -> bool:
         return state.follows and not state.in_place
@@ -265,10 +354,8 @@ class Failover:
                 hint=f"hakit postgres failover {self._layout.name}  without  --to, then  "
                 f"hakit postgres rejoin {self._layout.name} {host}",
             )
-        others = [one for one in choosing.suspects(picture) if one != host]
+        others = choosing.rivals_of(picture, host)
         loss = f"what was written on {' or '.join(others)}, if one of them was the primary since" if others else ""
-        if picture.decision.epoch == 0 and not others:
-            loss = ""
         if loss and not accept_loss:
             raise RefusedError(
                 f"opening {host} may lose commits that were acknowledged",
@@ -276,13 +363,40 @@ class Failover:
                 hint="bring those that do not answer back, or add  --accept-loss",
             )
         words = f" This may be lost: {loss}." if loss else ""
-        self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{words}")
+        self._at.agree(f"Open {host} again as the primary of {self._layout.name}?{_stops(picture)}{words}")
         self._make_sure(picture)
         with self._at.undisturbed():
+            self._look_again(picture)
+            self._calm(host, [])
             self._stop(host)
+            self._look_again(picture)
             decision = self._decided(STARTED, host, picture)
             self._demote(picture, host)
             if picture.states[host].signal:
                 self._at.do(host, "resume")
             self._at.do(host, "start", STARTING)
             return self._finish(STARTED, host, decision, loss)
+
+
+def _stops(picture: Picture) -> str:
+    """Which servers run and are stopped for it, as a sentence; empty when none is.
+
+    One that answers no SQL may still take writes, only too slowly.
+    """
+    hosts = [host for host, state in picture.states.items() if state.former and state.running]
+    if not hosts:
+        return ""
+    runs, they = ("runs and does", "it is") if len(hosts) == 1 else ("run and do", "they are")
+    return f" The server of {' and '.join(hosts)} {runs} not answer: {they} stopped first."
+
+
+def asked_before(picture: Picture) -> str:
+    """The standby that runs and that the last decision names: it may have been told to become the primary.
+
+    It will be one when it has replayed what it has, however long ago it was no longer waited for. Also where it does
+    not answer SQL now.
+    """
+    last = picture.decision
+    state = picture.states.get(last.primary)
+    named = last.kind in (SWITCHOVER, FAILOVER) and state is not None and state.running
+    return last.primary if named else ""

@@ -44,10 +44,15 @@ class Synchrony:
         names = tuple(quoted.replace('""', '"') or plain for quoted, plain in _NAME.findall(listed))
         return cls(int(found["count"]) if found else 1, names)
 
-    def candidates(self, members: Collection[str], primary: str) -> frozenset[str]:
-        """The members that may have acknowledged a commit of `primary`."""
-        listed = set(members) if EVERYBODY in self.names else {one for one in members if one in self.names}
-        return frozenset(listed - {primary})
+    def candidates(self, members: Collection[str], primary: str) -> tuple[str, ...]:
+        """Who may have acknowledged a commit of `primary`: members, and names that are none's, each once.
+
+        A member that left the inventory, or a receiver that was never in it, may be all that has a commit. PostgreSQL
+        compares the names without regard to case (SyncRepGetStandbyPriority).
+        """
+        known = {one.lower(): one for one in members}
+        listed = members if EVERYBODY in self.names else [known.get(one.lower(), one.lower()) for one in self.names]
+        return tuple(one for one in dict.fromkeys(listed) if one != primary)
 
 
 @dataclass(frozen=True, slots=True)

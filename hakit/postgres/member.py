@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hakit.agent.postgres.control import ARCHIVE_RECOVERY
 from hakit.agent.postgres.decision import UNDECIDED, Decision, from_wire
 from hakit.agent.postgres.wal import number
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 PRIMARY, STANDBY = "primary", "standby"
 CLUSTER = "cluster"
 """What `look` calls a data directory with a cluster in it."""
-LOST = "lost"
-"""What pg_replication_slots says of a slot whose WAL is gone."""
 CRAMPED = 16 << 20
 """Bytes for WAL with which a server is about to stop: PostgreSQL's segments are of 16 MB, unless asked otherwise."""
 
@@ -27,8 +26,6 @@ class Replica:
     name: str
     state: str
     sync: str
-    flushed: int = 0
-    replayed: int = 0
 
     @property
     def acknowledges(self) -> bool:
@@ -58,13 +55,13 @@ class MemberState:
     state: str = ""
     checkpoint: int = 0
     signal: bool = False
+    unstarted: bool = False
     running: bool = False
     role: str = ""
     lsn: int = 0
     replayed: int = 0
     upstream: str = ""
     receiving: str = ""
-    source: str = ""
     delays: bool = False
     replicas: tuple[Replica, ...] = ()
     slots: tuple[Slot, ...] = ()
@@ -87,11 +84,11 @@ class MemberState:
             timeline=_number(answer.get("timeline")),
             checkpoint=number(_text(answer.get("checkpoint"))),
             signal=bool(answer.get("standby")),
+            unstarted=bool(answer.get("unstarted")),
             running=bool(answer.get("running")),
             lsn=number(_text(answer.get("lsn"))),
             replayed=number(_text(answer.get("replayed"))),
             receiving=_text(receiving.get("status")),
-            source=_text(receiving.get("from")),
             delays=bool(answer.get("delays")),
             replicas=tuple(_replica(one) for one in answer.get("replicas") or ()),
             slots=tuple(_slot(one) for one in answer.get("slots") or ()),
@@ -124,6 +121,11 @@ class MemberState:
         return self.running and self.role == STANDBY
 
     @property
+    def opaque(self) -> bool:
+        """Whether it runs and may be a primary, but does not say: too busy, out of connections, starting or ending."""
+        return self.running and not self.role and not self.signal
+
+    @property
     def streams(self) -> bool:
         """Whether it receives what its upstream writes."""
         return self.follows and self.receiving == "streaming"
@@ -141,7 +143,9 @@ class MemberState:
     @property
     def demoted(self) -> bool:
         """Whether a former primary was told to be a standby, and has not run as one yet."""
-        return self.data == CLUSTER and self.signal and not self.running and self.state != "shut down in recovery"
+        stopped = self.data == CLUSTER and self.signal and not self.running
+        # A standby leaves these words behind, whether it was shut down or crashed; a copy those of its source.
+        return stopped and not self.unstarted and self.state not in ("shut down in recovery", ARCHIVE_RECOVERY)
 
     @property
     def clean(self) -> bool:
@@ -150,8 +154,7 @@ class MemberState:
 
 
 def _replica(one: Mapping[str, Any]) -> Replica:
-    text = {key: _text(one.get(key)) for key in ("name", "state", "sync")}
-    return Replica(**text, flushed=number(_text(one.get("flushed"))), replayed=number(_text(one.get("replayed"))))
+    return Replica(**{key: _text(one.get(key)) for key in ("name", "state", "sync")})
 
 
 def _slot(one: Mapping[str, Any]) -> Slot:

@@ -51,7 +51,10 @@ class Primacy:
             at.do(host, "checkpoint", CHECKPOINT)
 
     def foresee(self, run: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
-        """Who takes over from a host that leads now. Raises RefusedError where nobody can, and in a split brain."""
+        """Who takes over from a host that leads now.
+
+        Raises RefusedError where nobody can, in a split brain, and where it can't be told whether the host leads.
+        """
         if host not in self.layout.members:
             return None
         from hakit.postgres import choosing
@@ -59,7 +62,15 @@ class Primacy:
         from hakit.postgres.sessions import Lent
 
         picture = Conductor(self.layout, Lent(run, self.site, self.layout, lock=False)).look()
-        if host not in picture.leaders:
+        state = picture.states.get(host)
+        if state is None or state.opaque:
+            why = picture.errors.get(host) if state is None else state.why
+            raise RefusedError(
+                f"whether {host} leads cluster {self.layout.name} can't be told",
+                why=f"its server runs and does not answer: {why}" if state else f"{host} does not answer: {why}",
+                hint=f"see  hakit postgres status {self.layout.name}  and try again",
+            )
+        if not state.leads:
             return None
         refuse_torn(picture)
         found = choosing.choose_switchover(picture, preferred, unfit)
@@ -67,7 +78,8 @@ class Primacy:
             found = choosing.choose_switchover(picture, "", unfit)
         if isinstance(found, choosing.Refusal):
             refuse(found)
-        return Handover(host, f"leads cluster {self.layout.name}", found)
+        name = self.layout.name
+        return Handover(host, f"leads cluster {name}", found, f"hakit postgres status {name}")
 
     def hand_over(self, run: Run, handover: Handover) -> str:
         """Switch over. Raises RefusedError where it fails, or where the old primary does not follow the new one."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from hakit.agent.postgres import serverlog
 from hakit.agent.postgres.decision import FAILOVER, MADE, STARTED, SWITCHOVER, UNDECIDED, Decision
-from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.place import SLOT_LOST, slot_name
 from hakit.agent.postgres.wal import written
 from hakit.postgres.layout import Synchrony
-from hakit.postgres.member import CLUSTER, LOST
+from hakit.postgres.member import CLUSTER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hakit.postgres.layout import Layout
     from hakit.postgres.member import MemberState, Replica
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Level = Literal["alarm", "bad", "risk"]
 OTHER = {"partial": "a cluster that is not whole", "foreign": "something else than a cluster"}
 """What is in a data directory that isn't a cluster, by the words of `look`."""
+
+
+OTHERS = "it has the data of another cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,16 @@ class Picture:
         ours = self.states[self.primary].system if self.primary else next(iter(systems), "")
         return tuple(host for system, hosts in systems.items() if system != ours for host in hosts)
 
+    def apart_from(self, host: str) -> tuple[str, ...]:
+        """The members with the data of another cluster than one of them has."""
+        ours = self.states[host].system if host in self.states else ""
+        return tuple(one for system, hosts in self._systems.items() if ours and system != ours for one in hosts)
+
+    def without(self, hosts: Collection[str]) -> Picture:
+        """The same without what some members have, which is another cluster's."""
+        states = {host: state for host, state in self.states.items() if host not in hosts}
+        return Picture(self.layout, states, {**self.errors, **dict.fromkeys(hosts, OTHERS)})
+
     @property
     def _systems(self) -> dict[str, list[str]]:
         """The members by the cluster whose data they have."""
@@ -121,13 +134,17 @@ class Picture:
         """Why it can't be told whose data are the right ones; empty when it can."""
         if len(self.leaders) > 1:
             return f"{' and '.join(self.leaders)} both run as primaries of {self.layout.name}"
-        last = self.decision
-        named = {
-            one.decision.primary for one in self.states.values() if one.decision.epoch == last.epoch and last.epoch
-        }
-        if len(named) > 1:
-            return f"epoch {last.epoch} of {self.layout.name} names {' and '.join(sorted(named))}: it was decided twice"
+        if self.rivals:
+            named = " and ".join(self.rivals)
+            return f"epoch {self.decision.epoch} of {self.layout.name} names {named}: it was decided twice"
         return ""
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """Those whom the last epoch names, where it was decided twice: members that knew nothing of each other did."""
+        last = self.decision.epoch
+        named = {one.decision.primary for one in self.states.values() if one.decision.epoch == last and last}
+        return tuple(sorted(named)) if len(named) > 1 else ()
 
     @property
     def unmade(self) -> bool:
@@ -187,7 +204,10 @@ class Picture:
         return None
 
     def synchrony(self) -> tuple[Synchrony, ...]:
-        """For whom commits wait, as each member that runs is configured: they differ while a change is on its way."""
+        """For whom commits may have waited: as each member that runs is configured, and as the inventory has it.
+
+        They differ while a change is on its way, and it may have reached a primary that is gone before all others.
+        """
         found: list[Synchrony] = []
         for state in self.states.values():
             if state.running and "synchronous_standby_names" in state.settings:
@@ -195,7 +215,7 @@ class Picture:
                 one = Synchrony.parse(state.settings["synchronous_standby_names"], commit)
                 if one not in found:
                     found.append(one)
-        return tuple(found) or (self.layout.synchrony,)
+        return tuple(dict.fromkeys([*found, self.layout.synchrony]))
 
     @property
     def waits(self) -> int:
@@ -225,6 +245,12 @@ class Picture:
                 if host in self._strangers:
                     text = f"{host} has the data of another cluster"
                 yield Finding("bad", text, f"hakit postgres reinit {name} {host}", host)
+            if self._strangers and not self.leaders:
+                text = f"nobody leads {name}: of those that have the right data, one can be made the primary"
+                yield Finding("bad", text, f"hakit postgres failover {name} --to HOST")
+            if self.rivals and self.primary:
+                text = f"{self.primary} alone leads now; if its data are the right ones, all members can be told"
+                yield Finding("bad", text, f"hakit postgres failover {name} --to {self.primary}", self.primary)
             return
         if not self.primary:
             yield self._leaderless()
@@ -288,7 +314,7 @@ class Picture:
             yield Finding(
                 "risk", f"the data directory of {host} holds {OTHER.get(state.data, state.data)}", command, host
             )
-        elif self.primary and host not in (self.primary, *self.astray):
+        elif self.primary and not self._parted and host not in (self.primary, *self.astray):
             yield from self._follower(state)
         if state.cramped:
             left = (state.free or 0) >> 20
@@ -326,7 +352,7 @@ class Picture:
         if state is None or not state.signal or state.demoted or state.streams:
             return False
         slots = (slot for one in self.states.values() for slot in one.slots)
-        lost = any(slot.name == slot_name(host) and slot.status == LOST for slot in slots)
+        lost = any(slot.name == slot_name(host) and slot.status == SLOT_LOST for slot in slots)
         return lost or serverlog.is_gone(state.why)
 
 

@@ -48,7 +48,8 @@ class Hands:
     @property
     def reachable(self) -> tuple[str, ...]:
         """The members with whom a session is open and was not lost."""
-        return tuple(host for host in self._places if self._sessions[host].usable)
+        # A copy: who was not waited for may still come.
+        return tuple(host for host in list(self._places) if self._sessions[host].usable)
 
     @property
     def errors(self) -> Mapping[str, HakitError]:

@@ -3,12 +3,14 @@
 What a killed one leaves is told by the members themselves, and each of these is gone on from:
 
     the decision names T, O still leads     nothing has happened: begin again
-    O is stopped, T is a standby            T has all that O wrote: promote it; else O goes on as it was
+    O is stopped, T is a standby            T has all that O wrote: promote it; else O goes on as it was, unless its
+                                            disk says that it is a standby: then T may have been asked to lead
     T leads                                 only the others have to follow
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.decision import STARTED, SWITCHOVER
@@ -19,6 +21,7 @@ from hakit.postgres.conductor import (
     ATTACHING,
     CHECKPOINT,
     PROMOTING,
+    SETTLED,
     STARTING,
     STOPPING,
     Conductor,
@@ -28,6 +31,7 @@ from hakit.postgres.conductor import (
 from hakit.postgres.member import MemberState
 
 if TYPE_CHECKING:
+    from hakit.agent.postgres.decision import Decision
     from hakit.postgres.picture import Picture
 
 CATCHING_UP = 60.0
@@ -67,7 +71,13 @@ class Switchover:
             )
         unsettled = self._apart(picture) or any(state.held for state in picture.states.values())
         if last.primary == picture.primary and unsettled and to in ("", picture.primary):
-            return self._finish(picture, picture.primary, last.before)
+            outcome = self._finish(picture, picture.primary, last.before)
+            if last.kind == SWITCHOVER:
+                return outcome
+            if to:
+                return replace(outcome, kind=SETTLED)
+            # It was no switchover that was left undone: one is asked for now.
+            picture = self._at.whole()
         if last.kind == SWITCHOVER and last.primary != picture.primary and not to:
             meant = choosing.choose_switchover(picture, last.primary)
             to = meant if isinstance(meant, str) else ""
@@ -86,10 +96,13 @@ class Switchover:
         self._picture, self._old, self._target = picture, picture.primary, found
         self._at.agree(f"Switch {self._layout.name} over from {self._old} to {found}? {self._cost(picture)}")
         self._at.note(found, f"takes over from {self._old}, after a checkpoint there")
+        end = self._at.state(self._old).lsn
         self._at.do(self._old, "checkpoint", CHECKPOINT)
-        if not self._at.until(self._near, CATCHING_UP):
+        if not self._at.until(lambda: self._near(end), CATCHING_UP):
             raise RefusedError(
                 f"{found} does not come near {self._old} within {CATCHING_UP:g} s; nothing was changed",
+                why="A standby is the primary only when it has replayed all that it has; a long query there holds that "
+                "up.",
                 hint=f"see  hakit postgres status {self._layout.name}",
             )
         with self._at.undisturbed():
@@ -106,9 +119,10 @@ class Switchover:
     def _cost(self, picture: Picture) -> str:
         """What writers will notice."""
         others = [host for host, state in picture.states.items() if host not in (self._old, self._target)]
-        if any(state.streams for host, state in picture.states.items() if host in others) or not picture.waits:
+        if sum(picture.states[host].streams for host in others) >= picture.waits:
             return "Writes pause for a moment."
-        return f"Writes pause until {self._old} has started again: no other standby is there for commits to wait for."
+        few = "not enough other standbys are" if picture.waits > 1 else "no other standby is"
+        return f"Writes pause until {self._old} has started again: {few} there for commits to wait for."
 
     def _check_votes(self, picture: Picture) -> None:
         there = [host for host in self._layout.voters if host in picture.states]
@@ -120,28 +134,52 @@ class Switchover:
                 hint="bring the others back first",
             )
 
-    def _near(self) -> bool:
+    def _record(self, decision: Decision) -> None:
+        """Have the decision on disk where it must be. Raises RefusedError where it can't be."""
+        kept = self._at.record(decision)
+        missed = [host for host in (self._old, self._target) if host not in kept]
+        voters = [host for host in self._layout.voters if host in kept]
+        if missed or len(voters) < choosing.majority(self._layout):
+            raise RefusedError(
+                f"the decision is on {len(kept)} members only ({', '.join(sorted(kept))}): nobody was promoted",
+                why=f"{' and '.join(missed)} could not keep it." if missed else None,
+                hint=f"see  hakit postgres status {self._layout.name}",
+            )
+
+    def _near(self, end: int) -> bool:
+        """Whether the target has all but the last of the WAL, and has replayed it, up to `end` at least."""
         answers, _ = self._at.each([self._old, self._target], "look")
-        ends = {host: MemberState.of(host, answer).lsn for host, answer in answers.items()}
-        return len(ends) > 1 and ends[self._old] - ends[self._target] <= NEAR
+        if len(answers) < 2:  # noqa: PLR2004 - both of them
+            return False
+        old, target = (MemberState.of(host, answers[host]) for host in (self._old, self._target))
+        return target.replayed >= end and old.lsn - min(target.lsn, target.replayed) <= NEAR
 
     def _prepare(self, picture: Picture) -> None:
         """Everything that can be done while the old primary still takes writes."""
-        decision = self._at.decide(SWITCHOVER, self._target, picture)
-        self._at.record(decision)
+        self._record(self._at.decide(SWITCHOVER, self._target, picture))
         self._at.do(self._target, "hold", why=f"a switchover from {self._old} is on its way")
         if picture.states[self._target].upstream != self._old:
             direct = {self._target, *self._layout.followers(self._old, self._old, picture.absent)}
             self._at.do(self._old, "slots", hosts=",".join(sorted(direct)))
             self._at.do(self._target, "follow", ATTACHING + 30.0, upstream=self._old, wait=str(ATTACHING))
         self._at.slots(self._target, picture.absent)
-        # Those that will follow the target do so already: they are attached when it is promoted.
+        # Those that will follow the target do so already, as far as commits don't wait for them: they are attached when
+        # it is promoted.
         others = {host: one for host, one in picture.states.items() if host not in (self._old, self._target)}
         below = [
             host for host in others if self._layout.upstream_of(host, self._target, picture.absent) == self._target
         ]
         streaming = [host for host in below if others[host].streams]
-        self._at.each(streaming, "follow", lambda _: {"upstream": self._target, "wait": "10"}, 40.0)
+        spare = self._spare(streaming, picture.waits)
+        self._at.each(spare, "follow", lambda _: {"upstream": self._target, "wait": "10"}, 40.0)
+
+    def _spare(self, hosts: list[str], waits: int) -> list[str]:
+        """Those of some standbys without which the old primary's commits still have as many as they wait for."""
+        replicas = self._at.state(self._old).replicas
+        counted = {one.name for one in replicas if one.state == "streaming" and one.sync != "async"}
+        spare = [host for host in hosts if host not in counted]
+        able = [host for host in hosts if host in counted]
+        return spare + able[: max(0, len(counted) - waits)]
 
     def _stop(self) -> None:
         self._began = self._at.clock()
@@ -177,9 +215,12 @@ class Switchover:
     def _finish(self, picture: Picture, primary: str, before: str) -> Outcome:
         """Have the others follow, the old primary first, and the primary serve. Safe to repeat."""
         self._at.slots(primary, picture.absent)
-        others = any(one not in (primary, before) and state.follows for one, state in picture.states.items())
-        # Clients wait: where another standby is attached at once, the old primary may start later.
-        attached = self._at.serve(primary, patience=AT_ONCE, hold=True) if others else False
+        strays = self._strays(picture, primary)
+        self._at.each(strays, "follow", lambda host: {"upstream": strays[host]})
+        others = sum(one not in (primary, before) and state.follows for one, state in picture.states.items())
+        # Clients wait: where enough other standbys are attached at once, the old primary may start later.
+        enough = others >= max(1, picture.waits)
+        attached = self._at.serve(primary, patience=AT_ONCE, hold=True) if enough else False
         pause = self._paused() if attached else None
         left = {} if before in ("", primary) else self._take_along(picture, before, primary)
         if not attached:
@@ -197,6 +238,12 @@ class Switchover:
         state = self._at.state(primary)
         epoch = picture.decision.epoch
         return Outcome(SWITCHOVER, primary, before, state.timeline, epoch, pause, left=left, next=commands)
+
+    def _strays(self, picture: Picture, primary: str) -> dict[str, str]:
+        """The standbys that still follow another one than they shall, and whom they shall."""
+        running = [host for host, state in picture.states.items() if host != primary and state.follows]
+        wanted = {host: self._layout.upstream_of(host, primary, picture.absent) for host in running}
+        return {host: upstream for host, upstream in wanted.items() if picture.states[host].upstream != upstream}
 
     def _paused(self) -> float | None:
         return self._at.clock() - self._began if self._began else None
@@ -255,12 +302,17 @@ class Switchover:
             self._go_back(error)
             raise error
         try:
-            self._at.record(last)
+            self._record(last)
             self._at.do(self._old, "stop", STOPPING, mode="fast")
             self._at.slots(self._target, picture.absent)
             self._compare()
         except HakitError as error:
-            self._go_back(error)
+            if old.signal:
+                # Then its promotion may have been asked for, and still come.
+                name = self._layout.name
+                error.hint = f"hakit postgres switchover {name}  goes on; or  hakit postgres failover {name}"
+            else:
+                self._go_back(error)
             raise
         return self._take_over()
 
@@ -272,7 +324,7 @@ class Switchover:
                 f"{self._target} has less than {self._old}, which is a standby by now: nobody is the primary",
                 hint=f"hakit postgres failover {self._layout.name}  makes the most advanced one the primary",
             )
-        self._at.record(picture.decision)
+        self._record(picture.decision)
         self._at.slots(self._target, picture.absent)
         return self._take_over()
 
@@ -292,8 +344,10 @@ class Switchover:
             left = self._at.lead(old, self._at.look())
             self._at.each([old, target], "release")
         except HakitError as failed:
+            now = self._at.look()
+            takes = now.primary == old and not now.states[old].held
             error.hint = (
-                f"going back failed, too: {failed.message}; nobody takes writes now. "
+                f"going back failed, too: {failed.message}; {old if takes else 'nobody'} takes writes now. "
                 f"hakit postgres switchover {name}  goes on, or  hakit postgres failover {name}"
             )
             return

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hakit.engine.order import Together, Turns, Waits, order
-from hakit.present.terminal import fold, paint, printable
+from hakit.present.terminal import fold, label, paint, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,8 +49,8 @@ def _words(part: Part) -> str:
     match part:
         case Turns(hosts=hosts):
             return f"one at a time: {', '.join(hosts[:-1])}{',' if len(hosts) > 2 else ''} then {hosts[-1]}"  # noqa: PLR2004  a comma before `then` parts three
-        case Waits(hosts=hosts, on=others):
-            return f"after {_and(others)}: {_and(hosts)}"
+        case Waits(hosts=hosts, on=others, since=since):
+            return f"after {_and(others)}: {_and(hosts)}{f', from {label(since)} on' if since else ''}"
         case Together():
             return f"together: {', '.join(_acts(part))}"
 

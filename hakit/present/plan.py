@@ -8,7 +8,7 @@ from hakit.engine.duty import describe
 from hakit.engine.handover import Foreseen
 from hakit.present.commands import pasteable
 from hakit.present.order import handovers_json, handovers_text, order_json, order_text
-from hakit.present.terminal import COLOURS, SIGNS, count, duration, fold, names, paint, printable
+from hakit.present.terminal import COLOURS, SIGNS, count, duration, fold, label, names, paint, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -131,15 +131,8 @@ def _line(change: Change) -> str:
     effect = "; ".join(change.summary)
     known = f"({change.after})" if change.after else ""
     right = " ".join(part for part in (effect, known) if part)
-    label = _label(change)
-    return fold(f"  {sign} {label}" + (f"{' ' * max(2, 46 - len(label))}{right}" if right else ""), " " * 6)
-
-
-def _label(change: Change) -> str:
-    kind, name = change.key.split(":", 1)
-    if kind == name:  # of a kind of which a host has one
-        return kind
-    return name if kind in ("files", "directory", "symlink") else f"{kind} {name}"
+    shown = label(change.key)
+    return fold(f"  {sign} {shown}" + (f"{' ' * max(2, 46 - len(shown))}{right}" if right else ""), " " * 6)
 
 
 def _diff(diff: FileDiff, *, alone: bool) -> list[str]:

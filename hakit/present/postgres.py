@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hakit.agent.postgres.decision import MADE, STARTED
 from hakit.agent.postgres.wal import written
 from hakit.engine import events
+from hakit.postgres.conductor import SETTLED
 from hakit.postgres.member import CLUSTER
 from hakit.present.commands import pasteable
 from hakit.present.plan import failure
@@ -190,7 +191,9 @@ def outcome_text(cluster: str, outcome: Outcome) -> str:
     """What a command came to, and what is left to do."""
     word = {"switchover": "switched over to", "failover": "failed over to", "started": "opened again on"}
     lines = []
-    if outcome.kind in word:
+    if outcome.kind == SETTLED:
+        lines.append(f"{outcome.primary} leads {cluster} (timeline {outcome.timeline}); nobody had to be promoted.")
+    elif outcome.kind in word:
         pause = f"; writes paused for {outcome.pause:.2f} s" if outcome.pause is not None else ""
         lines.append(f"{cluster} was {word[outcome.kind]} {outcome.primary} (timeline {outcome.timeline}){pause}.")
     else:

@@ -54,8 +54,8 @@ def line(name: str, kind: str, text: str) -> str:
     return f"{name}  {paint(printable(text), 'yellow' if kind == 'wait' else None, dim=kind == 'begin')}"
 
 
-def ending(found: Mapping[str, Prepared], seconds: float, inventory: Path) -> str:
-    """The counts, and what to do next."""
+def ending(found: Mapping[str, Prepared], seconds: float, inventory: Path, *, stopped: bool = False) -> str:
+    """The counts, and what to do next; where it was `stopped` who was left, too."""
     number = Counter(one.ending for one in found.values())
     parts = [
         f"{count(number['prepared'], 'host')} prepared",
@@ -65,7 +65,9 @@ def ending(found: Mapping[str, Prepared], seconds: float, inventory: Path) -> st
     ]
     again = number["failed"] or number["lacking"]
     step = f"Run again  hakit bootstrap -i {inventory}" if again else f"Next:  hakit plan -i {inventory}"
-    return f"{'Failed' if number['failed'] else 'Done'}: {', '.join(parts)}.  {duration(seconds)}\n{step}"
+    head = "Stopped" if stopped else "Failed" if number["failed"] else "Done"
+    left = [f"{name}  not begun" for name, one in found.items() if stopped and one.ending == "lacking"]
+    return "\n".join([*left, f"{head}: {', '.join(parts)}.  {duration(seconds)}", step])
 
 
 def as_data(found: Mapping[str, Prepared]) -> dict[str, Any]:

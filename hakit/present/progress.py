@@ -25,7 +25,10 @@ TICK = 0.1
 
 
 class Live:
-    """A few lines at the bottom of a terminal that are drawn anew while other lines scroll above them."""
+    """A few lines at the bottom of a terminal that are drawn anew while other lines scroll above them.
+
+    A terminal that is gone is written to no more, and the work goes on: nothing here raises for it.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
@@ -60,7 +63,8 @@ class Live:
             return
         with self._lock:
             self._erase()
-            click.echo(fold(text, "      ", sys.stderr), err=True)
+            with self._silenced():
+                click.echo(fold(text, "      ", sys.stderr), err=True)
             self._draw()
 
     @contextmanager
@@ -78,17 +82,27 @@ class Live:
 
     def _erase(self) -> None:
         if self._drawn:
-            sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
-            sys.stderr.flush()
+            with self._silenced():
+                sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
+                sys.stderr.flush()
             self._drawn = 0
 
     def _draw(self) -> None:
         if not self.live or self._stop.is_set():
             return
         lines = [line[: width() - 1] for line in self.lines()]
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
-        sys.stderr.flush()
-        self._drawn = len(lines)
+        with self._silenced():
+            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            sys.stderr.flush()
+            self._drawn = len(lines)
+
+    @contextmanager
+    def _silenced(self) -> Iterator[None]:
+        """Write no more where that fails: a terminal that has hung up answers EIO, a full disk ENOSPC."""
+        try:
+            yield
+        except OSError:
+            self.quiet, self.live, self._drawn = True, False, 0
 
 
 class Asking(Live):
@@ -129,7 +143,7 @@ class Working(Live):
         super().__init__(quiet=quiet)
         self._total = changes
         self._hosts = hosts
-        self._ended = 0
+        self._ended: set[str] = set()
         self._done = 0
         self._doing: dict[str, str] = {}
         self._notable: dict[str, dict[str, list[str]]] = {}
@@ -143,9 +157,10 @@ class Working(Live):
         if len(doing) > SHOWN:
             lines.append(paint(f"and {count(len(doing) - SHOWN, 'more host')}", dim=True))
         if self._total:
-            parts = f"{self._done}/{self._total} changes, {self._ended}/{self._hosts} hosts"
+            parts = f"{self._done}/{self._total} changes, {len(self._ended)}/{self._hosts} hosts"
             return [*lines, f"{bar(self._done, self._total)}  {parts}"]
-        return [*lines, f"{bar(self._ended, self._hosts)}  {self._ended}/{self._hosts} hosts"] if self._hosts else []
+        ended = len(self._ended)
+        return [*lines, f"{bar(ended, self._hosts)}  {ended}/{self._hosts} hosts"] if self._hosts else []
 
     def sink(self, event: events.Event) -> None:
         """Take an event of applying."""
@@ -156,6 +171,7 @@ class Working(Live):
         match event:
             case events.Started(host=host):
                 self._doing[host] = "begins"
+                self._ended.discard(host)
             case events.Begun(host=host, key=key):
                 self._doing[host] = key
             case events.Noted(host=host, text=text) if host in self._doing:
@@ -165,9 +181,9 @@ class Working(Live):
                 self._note(host, key, summary)
             case events.Done() | events.Failed() | events.Skipped():
                 self._done += 1
-            case events.Finished(host=host) | events.Unreachable(host=host):
+            case events.Finished(host=host) | events.Broken(host=host):
                 self._doing.pop(host, None)
-                self._ended += 1
+                self._ended.add(host)
         line = self._told(event)
         if line:
             self.say(f"{paint(event.host, bold=True)}  {line}")
@@ -185,7 +201,7 @@ class Working(Live):
             return None
         line = told(event, everything=self._everything)
         if isinstance(event, events.Finished) and self._briefly:
-            effects = self._notable.get(event.host, {})
+            effects = self._notable.pop(event.host, {})
             notable = "; ".join(f"{effect} {', '.join(names)}" for effect, names in effects.items())
             sign = paint("✗", "red") if event.failed else paint("✓", "green")
             line = f"{sign} {line}  {printable(notable)}"
@@ -225,7 +241,7 @@ def _of_host(event: events.Event) -> tuple[str, str]:
             sign, text = paint("!", "yellow"), f"overridden ({printable(event.reason)}): {printable(event.why)}"
         case events.NotStarted():
             sign, text = paint("-", "yellow"), _lines(f"not started: {pasteable(event.why)}")
-        case events.Unreachable():
+        case events.Unreachable() | events.Broken():
             text = failure(event.host, event.error)
         case events.Finished():
             text = f"{count(event.changed, 'change')}, {duration(event.seconds)}"

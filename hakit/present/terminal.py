@@ -84,6 +84,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
 
 
+def label(key: str) -> str:
+    """A resource by its key, as a reader knows it: `package nginx`, but of what has a path the path alone."""
+    kind, name = key.split(":", 1)
+    if kind == name:  # of a kind of which a host has one
+        return kind
+    return name if kind in ("files", "directory", "symlink") else f"{kind} {name}"
+
+
 def names(hosts: tuple[str, ...] | list[str]) -> str:
     """Host names in a list, runs of numbered names shortened: web1–web3."""
     out: list[str] = []

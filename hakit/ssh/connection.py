@@ -26,6 +26,7 @@ _STALLED = 60.0  # seconds in which a host must take at least one byte of what i
 _STARTING = 30.0
 """Seconds until sshd has started a command; pam_systemd waits 25 s for a bus that does not answer."""
 _EARLY_KEPT = 16 * 1024 * 1024  # bytes that a command may print while it is being sent its input
+_ENDING = 0.2  # seconds: paramiko closes the channels of a lost connection first, then says that it is lost
 _SEND_SLICE = 0.2  # seconds to wait for room to send before what has come is taken in, lest both sides wait
 
 
@@ -274,6 +275,10 @@ class Connection:
                 truncated = truncated or len(part) > room
                 stdout += part[: max(0, room)]
             status = channel.exit_status(max(0.0, deadline - time.monotonic()))
+            if status is None:
+                self._transport.join(_ENDING)
+                if not self.alive:
+                    raise lost(self.target.name, self._transport)
         except TimeoutError as error:
             raise ConnectError(
                 f"{self.target.name}: a command did not end within {timeout:.3g} s", why=_shown(command)

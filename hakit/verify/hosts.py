@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from hakit.engine.become import become
+from hakit.engine.threads import each
 from hakit.errors import ConnectError
 from hakit.verify import backend
 
@@ -38,9 +38,8 @@ class Reach:
         with self._lock:
             new = [name for name in wanted if name not in self._found and name not in self.failures]
             if new:
-                with ThreadPoolExecutor(min(self._forks, len(new))) as pool:
-                    answers = dict(zip(new, pool.map(self._one, new), strict=True))
-                for name, answer in answers.items():
+                answers = each(self._one, new, self._forks)
+                for name, answer in zip(new, answers, strict=True):
                     if isinstance(answer, ConnectError):
                         self.failures[name] = answer
                     else:

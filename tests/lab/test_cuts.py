@@ -109,7 +109,11 @@ class Cutter:
 
     def burnt(self, host: str) -> int:
         """How many changes the last agent on a host began."""
-        return int(self.lab.lab.exec(host, ["cat", DONE]).stdout or 0)
+        return int((self.last(host) or "0").split()[0])
+
+    def last(self, host: str) -> str:
+        """The last of them: its number, and what it was."""
+        return self.lab.lab.exec(host, ["cat", DONE]).stdout.strip()
 
     def pictures(self) -> dict[str, Picture]:
         """All hosts as they are."""
@@ -202,6 +206,7 @@ def cut(cutter: Cutter, kind: Kind, host: str, number: int, *, late: bool) -> st
     assert process.returncode in ((1,) if kind == "agent killed" else (0, 1)), said
     if kind == "agent killed":
         assert cutter.burnt(host) == number, f"the agent ended before change {number}:\n{said}"
+        said = f"it died at {cutter.last(host)}\n{said}"
         cutter.set_fuse({})
     return said
 
@@ -252,7 +257,8 @@ def one_round(cutter: Cutter, target: Version, kind: Kind, share: float, *, late
             cutter.at_home()
         seen = {address: prober.stop() for address, prober in probers.items()}
     assert again.returncode == 0, f"{where}\n{said}\n{again.stdout}{again.stderr}"
-    assert differences(cutter.pictures(), cutter.truth[target]) == [], f"{where}\n{said}\n{again.stdout}"
+    left = differences(cutter.pictures(), cutter.truth[target])
+    assert left == [], "\n".join([where, *left, said, again.stdout])
     third = json.loads(cutter.apply("--json").stdout)
     assert {name: one["state"] for name, one in third["hosts"].items()} == dict.fromkeys(HOSTS, "same"), where
     judge(kind, host, seen)

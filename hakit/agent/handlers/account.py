@@ -145,6 +145,8 @@ class Users:
         """What differs, property by property. Raises Failure."""
         lines: list[str] = []
         gid, after = self._primary(resource, work)
+        if state is not None and work.state.items.get(resource.key, {}).get("unfinished"):
+            lines.append("complete it: a run was cut off while it made it")
         if user_commands(resource, state, gid):
             lines.append("create" if state is None else _words(resource, state, gid))
         if resource.password_hash is not None and (not state or state.password != resource.password_hash.reveal()):
@@ -153,6 +155,12 @@ class Users:
         if wanted is not None and (state is None or state.keys != wanted):
             count = len(resource.authorized_keys or ())
             lines.append(f"authorized_keys: {count} {'key' if count == 1 else 'keys'}")
+        if wanted is None and "keys_were" in work.state.items.get(resource.key, {}):
+            # They may not be put back once more, years later, over what others have written meanwhile.
+            forget = "forget authorized_keys: they stay as they are"
+            if not lines:
+                return Change(summary=(forget,), memory=True)
+            lines.append(forget)
         return Change(summary=tuple(lines), impact=resource.impact if lines else "none", after=after, new=not state)
 
     def _primary(self, user: User, work: Work) -> tuple[int | None, str]:
@@ -167,10 +175,20 @@ class Users:
         """Make or mend it; a password goes through stdin, never through an argument. Raises Failure."""
         account_locks.clear(work)
         actual = self._account(resource, work)
-        work.state.own(resource.key, resource.component, {"made": actual is None})
+        made = {"made": True, "unfinished": True} if actual is None else {"made": False}
+        work.state.own(resource.key, resource.component, made)
+        record = work.state.items[resource.key]
+        if resource.authorized_keys is None and "keys_were" in record:
+            del record["keys_were"]
+            work.state.save_manifest()
         gid = work.gid(resource.group) if resource.group is not None else None
         for command in user_commands(resource, actual, gid):
             work.must(command, f"{'making' if actual is None else 'changing'} user {resource.user}")
+        if actual is not None and "unfinished" in record:
+            for command in _rest(resource, actual, work):
+                work.must(command, f"completing user {resource.user}")
+        if record.pop("unfinished", False):
+            work.state.save_manifest()
         if resource.password_hash is not None:
             line = f"{resource.user}:{resource.password_hash.reveal()}\n".encode()
             work.must(["chpasswd", "--encrypted"], f"setting the password of {resource.user}", stdin=line)
@@ -220,6 +238,18 @@ class Users:
             work.must(["userdel", "--", name], f"deleting user {name}")
             return (f"its home {row[5]} stays",)
         return ()
+
+
+def _rest(user: User, actual: Account, work: Work) -> list[list[str]]:
+    """What useradd(8) writes after the row in passwd, as far as it is missing: a power cut may come in between."""
+    commands = []
+    if not any(row[2] == str(actual.gid) for row in work.rows(GROUP)):
+        commands.append(["groupadd", "--gid", str(actual.gid), "--", user.user])
+    if not any(row[0] == user.user for row in work.rows(SHADOW)):
+        commands.append(["usermod", "--password", "!", "--", user.user])
+    if not user.system and not os.path.isdir(work.at(actual.home)):
+        commands.append(["mkhomedir_helper", user.user])
+    return commands
 
 
 def _memberships(name: str, work: Work) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from hakit.agent import disk
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hakit.agent.work import Work
@@ -27,8 +29,19 @@ def clear(work: Work) -> None:
     for name in os.listdir(work.at("/etc")):
         base, _, end = name.partition(".")
         path = work.at(f"/etc/{name}")
-        if base in FILES and (end == "lock" or end.isdigit()) and not _held(path, end):
+        if base in FILES and (end == "lock" or _is_number(path, end)) and not _held(path, end):
             os.unlink(path)
+
+
+def _is_number(path: str, end: str) -> bool:
+    """Whether a file holds nothing but the number that ends its name, or not even that yet.
+
+    Whatever else is in `/etc/shadow.20240131` or `/etc/group.1` is somebody's copy.
+    """
+    try:
+        return end.isdigit() and disk.read(path).strip(b"\0\n ") in {b"", end.encode("ascii")}
+    except OSError:
+        return False
 
 
 def _held(path: str, end: str) -> bool:

@@ -176,7 +176,7 @@ class FileSets:
         if not owned:
             return []
         declared = declared_paths(work)
-        return [path for path in owned if path not in declared]
+        return [path for path in owned if path not in declared and path not in work.elsewhere]
 
     def _judge(self, resource: Files, work: Work) -> str:
         program = validate.missing(resource)
@@ -340,6 +340,8 @@ def _restore(path: str, work: Work) -> list[str]:
     info = disk.look(work.at(path))
     if info is not None and not stat.S_ISREG(info.st_mode):
         notes = [f"{path} is {disk.kind(info)} now and was left alone"]
+        if work.state.set_original_aside(path):
+            notes[0] += f"; the file from before hakit is kept in {work.state.folder}/previous"
     else:
         notes = _keep(path, record, info, work)
         _put_back(path, record, work)
@@ -363,6 +365,8 @@ def _keep(path: str, record: dict[str, Any], info: os.stat_result | None, work: 
     if info is None:
         return []
     data = disk.read(work.at(path))
+    if disk.digest(data) == record.get("restored"):
+        return []
     work.state.keep(path, data, info, original=False)
     if disk.digest(data) in [one["hash"] for one in record["wrote"]]:
         return []
@@ -377,6 +381,8 @@ def _put_back(path: str, record: dict[str, Any], work: Work) -> None:
         data, info = original
         writing = Writing({path: (before, disk.digest(data))}, work)
         writing.before()
+        # Made durable with the name of the new version: a second try after a cut knows the original again.
+        record["restored"] = disk.digest(data)
         work.state.replace(path, data, stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
         writing.after()
     elif not record["existed"]:

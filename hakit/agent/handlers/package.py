@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from time import monotonic, sleep
 
-from hakit.agent import disk
+from hakit.agent import disk, loaded
 from hakit.agent.errors import Failure
 from hakit.agent.process import TAIL
 from hakit.agent.work import Change
@@ -36,6 +36,7 @@ ENV = {
     "UCF_FORCE_CONFFOLD": "1",
     "TMPDIR": "/run",  # apt copies its lists' signed heads there; /tmp may be full
 }
+KEEP = "keep it: "
 DPKG_FORM = "${binary:Package}\t${Version}\t${db:Status-Abbrev}\n"
 APT = (
     "apt-get",
@@ -88,8 +89,8 @@ def complaints(text: str) -> str:
 
 
 def query_installed(work: Work) -> dict[str, str]:
-    """Everything that is installed, from one `dpkg-query`."""
-    found = installed(work.run(["dpkg-query", "-W", "-f", DPKG_FORM], 60.0).out)
+    """Everything that is installed, from one `dpkg-query`. Raises Failure."""
+    found = installed(work.must(["dpkg-query", "-W", "-f", DPKG_FORM], "reading what is installed").out)
     for name in list(found):
         found.setdefault(name.partition(":")[0], found[name])
     return found
@@ -120,14 +121,6 @@ class Packages:
             return Change()
         line = f"install {version}" if version else "install (the version is known after apt-get update)"
         return Change(summary=(line,), impact=resource.impact, new=True)
-
-    def apply(self, resource: Package, change: Change, work: Work) -> tuple[str, ...]:
-        """Install one package. Raises Failure."""
-        del change
-        outcome = self.install([resource], work)[resource.key]
-        if isinstance(outcome, Failure):
-            raise outcome
-        return outcome
 
     def install(self, resources: list[Package], work: Work) -> dict[str, tuple[str, ...] | Failure]:
         """Install packages in one transaction; what was done, or why not, by key."""
@@ -179,13 +172,15 @@ class Packages:
             return Change(summary=("forget, it is gone already",))
         others = self._others(name, work)
         if others:
-            return Change(summary=(f"keep it: {', '.join(sorted(others))} would go with it",))
-        return Change(summary=(f"remove {work.versions[name]}",))
+            return Change(summary=(f"{KEEP}{', '.join(sorted(others))} would go with it",))
+        impact = "disruptive" if _serves(name, work) else "none"
+        return Change(summary=(f"remove {work.versions[name]}",), impact=impact)
 
     def _others(self, name: str, work: Work) -> set[str]:
-        """Packages that would go with this one although nobody asked for it."""
+        """Packages that would go with this one although nobody asked for it. Raises Failure."""
         leaving = {key.partition(":")[2] for key in work.removing if key.startswith("package:")} | {name}
-        return going(work.run(["apt-get", "-s", "-q", "remove", "--", name], 60.0, env=ENV).out) - leaving
+        argv = ["apt-get", "-s", "-q", "remove", "--", name]
+        return going(work.must(argv, f"seeing what would go with {name}", env=ENV).out) - leaving
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Remove a package that hakit installed and nobody needs; its configuration and data stay. Raises Failure.
@@ -195,15 +190,34 @@ class Packages:
         del record
         name = key.partition(":")[2]
         before = work.versions = query_installed(work)
-        if name not in before or self._others(name, work):
+        if name not in before or _is_kept(key, work):
             return ()
+        others = self._others(name, work)
+        if others:
+            raise Failure(f"{', '.join(sorted(others))} would go with it now: look at it again with a new plan")
         leaving = {one.partition(":")[2] for one in work.removing if one.startswith("package:")} | {name}
-        together = [one for one in sorted(leaving) if one in before and not self._others(one, work)]
+        wanted = [one for one in sorted(leaving) if one in before and not _is_kept(f"package:{one}", work)]
+        together = [one for one in wanted if not self._others(one, work)]
         result = apt(["remove", "--", *together], work)
         work.versions = query_installed(work)
         if name in work.versions:
             raise Failure(f"apt-get could not remove {name}", output=result.tail())
         return ()
+
+
+def _serves(name: str, work: Work) -> bool:
+    """Whether a service of this package runs, and hakit does not stop that one before. Raises Failure."""
+    if not os.path.isdir(work.at("/run/systemd/system")):
+        return False
+    listed = work.must(["dpkg-query", "-L", "--", name], f"reading what is of {name}").out.splitlines()
+    units = {os.path.basename(line) for line in listed if line.startswith(loaded.SYSTEMD) and line.endswith(".service")}
+    own = [unit for unit in sorted(units) if "@." not in unit and f"unit:{unit}" not in work.removing]
+    return any(loaded.invocation(state) for state in loaded.show(own, work).values())
+
+
+def _is_kept(key: str, work: Work) -> bool:
+    """Whether the plan has said that a package stays."""
+    return any(line.startswith(KEEP) for line in work.removing.get(key, ()))
 
 
 class NoAutostart:

@@ -119,7 +119,10 @@ class Symlinks:
         work.state.own(resource.key, resource.component, {"was": was})
         try:
             disk.make_folder(os.path.dirname(path), disk.OPEN)
+            writing = Writing(_contents(resource.path, resource.target, work), work)
+            writing.before()
             _point(resource.path, resource.target, work)
+            writing.after()
         except OSError as error:
             raise from_os(error, "making a symbolic link", (resource.path,)) from None
         return change.summary
@@ -156,13 +159,13 @@ class Symlinks:
         return ()
 
 
-def _contents(path: str, was: str | None, work: Work) -> dict[str, tuple[str, str]]:
-    """What units load through a link, before and after it points to `was` again; nothing where no unit does."""
+def _contents(path: str, target: str | None, work: Work) -> dict[str, tuple[str, str]]:
+    """What units load through a link, before and after it points to `target`; nothing where no unit does."""
     if not users_of([path], work):
         return {}
     from hakit.agent.leaving import target_hash
 
-    return {path: (disk.hash_of(work.at(path)), target_hash(path, was, work))}
+    return {path: (disk.hash_of(work.at(path)), target_hash(path, target, work))}
 
 
 def _point(path: str, target: str, work: Work) -> None:

@@ -68,9 +68,14 @@ class Sysctls:
                 lines.append(f"{name} = {wanted}")
             elif actual != wanted:
                 lines.append(f"{name} {actual} → {wanted}")
-        lines += _back(_left(resource, live, work), work)
+        left = _left(resource, live, work)
+        lines += _back(left, work)
         if kept != file_text(resource.values):
             lines.append(("create " if kept is None else "write ") + file_path(resource.label))
+        stale = [*left, *_moved(resource.key, live, work)]
+        if stale and not lines:
+            # A run was cut after it had put them back: they may not be put back once more, years later.
+            return Change(summary=(f"forget {', '.join(stale)}",), memory=True)
         impact = resource.impact if lines else "none"
         return Change(summary=tuple(lines), impact=impact, after=after, new=kept is None)
 
@@ -95,24 +100,57 @@ class Sysctls:
         _put_back(left, work)
         for name in left:
             del work.state.items[resource.key]["live"][name]
+        _hand_over(resource.key, live, work)
         work.state.save_manifest()
         return change.summary
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
         """What removal would put back."""
-        return Change(summary=(f"delete {file_path(key.partition(':')[2])}", *_back(record.get("live", {}), work)))
+        own = _own(key, record.get("live", {}), work)
+        return Change(summary=(f"delete {file_path(key.partition(':')[2])}", *_back(own, work)))
 
     def remove(self, key: str, record: dict[str, Any], work: Work) -> tuple[str, ...]:
         """Delete the file and put the live values back."""
         disk.delete(work.at(file_path(key.partition(":")[2])))
-        _put_back(record.get("live", {}), work)
+        _put_back(_own(key, record.get("live", {}), work), work)
+        _hand_over(key, (), work)
+        work.state.save_manifest()
         return ()
 
 
 def _left(resource: Sysctl, declared: Iterable[str], work: Work) -> dict[str, str]:
     """The values before hakit of the parameters that are not declared any more."""
     before = work.state.items.get(resource.key, {}).get("live", {})
-    return {name: value for name, value in before.items() if name not in declared}
+    return _own(resource.key, {name: value for name, value in before.items() if name not in declared}, work)
+
+
+def _heirs(key: str, work: Work) -> dict[str, Sysctl]:
+    """The parameters of the other declared sets, each with its set."""
+    others: list[Any] = [one for one in work.declared.values() if one.type == "sysctl" and one.key != key]
+    return {name: one for one in others for name, _ in one.values}
+
+
+def _own(key: str, before: dict[str, str], work: Work) -> dict[str, str]:
+    """Those of a set's parameters that no other set declares."""
+    others = {*_heirs(key, work), *work.elsewhere}
+    return {name: value for name, value in before.items() if name not in others}
+
+
+def _moved(key: str, declared: Iterable[str], work: Work) -> list[str]:
+    """The parameters of a set that only others declare now."""
+    heirs = _heirs(key, work)
+    return [name for name in work.state.items.get(key, {}).get("live", {}) if name not in declared and name in heirs]
+
+
+def _hand_over(key: str, declared: Iterable[str], work: Work) -> None:
+    """Have the others remember the values from before hakit of what is theirs now; the caller makes it durable."""
+    heirs, live = _heirs(key, work), work.state.items.get(key, {}).get("live", {})
+    for name in _moved(key, declared, work):
+        heir, value = heirs[name], live.pop(name)
+        theirs = work.state.items.setdefault(heir.key, {"component": heir.component}).setdefault("live", {})
+        # What was set by the other one first is no value from before hakit.
+        if theirs.get(name) in {None, " ".join(dict(heir.values)[name].split())}:
+            theirs[name] = value
 
 
 def _back(before: dict[str, str], work: Work) -> list[str]:

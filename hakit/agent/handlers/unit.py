@@ -125,6 +125,7 @@ class Units:
                 self._unmask(resource, state, work)
             elif action in {ENABLE, DISABLE}:
                 work.must(["systemctl", action, "--quiet", "--", resource.unit], f"{action} {resource.unit}")
+                self._settle(resource, work)
             elif action == STOP:
                 work.must(["systemctl", STOP, "--", resource.unit], f"stop {resource.unit}", _time(state) + MARGIN)
             else:
@@ -134,6 +135,11 @@ class Units:
     def _unmask(self, resource: Unit, state: dict[str, str], work: Work) -> None:
         runtime = ["--runtime"] if state.get("UnitFileState") == "masked-runtime" else []
         work.must(["systemctl", UNMASK, "--quiet", *runtime, "--", resource.unit], f"unmask {resource.unit}")
+
+    def _settle(self, resource: Unit, work: Work) -> None:
+        from hakit.agent.acting import settle
+
+        settle(resource.unit, work)
 
     def _note(self, resource: Unit, action: str, work: Work) -> None:
         if action in {ENABLE, START}:
@@ -243,6 +249,10 @@ def _differing(
     from hakit.agent.handlers.files import declared_hashes
 
     declared = declared_hashes(paths, work)
+    links = loaded.declared_links(work)
+    targets = {path: links[path] for path in paths if path in links}
+    content = {**loaded.hashes(targets.values(), work), **declared_hashes(targets.values(), work)}
+    declared.update((path, content[target]) for path, target in targets.items())
     found = []
     for path, on_disk in loaded.hashes(paths, work).items():
         stale = state.get("NeedDaemonReload") == "yes"
@@ -297,3 +307,8 @@ def journal(unit: str, work: Work) -> str:
     """The end of a unit's journal."""
     result = work.run(["journalctl", "--no-pager", "--quiet", "-o", "cat", "-n", str(JOURNAL), "-u", unit], 10.0)
     return result.out.strip()
+
+
+def last_words(unit: str, work: Work) -> str:
+    """The end of a unit's journal where what it may quote is known, and can be masked; or where to read it."""
+    return journal(unit, work) if work.declared else f"its journal, which may quote secrets:  journalctl -u {unit}"

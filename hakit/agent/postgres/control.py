@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 ABSENT, EMPTY, CLUSTER, PARTIAL, FOREIGN = "absent", "empty", "cluster", "partial", "foreign"
+ARCHIVE_RECOVERY = "in archive recovery"
+"""The state of a standby that runs, or that crashed: its WAL is another one's, and goes on where that has it."""
+LABEL = "backup_label"
+"""The file of a data directory that was copied or rewound and has not been started since (PostgreSQL documentation)."""
 TIMEOUT = 10.0  # seconds; it reads one file of 8 KiB, but the disk may be gone
 TRIES = 3  # of a running server's file, which may change while it is read
 
@@ -23,15 +27,14 @@ class Control(Declaration):
 
     `state` is in pg_controldata's words (`in production`, `shut down in recovery` …). `timeline` is the newest one that
     the file knows of: a server that was promoted and then killed has it in no checkpoint yet, only as that of the end
-    of its recovery; a standby that was killed may be on a newer one since its last restartpoint. `checkpoint`, `redo`
-    and `minimum` (where recovery must come to at least) are LSNs.
+    of its recovery; a standby that was killed may be on a newer one since its last restartpoint. `checkpoint` and
+    `minimum` (where recovery must come to at least) are LSNs.
     """
 
     system: str
     state: str
     timeline: int
     checkpoint: str
-    redo: str
     minimum: str
     checksums: bool
     hints: bool
@@ -53,7 +56,7 @@ def contents(path: str) -> str:
     if "PG_VERSION" in names and os.path.isfile(f"{path}/global/pg_control"):
         return CLUSTER
     # initdb writes PG_VERSION last but for the files of `global`, pg_basebackup pg_control last of all.
-    return PARTIAL if names & {"PG_VERSION", "backup_label", "backup_manifest"} or "pg_wal" in names else FOREIGN
+    return PARTIAL if names & {"PG_VERSION", LABEL, "backup_manifest"} or "pg_wal" in names else FOREIGN
 
 
 def check_version(data: str, version: int) -> None:
@@ -113,7 +116,6 @@ def parse(text: str) -> Control:
             state=rows["Database cluster state"],
             timeline=max(int(rows["Latest checkpoint's TimeLineID"]), int(rows["Min recovery ending loc's timeline"])),
             checkpoint=rows["Latest checkpoint location"],
-            redo=rows["Latest checkpoint's REDO location"],
             minimum=rows["Minimum recovery ending location"],
             checksums=rows["Data page checksum version"] != "0",
             hints=rows["wal_log_hints setting"] == "on",

@@ -40,7 +40,7 @@ def judge(place: Place, system: str, timeline: int, own: Decision, answers: Mapp
     """The verdict on a server with this system identifier, timeline and decision; pure.
 
     `answers` has, by peer, its state or why it told none. Those count that are of our system, or have no data: these
-    were told decisions, too.
+    were told decisions, too. Who has neither data nor a decision is new, and has no voice.
     """
     heard = {name: told for name, told in answers.items() if not isinstance(told, str)}
     ours = {name: told for name, told in heard.items() if told.system in {"", system}}
@@ -51,12 +51,11 @@ def judge(place: Place, system: str, timeline: int, own: Decision, answers: Mapp
     voting = {one.name for one in place.members if one.votes} or {place.host}
     excused = set(own.excused) - {place.host}
     need = quorum.needed(voting, excused)
-    voices = ({place.host} | ours.keys()) & (voting - excused)
+    new = {name for name, told in ours.items() if not told.system and not told.decision.epoch}
+    voices = ({place.host} | ours.keys()) & (voting - excused - new)
     silent = sorted((voting - excused) - voices)
     if len(voices) < need:
-        reasons = ", ".join(
-            f"{name}: {told}" if isinstance(told := answers.get(name, ""), str) else name for name in silent
-        )
+        reasons = ", ".join(_silence(name, answers.get(name, ""), new) for name in silent)
         return Verdict(
             opens=False,
             why=f"{len(voices)} of {len(voting - excused)} members are heard, {need} are needed ({reasons}): "
@@ -66,6 +65,12 @@ def judge(place: Place, system: str, timeline: int, own: Decision, answers: Mapp
     newest = max((own, *(one.decision for one in ours.values())), key=lambda one: one.epoch)
     named = f"epoch {newest.epoch} names {newest.primary}" if newest.epoch else "nobody was named yet"
     return Verdict(opens=True, why=f"{named}, {_agreeing(ours)}; timeline {timeline}", ignored=ignored)
+
+
+def _silence(name: str, told: State | str, new: set[str]) -> str:
+    if name in new:
+        return f"{name}: has no data, and was never told who is primary"
+    return f"{name}: {told}" if isinstance(told, str) else name
 
 
 def _agreeing(ours: Mapping[str, State]) -> str:

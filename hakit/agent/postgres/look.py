@@ -31,9 +31,8 @@ SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        to_char(CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
                WHEN current_setting('track_commit_timestamp')::bool THEN (pg_last_committed_xact()).timestamp END
                AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), {wal.DELAYS};
-SELECT CASE WHEN status = 'streaming' AND NOT {wal.STREAMS} THEN 'connecting' ELSE status END, sender_host,
-       extract(epoch FROM clock_timestamp() - last_msg_receipt_time) FROM pg_stat_wal_receiver;
-SELECT application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn FROM pg_stat_replication ORDER BY 1;
+SELECT CASE WHEN status = 'streaming' AND NOT {wal.STREAMS} THEN 'connecting' ELSE status END FROM pg_stat_wal_receiver;
+SELECT application_name, state, sync_state FROM pg_stat_replication ORDER BY 1;
 SELECT slot_name, active, coalesce(wal_status, ''),
        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - restart_lsn)::bigint
 FROM pg_replication_slots ORDER BY 1;
@@ -47,15 +46,15 @@ SELECT name, setting FROM pg_settings WHERE name IN (
 def look(place: Place, work: Work) -> Found:
     """What is here; bounded in time whatever hangs. Raises Failure for a decision that can't be read.
 
-    `installed`: whether the server's programs are there. `data` is a word of `control`. `state` (pg_controldata's),
-    `checkpoint` and `redo` are empty without a cluster. `running`: whether a process serves the data. `role` is
-    `primary`, `standby`, or empty while the server does not answer; then `why` says why, as it does while it does not
-    run, and while a standby receives nothing from its upstream. `lsn` is the end of the WAL on disk, `replayed` how far
-    a standby has come, `replayed_at` (UTC) when the last transaction that it replayed was committed; on a primary the
-    last commit, where it keeps track of that. `upstream` is the host it is told to follow, `receiving` what it
-    receives: `status`, `from` (host), `heard` (seconds ago). `delays`: whether it holds a commit back on purpose.
-    `slots` have the bytes of WAL that they keep. `settings` are those that a standby must not have lower than the
-    primary, and those of synchronous replication. `free`: bytes left for WAL.
+    `installed`: whether the server's programs are there. `data` is a word of `control`. `state` (pg_controldata's) and
+    `checkpoint` are empty without a cluster; `unstarted`: it was copied or rewound, and has not been started since.
+    `running`: whether a process serves the data. `role` is `primary`, `standby`, or empty while the server does not
+    answer; then `why` says why, as it does while it does not run, and while a standby receives nothing from its
+    upstream. `lsn` is the end of the WAL on disk, `replayed` how far a standby has come, `replayed_at` (UTC) when the
+    last transaction that it replayed was committed; on a primary the last commit, where it keeps track of that.
+    `upstream` is the host it is told to follow, `receiving` has the `status` of what it receives. `delays`: whether it
+    holds a commit back on purpose. `slots` have the bytes of WAL that they keep. `settings` are those that a standby
+    must not have lower than the primary, and those of synchronous replication. `free`: bytes left for WAL.
     """
     found: Found = {
         "installed": os.path.exists(f"{place.programs}/postgres"),
@@ -63,7 +62,7 @@ def look(place: Place, work: Work) -> Found:
         "timeline": 0,
         "state": "",
         "checkpoint": "",
-        "redo": "",
+        "unstarted": False,
         "standby": os.path.lexists(work.at(place.signal)),
         "upstream": _upstream(place, work),
         "held": held_because(work.at(place.held)),
@@ -118,7 +117,7 @@ def _files(place: Place, work: Work) -> Found:
         "timeline": cluster.timeline,
         "state": cluster.state,
         "checkpoint": cluster.checkpoint,
-        "redo": cluster.redo,
+        "unstarted": os.path.lexists(f"{data}/{control.LABEL}"),
     }
 
 
@@ -152,23 +151,14 @@ def _answers(place: Place, work: Work) -> Found:
         "replayed": replayed or "",
         "replayed_at": replayed_at or "",
         "delays": delays == "t",
-        "receiving": _receiving(place, receiver[0]) if receiver else None,
-        "replicas": [_named(("name", "state", "sync", "sent", "flushed", "replayed"), row) for row in replicas],
+        "receiving": {"status": receiver[0][0] or ""} if receiver else None,
+        "replicas": [_named(("name", "state", "sync"), row) for row in replicas],
         "slots": [
             {"name": name, "active": active == "t", "status": status, "kept": int(kept or 0)}
             for name, active, status, kept in slots
         ],
         "pending": [row[0] for row in pending],
         "settings": {row[0]: row[1] for row in settings},
-    }
-
-
-def _receiving(place: Place, row: Row) -> Found:
-    status, address, heard = row
-    return {
-        "status": status or "",
-        "from": _member(place, address or ""),
-        "heard": round(float(heard), 3) if heard else None,
     }
 
 

@@ -7,8 +7,8 @@
     data       what becomes the data directory
     complete   written when `data` is whole, with its system identifier
 
-Whatever kills a run leaves this folder behind, and the next run begins anew in it or, where `complete` is there, puts
-the data directory in its place. So a directory at its place is always whole.
+Whatever kills a run leaves this folder behind, and the next run begins anew in it or, where `complete` is there and
+the WAL that follows it is kept, puts the data directory in its place. So a directory at its place is always whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure, Stopped, from_os
-from hakit.agent.postgres import control, programs, record, torn, upstream
+from hakit.agent.postgres import asking, control, programs, record, torn, upstream
+from hakit.agent.postgres.decision import UNDECIDED
 from hakit.agent.postgres.place import slot_name
 from hakit.agent.postgres.progress import Progress
 
@@ -40,6 +41,7 @@ MARK, COMPLETE, LOG, DATA = "mark", "complete", "log", "data"
 INITDB = 600.0  # seconds
 COPY = 30 * 86400.0  # seconds; what does not advance is ended long before
 RATES = 32, 1 << 20  # KiB/s that pg_basebackup takes as --max-rate
+ANSWER = 1.5  # seconds for a member to tell what was decided
 OTHERS = 20.0  # seconds for the programs of a killed run to end
 
 
@@ -68,7 +70,7 @@ def copy(
     """
     place, found = source.place, source.check(system)
     with Making(place, work) as making:
-        if making.complete != found:
+        if making.complete != found or not source.keeps(making.timeline):
             making.clear()
             source.fresh_slot()
             _base_backup(source, rate, making, work)
@@ -77,14 +79,27 @@ def copy(
             making.write("standby.signal")
             making.finish(found)
         upstream.write(place, upstream.text(source.words, place.host), work)
+        _learn(place, found, work)
         before()
         making.put()
     return found
 
 
+def _learn(place: Place, system: str, work: Work) -> None:
+    """Keep the last decision that the other members know: a copy with a voice has to know it, too. Raises Failure."""
+    told = [one for one in asking.ask_peers(place, ANSWER).values() if not isinstance(one, str)]
+    known = [one.decision for one in told if one.system == system]
+    last = max(known, key=lambda one: one.epoch, default=UNDECIDED)
+    if last.epoch > record.read(work.at(place.decision)).epoch:
+        excused = tuple(host for host in last.excused if host != place.host)
+        record.decide(place, last.replace(excused=excused).text(), work)
+
+
 def _base_backup(source: Upstream, rate: int, making: Making, work: Work) -> None:
     place = source.place
-    argv = [f"{place.programs}/pg_basebackup", "-D", making.data, "-d", upstream.conninfo(source.words), "-w"]
+    # It reports what it has received as flushed. By a name that is no member's no commit is acknowledged for that.
+    words = {**source.words, "application_name": f"hakit copy {place.host}"}
+    argv = [f"{place.programs}/pg_basebackup", "-D", making.data, "-d", upstream.conninfo(words), "-w"]
     argv += ["-X", "stream", "-S", slot_name(place.host), "-c", "fast", "-P", "-v"]
     if rate:
         argv += [f"--max-rate={min(max(rate, RATES[0]), RATES[1])}"]
@@ -199,6 +214,11 @@ class Making:
         if version != str(self._place.version):
             raise Failure(f"what was made is of PostgreSQL {version}, not {self._place.version}")
         return control.read(self.data, self._place.programs, self._work).system
+
+    @property
+    def timeline(self) -> int:
+        """The timeline of what was made. Raises Failure."""
+        return control.read(self.data, self._place.programs, self._work).timeline
 
     def write(self, name: str) -> None:
         """Put an empty file of the server's into `data`, durably. Raises OSError."""

@@ -133,6 +133,9 @@ def aside(cluster: str) -> str:
     return f"{RUNNING}/{cluster}.aside"
 
 
+SLOT_LOST = "lost"  # a slot's wal_status when its WAL is gone (PostgreSQL documentation, pg_replication_slots)
+
+
 def slot_name(host: str) -> str:
     """The name of a member's replication slot (PostgreSQL allows a–z, 0–9 and _, at most 63)."""
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in host.lower())[:63]

@@ -65,6 +65,13 @@ class Upstream:
         sql = "SELECT timeline_id FROM pg_control_checkpoint()"
         return self._ask(sql, {"dbname": "postgres"}).strip() == now
 
+    def keeps(self, timeline: int) -> bool:
+        """Whether it is on a timeline, and its slot of this member's has not lost its WAL. Raises Failure."""
+        now = self._ask("IDENTIFY_SYSTEM").strip().split("|")[1]
+        # Nothing is told of a slot that is not there; one that has lost its WAL has no position.
+        slot = self._ask(f"READ_REPLICATION_SLOT {slot_name(self.place.host)}").strip().split("|")
+        return now == str(timeline) and len(slot) > 1 and slot[1] != ""
+
     def check(self, system: str) -> str:
         """Its system identifier, which has to be `system` where that is known. Raises Failure."""
         found = self.system()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CLEAN = ("shut down", "shut down in recovery")
 RECOVERY = 3600.0  # seconds for the recovery of a server that crashed, and for reading its WAL in the rehearsal
+STOP = 120.0  # seconds for the server to stop before its data are copied anew
 REWIND = 30 * 86400.0  # seconds; what does not advance is ended long before
 NEEDLESS = "no rewind required"
 RECOVERING = "its recovery before a rewind did not end:  hakit postgres rejoin  goes on"
@@ -75,8 +76,15 @@ def _check(place: Place, work: Work) -> None:
 def _shut_down_cleanly(place: Place, work: Work) -> None:
     """Let a server that crashed recover, alone: nobody can connect to it."""
     path = work.at(place.data)
-    if control.read(path, place.programs, work).state in CLEAN:
+    state = control.read(path, place.programs, work).state
+    if state in CLEAN:
         return
+    if state == control.ARCHIVE_RECOVERY or os.path.lexists(f"{path}/{control.LABEL}"):
+        # What recovers alone ends its WAL with a record of its own, which no other server has and pg_rewind can't see.
+        raise Failure(
+            f"{place.host} is a standby that was not shut down ({state}), and alone it would end its WAL: start its "
+            f"server and stop it; where it does not start, {REBUILD}"
+        )
     work.say(f"{place.host} was not shut down cleanly: it recovers first")
     # A server of one user refuses to be a standby.
     was_standby = power.is_standby_on_disk(place, work) or torn.read(place, work) == RECOVERING
@@ -145,7 +153,7 @@ def reinit(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
     source = Upstream(place, host, upstream.replicator(place, work), work)
     making.check_place(place, "", work)
     source.check(arguments.get("system", ""))
-    power.stop(place, {}, work, timeout)
+    power.stop(place, {}, work, min(timeout, STOP))
     aside = ""
 
     def move_aside() -> None:

@@ -11,8 +11,9 @@ from time import monotonic, sleep
 
 from hakit.agent import disk
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, power, programs, record, upstream, wal
-from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres import asking, control, power, programs, record, states, upstream, wal
+from hakit.agent.postgres.decision import SWITCHOVER
+from hakit.agent.postgres.place import SLOT_LOST, slot_name
 from hakit.agent.postgres.power import POLL, connect, wait_for
 
 TYPE_CHECKING = False
@@ -26,14 +27,22 @@ if TYPE_CHECKING:
 # Seconds for which a standby must be seen without a receiver, its end of WAL unchanged, before it counts as halted: its
 # startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
 SETTLED = 0.6
-LOST = "lost"  # of a slot whose WAL is gone (PostgreSQL documentation, pg_replication_slots)
+CLAIM = 3.0  # seconds for who was stopped just now to say so: its endpoint looks every 0.15 s, for up to 0.8 s
+ANSWER = 1.5  # seconds for a peer to tell its state
+PAUSE = 0.5  # … while writers wait: in a switchover the old primary was seen to be stopped
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
 # A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
 RECEIVER = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'walreceiver' AND wait_event IS DISTINCT FROM 'WalReceiverWaitStart'"""
-ENDS = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()"
+# A standby that is held up (by a report that its replay conflicts with, a long removal, a slow disk) has more WAL than
+# it has replayed. It has no more where its startup process waits for some (PostgreSQL documentation, "Wait Events").
+ENDS = """
+SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(),
+       (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')"""
+DRAINED = frozenset({"RecoveryWalStream", "RecoveryRetrieveRetryInterval"})
+DELAYED = "RecoveryApplyDelay"
 
 
 def hold(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
@@ -70,17 +79,25 @@ def halt(place: Place, arguments: dict[str, str], work: Work, timeout: float) ->
 
 
 def _wait_settled(connection: Connection, place: Place, timeout: float) -> None:
-    """Wait until nothing is received and, where nothing was since its start, all that there is has been replayed."""
+    """Wait until nothing is received and, where nothing was since its start, all that there is has been replayed.
+
+    Raises Failure where that can't be waited for.
+    """
     deadline, since, seen = monotonic() + timeout, monotonic(), ""
     while True:
-        ends = connection.query(ENDS)[0]
-        now = f"{ends[0]} {'' if ends[0] else ends[1]}"
-        if _value(connection, RECEIVER) != "0" or now != seen:
+        received, replayed, waits = connection.query(ENDS)[0]
+        now = f"{received} {'' if received else replayed}"
+        receives = _value(connection, RECEIVER) != "0"
+        if receives or now != seen:
             since, seen = monotonic(), now
         elif monotonic() - since > SETTLED:
-            return
+            if received or waits in DRAINED:
+                return
+            if waits == DELAYED:
+                raise Failure(f"{place.host} holds a commit back: how far its WAL goes is not known while it does")
         if monotonic() > deadline:
-            raise Failure(f"the server of {place.host} still receives after {timeout:g} s")
+            does = "receives" if receives else f"replays (at {replayed}{f', it waits in {waits}' if waits else ''})"
+            raise Failure(f"the server of {place.host} still {does} after {timeout:g} s")
         sleep(POLL)
 
 
@@ -139,7 +156,7 @@ def slots(place: Place, arguments: dict[str, str], work: Work, timeout: float) -
     with connect(place, work) as connection:
         found = connection.query("SELECT slot_name, wal_status FROM pg_replication_slots")
         there = {str(name) for name, status in found}
-        lost = {str(name) for name, status in found if status == LOST} & names
+        lost = {str(name) for name, status in found if status == SLOT_LOST} & names
         there -= lost - _drop(connection, lost, min(BUSY, timeout))
         made = sorted(names - there)
         for name in made:
@@ -204,11 +221,15 @@ def resume(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
 
 
 def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
-    """Make a running standby the primary that it was decided to be; its new timeline."""
+    """Make a running standby the primary that it was decided to be; its new timeline.
+
+    Refused while a peer says that it runs as the primary: two would be writable.
+    """
     del arguments
     _must_be_named(place, "be promoted", work)
     with connect(place, work) as connection:
         if _value(connection, "SELECT pg_is_in_recovery()") == "t":
+            _must_be_alone(place, connection, work)
             # Not to wait in there: the server would give up a query that takes longer than our patience with it.
             connection.query("SELECT pg_promote(false)")
         promoted = f"SELECT {wal.PROMOTED}"
@@ -217,6 +238,21 @@ def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float)
         if upstream.write(place, upstream.NOBODY, work):
             connection.query("SELECT pg_reload_conf()")
     return {"timeline": timeline}
+
+
+def _must_be_alone(place: Place, connection: Connection, work: Work) -> None:
+    system = _value(connection, "SELECT system_identifier FROM pg_control_system()")
+    patience = PAUSE if record.read(work.at(place.decision)).kind == SWITCHOVER else ANSWER
+    deadline = monotonic() + CLAIM
+    while True:
+        told = [one for one in asking.ask_peers(place, patience).values() if not isinstance(one, str)]
+        leading = [one for one in told if one.role == states.PRIMARY and one.system == system]
+        if not leading:
+            return
+        if monotonic() > deadline:
+            names = " and ".join(f"{one.host} (timeline {one.timeline})" for one in leading)
+            raise Failure(f"{place.host} must not be promoted: {names} runs as the primary")
+        sleep(POLL)
 
 
 def _must_be_named(place: Place, what: str, work: Work) -> None:
@@ -230,9 +266,3 @@ def decide(place: Place, arguments: dict[str, str], work: Work, timeout: float) 
     """Keep a decision (`record`, JSON) that is newer than the one known here; the one that is known now."""
     del timeout
     return record.decide(place, arguments["record"], work)
-
-
-def sql(place: Place, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
-    """The rows of some SQL (`text`) in a `database`, as the superuser; values as text, NULL as null."""
-    with connect(place, work, arguments.get("database") or "postgres", timeout) as connection:
-        return {"rows": [list(row) for row in connection.query(arguments["text"])]}

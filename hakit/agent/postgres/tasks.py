@@ -1,6 +1,6 @@
 """The verbs of `Task(kind="postgres")`: what the controller can ask of one member.
 
-Read-only (no lock): `look`, `sql`. Under the host's lock: `decide`, `hold`, `release`, `halt`, `follow`, `checkpoint`,
+Read-only (no lock): `look`. Under the host's lock: `decide`, `hold`, `release`, `halt`, `follow`, `checkpoint`,
 `stop`, `start`, `demote`, `slots`, `promote`, `rewind`, `reinit`, `resume`. Each is safe to repeat; a verb whose
 outcome is there already answers at once.
 """
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from hakit.agent.postgres.place import Place
     from hakit.agent.work import Work
 
-READING = frozenset({"look", "sql"})
+READING = frozenset({"look"})
 """Verbs that change nothing and need no lock."""
 VERBS = {
     "look": ("look", (), ()),
-    "sql": ("steps", ("text",), ("database",)),
     "decide": ("steps", ("record",), ()),
     "hold": ("steps", ("why",), ()),
     "release": ("steps", (), ()),

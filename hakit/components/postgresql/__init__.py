@@ -67,4 +67,4 @@ class Postgresql(Component):
     ) -> Mapping[str, Decision]:
         """Who makes the cluster, who copies from whom, who restarts first."""
         check.refuse_unknown(site, facts)
-        return decide.decide(site, observed)
+        return decide.decide(site, facts, observed)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hakit.agent.postgres.place import slot_name
+from hakit.agent.postgres.place import SLOT_LOST, slot_name
 from hakit.agent.postgres.serverlog import is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-LOST = "lost"
 
 
 def warnings(cluster: str, name: str, observed: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -20,7 +18,7 @@ def warnings(cluster: str, name: str, observed: Mapping[str, Mapping[str, Any]])
     if not answer.get("standby") or receiving.get("status") == "streaming":
         return ()
     slots = [slot for other in observed.values() for slot in other.get("slots") or ()]
-    lost = any(slot.get("name") == slot_name(name) and slot.get("status") == LOST for slot in slots)
+    lost = any(slot.get("name") == slot_name(name) and slot.get("status") == SLOT_LOST for slot in slots)
     if not lost and not is_gone(str(answer.get("why") or "")):
         return ()
     return (

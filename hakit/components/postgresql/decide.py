@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hakit.agent.postgres import decision
+from hakit.agent.resources.postgres import Cluster as Data
 from hakit.agent.tasks import Task
 from hakit.components.base import Decision
 from hakit.components.postgresql import behind, room
@@ -87,7 +88,7 @@ def observe(site: Site, host: Host, facts: Facts) -> Task:
     return Task(kind="postgres", do="look", about=place(site, host, facts.release), timeout=LOOK)
 
 
-def decide(site: Site, observed: Answers) -> dict[str, Decision]:
+def decide(site: Site, facts: Mapping[str, Facts], observed: Answers) -> dict[str, Decision]:
     """What each member that answered is to do. Raises RefusedError."""
     found: dict[str, Decision] = {}
     for cluster in clusters(site).values():
@@ -95,8 +96,15 @@ def decide(site: Site, observed: Answers) -> dict[str, Decision]:
         seen = {name: Seen.of(name, answer) for name, answer in answers.items()}
         for name, one in _cluster(site, cluster, seen).items() if seen else ():
             notes = *room.warnings(site.hosts[name], answers[name]), *behind.warnings(cluster.name, name, answers)
-            found[name] = replace(one, notes=notes)
+            found[name] = replace(_held(site, name, facts[name], one), notes=notes)
     return found
+
+
+def _held(site: Site, name: str, facts: Facts, one: Decision) -> Decision:
+    """A decision to copy holds back the data directory alone: what else a member without data needs disturbs nobody."""
+    if not isinstance(one.value, Part) or one.value.origin != COPY:
+        return one
+    return replace(one, held=(Data(place=place(site, site.hosts[name], facts.release)).key,))
 
 
 def _cluster(site: Site, cluster: Cluster, seen: Mapping[str, Seen]) -> dict[str, Decision]:

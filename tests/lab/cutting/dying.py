@@ -1,8 +1,8 @@
 """Becomes part of the agent that is sent to hosts: counts what it changes, and dies where it is told to.
 
 Where `AT` names a number, the agent dies by SIGKILL right before that change (0: never) and `DONE` tells how many there
-were; where there is no such file, nothing happens. A command that changes something counts twice: before it starts, and
-when it has started, so that it goes on without the agent.
+were, and what the last one was; where there is no such file, nothing happens. A command that changes something counts
+twice: before it starts, and when it has started, so that it goes on without the agent.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 AT = "/run/hakit-cut.at"
 DONE = "/run/hakit-cut.done"
 SIGKILL = 9
+WIDTH = 200
+"""Bytes of the line that tells the last change; padded, so that a shorter one leaves nothing of the one before."""
 CHANGES = (
     *(
         "rename",
@@ -57,10 +59,11 @@ class Counter:
         self.log = os.open(DONE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self.write = os.pwrite
 
-    def tick(self) -> None:
+    def tick(self, *what: object) -> None:
         """One change more is about to happen."""
         self.count += 1
-        self.write(self.log, b"%d" % self.count, 0)
+        line = f"{self.count} {' '.join(map(str, what))}".replace("\n", " ")[:WIDTH]
+        self.write(self.log, line.ljust(WIDTH).encode("ascii", "replace"), 0)
         if self.count == self.at:
             os.kill(os.getpid(), SIGKILL)
 
@@ -75,9 +78,9 @@ def install(at: int) -> None:
     """Count from now on."""
     counter = Counter(at)
 
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            counter.tick()
+            counter.tick(name, *arguments[:1])
             return real(*arguments, **options)
 
         return call
@@ -86,19 +89,19 @@ def install(at: int) -> None:
 
     def opening(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
         if flags & os.O_CREAT:
-            counter.tick()
+            counter.tick("create", path)
         return real_open(path, flags, *arguments, **options)
 
     def spawning(path: Any, argv: Any, *arguments: Any, **options: Any) -> int:
         if reads(argv):
             return real_spawn(path, argv, *arguments, **options)
-        counter.tick()
+        counter.tick("start", *argv)
         pid = real_spawn(path, argv, *arguments, **options)
-        counter.tick()
+        counter.tick("started", *argv)
         return pid
 
     for name in CHANGES:
-        setattr(os, name, counted(getattr(os, name)))
+        setattr(os, name, counted(name, getattr(os, name)))
     os.open, os.posix_spawn = opening, spawning
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,17 @@ def declare(cluster: Cluster, *pairs: tuple[str, str]) -> None:
         assert before in text
         text = text.replace(before, after)
     (cluster.lab.inventory / VARS).write_text(text, encoding="utf-8")
+
+
+def test_only_the_copies_waited_for_the_primary(cluster: Cluster) -> None:
+    record = min((cluster.lab.inventory / ".hakit" / "runs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    found = list(map(json.loads, (record / "events.jsonl").read_text(encoding="utf-8").splitlines()))
+    told = [(one["host"], one["event"], one.get("key", "")) for one in found]
+    done = told.index(("db1", "Finished", ""))
+    for host in ("db2", "db3"):
+        assert (
+            told.index((host, "Begun", "package:postgresql-15")) < done < told.index((host, "Begun", "cluster:15-main"))
+        )
 
 
 def test_a_second_apply_changes_nothing(cluster: Cluster) -> None:

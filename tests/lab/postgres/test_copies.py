@@ -1,7 +1,8 @@
-"""The power goes in the middle of a copy, at either end: nothing half is taken for a standby, no data are deleted."""
+"""The power goes before or in a copy, at either end: nothing half is taken for a standby, no data are deleted."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from tests.lab.postgres.conftest import HOSTS, INVENTORY, SECRETS, Cluster
 from tests.lab.postgres.incident import Incident, guarded, mend, tell
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hakit.drill.writer import Writer
     from tests.lab.conftest import LabFactory
 
@@ -53,6 +56,16 @@ class Copying:
         self._cluster.lab.eventually(lambda: self._size() > size or self._over(), "the copy is on its way", DONE)
         assert not self._over(), self._process.communicate()[0]
 
+    def begin(self, key: str) -> None:
+        """Wait until the host is at a resource, as the run's record says."""
+        self._cluster.lab.eventually(lambda: self._begun(key) or self._over(), f"{self._host} is at {key}", DONE)
+        assert not self._over(), self._process.communicate()[0]
+
+    def _begun(self, key: str) -> bool:
+        log = newest_run(self._cluster) / f"{self._host}.log"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else ()
+        return any(found["event"] == "Begun" and found["key"] == key for found in map(json.loads, lines))
+
     def _size(self) -> int:
         return int(self._cluster.sh(self._host, f"du -sb {MAKING}/data 2>/dev/null").split("\t")[0] or 0)
 
@@ -65,6 +78,12 @@ class Copying:
         assert self._process.returncode == 1, said
         assert "hakit itself failed" not in said, said
         return said
+
+
+def newest_run(cluster: Cluster) -> Path:
+    """The folder with the record of the last run."""
+    runs = (cluster.lab.inventory / ".hakit" / "runs").glob("*")
+    return max(runs, key=lambda path: path.stat().st_mtime_ns, default=cluster.lab.inventory)
 
 
 def declare(cluster: Cluster, rate: str) -> None:
@@ -99,6 +118,27 @@ def no_half_standby(cluster: Cluster, host: str) -> None:
 def bare(lab_factory: LabFactory) -> Cluster:
     """Five hosts with nothing on them."""
     return Cluster(lab_factory(INVENTORY))
+
+
+def test_standbys_are_prepared_though_their_primary_fails(bare: Cluster) -> None:
+    apply = Copying(bare, "db1", "apply", "--yes", "--no-diff")
+    apply.begin("cluster:15-main")
+    bare.lab.lab.power("db1", "pull")
+    said = apply.fails()
+    bare.lab.lab.power("db1", "on")
+    assert "after db1: db2 and db3, from cluster 15-main on" in said
+    hosts = json.loads((newest_run(bare) / "result.json").read_text(encoding="utf-8"))["hosts"]
+    assert hosts["db1"]["state"] == "failed"
+    for name in ("db2", "db3"):
+        assert (hosts[name]["state"], hosts[name]["changed"] > 0) == ("not started", True), said
+        why = "cluster:15-main and what stands on it: db1 failed, and they stand in for each other"
+        assert hosts[name]["why"] == why
+        assert f"{name}  - not started: {why}" in said
+        assert bare.sh(name, "dpkg-query -W -f '${Status}' postgresql-15") == "install ok installed"
+        no_half_standby(bare, name)
+    left = bare.hakit("apply", "--failed", "--no-diff").stdout
+    assert "lb1" not in left
+    assert "after db1: db2 and db3\n" in left
 
 
 def test_the_first_copy_loses_its_standby_then_its_primary(bare: Cluster, request: pytest.FixtureRequest) -> None:

@@ -12,10 +12,14 @@ import pytest
 from hakit.agent.handlers import account_locks
 from hakit.agent.handlers.account import Users
 from hakit.agent.resources.account import User
+from hakit.agent.starting import AgentGone
 from hakit.agent.work import Work
+from tests.unit.agent.agent_support import ME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.unit.agent.agent_support import Agents
 
 USERS = "keeper:x:3001:3001::/home/keeper:/bin/sh\n"
 
@@ -40,6 +44,58 @@ def test_a_membership_counts_when_both_files_have_it(
     user = User(user="keeper", groups=("ops",))
     change = Users().diff(user, Users().read([user], work)[user.key], work)
     assert change.summary == said
+
+
+def test_keys_that_are_left_as_they_are_are_not_put_back_later(agents: Agents) -> None:
+    agents.write("/.ssh/authorized_keys", "before\n", 0o600)
+    agents.apply(User(user=ME, authorized_keys=("ours",), component="test"))
+    assert agents.read("/.ssh/authorized_keys") == "ours\n"
+    left = User(user=ME, component="test")
+    assert agents.apply(left).item(f"user:{ME}").summary == ("forget authorized_keys: they stay as they are",)
+    assert agents.apply(left).result.changed == 0
+    agents.write("/.ssh/authorized_keys", "theirs\n", 0o600)
+    agents.apply()
+    assert agents.read("/.ssh/authorized_keys") == "theirs\n"
+
+
+def test_keys_that_leave_with_their_user_are_as_they_were(agents: Agents) -> None:
+    agents.write("/.ssh/authorized_keys", "before\n", 0o600)
+    agents.apply(User(user=ME, authorized_keys=("ours",), component="test"))
+    agents.apply()
+    assert agents.read("/.ssh/authorized_keys") == "before\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "rest"),
+    [
+        ((), ["useradd --create-home -- bob"]),
+        (("passwd",), ["groupadd --gid 3000 -- bob", "usermod --password ! -- bob", "mkhomedir_helper bob"]),
+        (("passwd", "shadow"), ["groupadd --gid 3000 -- bob", "mkhomedir_helper bob"]),
+        (("passwd", "shadow", "group"), ["mkhomedir_helper bob"]),
+        (("passwd", "shadow", "group", "home"), []),
+    ],
+    ids=lambda one: "-".join(one).replace(" ", "_")[:40] or "nothing",
+)
+def test_a_user_that_a_power_cut_left_half_made_is_completed(
+    agents: Agents, written: tuple[str, ...], rest: list[str]
+) -> None:
+    rows = {"passwd": "bob:x:3000:3000::/home/bob:/bin/sh", "shadow": "bob:!:1::::::", "group": "bob:x:3000:"}
+    lines = [f"echo {rows[name]} >> etc/{name}" if name in rows else "mkdir -p home/bob" for name in written]
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\necho ${0##*/} $@ >> asked\n'
+    agents.write("/bin/useradd", "\n".join([begin, *lines, "kill -9 $PPID", ""]), 0o755)
+    for name in ("usermod", "groupadd", "mkhomedir_helper"):
+        agents.write(f"/bin/{name}", begin, 0o755)
+    bob = User(user="bob", component="test")
+    with pytest.raises(AgentGone):
+        agents.apply(bob)
+    (agents.root / "asked").unlink()
+    whole = "\n".join([begin, *(f"echo {row} >> etc/{name}" for name, row in rows.items()), ""])
+    agents.write("/bin/useradd", whole, 0o755)
+    done = agents.apply(bob)
+    assert (done.result.changed, done.result.failed) == (1, 0)
+    asked = agents.root / "asked"
+    assert (asked.read_text().splitlines() if asked.exists() else []) == rest
+    assert agents.apply(bob).result.changed == 0
 
 
 @pytest.fixture
@@ -70,6 +126,15 @@ def test_locks_that_no_tool_holds_are_removed(tmp_path: Path, etc: Path) -> None
     for name, text in (("passwd.lock", f"{daemon}\0"), (f"passwd.{daemon}", f"{daemon}\0"), ("subgid.99999999", "")):
         (etc / name).write_text(text, encoding="utf-8")
     (etc / "group.lock").touch()
+    account_locks.clear(Work(str(tmp_path), lambda _: None))
+    assert {path.name for path in etc.iterdir()} == before
+
+
+@pytest.mark.parametrize("text", ["root:x:0:\n", "20240131x", "1"])
+def test_a_copy_that_ends_in_a_number_is_left(tmp_path: Path, etc: Path, text: str) -> None:
+    (etc / "group.20240131").write_text(text, encoding="utf-8")
+    (etc / "shadow.1").mkdir()
+    before = {path.name for path in etc.iterdir()}
     account_locks.clear(Work(str(tmp_path), lambda _: None))
     assert {path.name for path in etc.iterdir()} == before
 

@@ -14,9 +14,11 @@ import pytest
 
 from hakit.agent import frames
 from hakit.agent.actions import Action, Mark
+from hakit.agent.resources.unit import Unit
 from hakit.agent.starting import AgentGone
 from hakit.agent.wire import action_from_wire, mark_from_wire, wire
-from tests.unit.agent.agent_support import Agents, ForkChannel
+from tests.unit.agent.agent_support import Agents, ForkChannel, files
+from tests.unit.agent.agent_support import one as file_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,17 @@ def test_what_was_not_enabled_is_not_enabled(agents: Agents, systemd: Path) -> N
     assert asked(systemd) == ["stop d.service", "start d.service"]
 
 
+def test_a_unit_that_was_enabled_as_declared_is_not_enabled_once_more(agents: Agents, systemd: Path) -> None:
+    """A change on which the members agree stops a unit, and its declaration enables it again."""
+    act(agents, STOP)
+    assert agents.apply(Unit(unit="d.service", running=None, component="test")).item("unit:d.service").summary == (
+        "enable",
+    )
+    (systemd / "enabled").write_text("disabled\n")
+    act(agents, START)
+    assert (systemd / "enabled").read_text() == "disabled\n"
+
+
 @pytest.mark.parametrize(
     ("after", "message"),
     [
@@ -110,6 +123,21 @@ def test_a_start_that_fails_says_so_and_can_be_repeated(
     (systemd / "active").write_text("failed\n")
     assert act(agents, START)[0].ok
     assert (systemd / "enabled").read_text() == "enabled\n"
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_daemon_that_quotes_a_secret_and_dies_does_not_show_it(agents: Agents, systemd: Path, planned: bool) -> None:
+    (systemd / "active").write_text("inactive\n")
+    (systemd / "after-start").write_text("failed\n")
+    journalctl = agents.root / "bin/journalctl"
+    journalctl.write_text("#!/bin/sh\necho bad word: hunter2\n")
+    journalctl.chmod(0o755)
+    with agents.client() as client:
+        if planned:
+            client.plan([files(file_of("/etc/a.conf", "pw hunter2\n", 0o600, "pw <secret:x>\n"))], None)
+        (result,) = client.act([START])
+    said = "bad word: <secret:x>" if planned else "its journal, which may quote secrets:  journalctl -u d.service"
+    assert result.detail == f"d.service is failed after start\n{said}"
 
 
 def test_a_small_file_comes_and_goes(agents: Agents) -> None:

@@ -89,6 +89,23 @@ def test_the_original_is_that_of_the_last_adoption(agents: Agents) -> None:
         assert agents.read("/etc/a.conf") == original
 
 
+def test_the_original_is_kept_where_something_else_stands_now(agents: Agents) -> None:
+    path = agents.write("/etc/a.conf", "original\n", 0o600)
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    path.unlink()
+    link = Symlink(path="/etc/a.conf", target="/elsewhere", component="test")
+    lines = [line for event in agents.apply(link).events for line in event.summary]
+    assert any("is a symbolic link now and was left alone; the file from before" in line for line in lines)
+    (kept,) = (agents.state / "previous/etc,a.conf").glob("original*")
+    assert kept.read_text() == "original\n"
+    agents.apply()
+    path.write_text("new\n")
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    agents.apply()
+    assert path.read_text() == "new\n"
+    assert kept.read_text() == "original\n"
+
+
 def test_a_foreign_file_that_not_everyone_may_read_is_not_shown(agents: Agents) -> None:
     agents.write("/etc/a.conf", "pw hunter2\n", 0o600)
     (item,) = agents.plan(files(one("/etc/a.conf", "new\n")))
@@ -141,6 +158,31 @@ def test_a_path_that_moved_to_another_set_stays_and_is_removed_with_that_one(age
     assert not (agents.root / "etc/a.conf").exists()
 
 
+@pytest.mark.parametrize("name", ["files:set", "/etc/b.conf"])
+def test_what_another_component_declares_now_is_no_leftover(agents: Agents, name: str) -> None:
+    agents.apply(files(one("/etc/a.conf", "a\n"), one("/etc/b.conf", "b\n")))
+    with agents.client(lock=False) as client:
+        assert client.plan([], ["test"], elsewhere=[name]) == ()
+        (item,) = client.plan([], ["test"], elsewhere=["files:other", "/etc/c.conf"])
+    assert item.status == "remove"
+
+
+def test_a_path_that_another_component_declares_now_is_not_deleted(agents: Agents) -> None:
+    agents.apply(files(one("/etc/a.conf", "a\n"), one("/etc/b.conf", "b\n")))
+    with agents.client(lock=False) as client:
+        (item,) = client.plan([files(one("/etc/a.conf", "a\n"))], ["test"], elsewhere=["files:other", "/etc/b.conf"])
+    assert item.status == "same"
+
+
+def test_a_link_or_directory_that_another_component_fills_now_is_no_leftover(agents: Agents) -> None:
+    agents.apply(
+        Directory(path="/etc/dir", owner=ME, group=MY_GROUP, component="test"),
+        Symlink(path="/etc/link", target="dir", component="test"),
+    )
+    with agents.client(lock=False) as client:
+        assert client.plan([], ["test"], elsewhere=["/etc/dir", "/etc/link"]) == ()
+
+
 def test_the_last_five_versions_and_the_original_are_kept(agents: Agents) -> None:
     agents.write("/etc/a.conf", "original\n")
     for number in range(9):
@@ -148,6 +190,17 @@ def test_the_last_five_versions_and_the_original_are_kept(agents: Agents) -> Non
     folder = agents.state / "previous/etc,a.conf"
     versions = sorted(path for path in folder.iterdir() if path.name != "original")
     assert [path.read_text() for path in versions] == [f"{number}\n" for number in range(3, 8)]
+    assert (folder / "original").read_text() == "original\n"
+
+
+def test_what_goes_is_kept_also_where_the_manifest_was_lost(agents: Agents) -> None:
+    agents.write("/etc/a.conf", "original\n")
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    (agents.state / "manifest.json").unlink()
+    agents.write("/etc/a.conf", "theirs\n")
+    agents.apply(files(one("/etc/a.conf", "ours\n")))
+    folder = agents.state / "previous/etc,a.conf"
+    assert {path.read_text() for path in folder.iterdir()} == {"original\n", "theirs\n"}
     assert (folder / "original").read_text() == "original\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.resources.paths import Directory, Symlink
+from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.agent.starting import AgentGone
 from tests.unit.agent.agent_support import ME, MY_GROUP, Agents, apply_with, files, one
@@ -133,6 +135,34 @@ def test_a_removal_killed_anywhere_is_completed_by_the_next(memory: Path) -> Non
         trees.append(agents.tree())
     assert trees[-1]["etc/adopted.conf"].endswith("original\n")
     assert all(tree == trees[-1] for tree in trees)
+
+
+def test_an_original_that_is_back_is_taken_for_nobodys_change(memory: Path) -> None:
+    def prepare(agents: Agents) -> None:
+        agents.write("/etc/a.conf", "original\n")
+        agents.apply(files(one("/etc/a.conf", "ours\n")))
+
+    for agents in killed_at_every_write(memory, prepare, ()):
+        again = agents.apply()
+        assert agents.read("/etc/a.conf") == "original\n"
+        assert not [line for event in again.events for line in event.summary if "outside hakit" in line]
+
+
+def test_a_parameter_that_is_not_declared_any_more_is_forgotten_wherever_the_run_was_killed(memory: Path) -> None:
+    def prepare(agents: Agents) -> None:
+        agents.write("/proc/sys/net/kept", "1\n")
+        agents.write("/proc/sys/net/left", "1\n")
+        agents.apply(Sysctl(label="x", values=(("net.kept", "2"), ("net.left", "2")), component="test"))
+
+    fewer = (Sysctl(label="x", values=(("net.kept", "3"),), component="test"),)
+    ends = []
+    for agents in killed_at_every_write(memory, prepare, fewer):
+        assert agents.apply(*fewer).result.failed == 0
+        assert agents.apply(*fewer).result.changed == 0
+        assert (agents.read("/proc/sys/net/kept"), agents.read("/proc/sys/net/left")) == ("3\n", "1\n")
+        ends.append(json.loads(agents.read("/var/lib/hakit/manifest.json"))["items"])
+    assert ends[-1]["sysctl:x"]["live"] == {"net.kept": "1"}
+    assert all(end == ends[-1] for end in ends)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakit.agent import frames, jsonlite
+from hakit.agent.actions import Action
 from hakit.agent.client import Client
 from hakit.agent.errors import FrameError
 from hakit.agent.probes import Probe
@@ -138,6 +139,16 @@ def test_an_agent_answers_nonsense_with_a_crash(agents: Agents, sent: dict[str, 
 def test_only_what_was_planned_is_applied(agents: Agents) -> None:
     with agents.client() as client, pytest.raises(AgentGone, match="not in the plan of this session: files:x"):
         client.apply(["files:x"], [], lambda _: None)
+
+
+def test_what_another_run_made_meanwhile_is_not_forgotten(agents: Agents) -> None:
+    """A host that is only watched is planned without its lock, which is taken later."""
+    with agents.client(lock=False) as client:
+        assert client.plan([], None) == ()
+        agents.apply(files(one("/etc/a.conf", "x\n")))
+        assert client.hello(run="r", who="w", lock=True, packages=[]).lock is None
+        client.act([Action(kind="write", target="/var/lib/hakit-test/web", text="1\n")])
+    assert [item.key for item in agents.plan()] == ["files:set"]
 
 
 class Script:

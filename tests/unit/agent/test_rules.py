@@ -270,6 +270,33 @@ def test_an_unknown_parameter_is_refused(agents: Agents) -> None:
     assert item.error.message.startswith("this kernel has no parameter net.nothing")
 
 
+def parameters(label: str, **values: str) -> Sysctl:
+    return Sysctl(label=label, values=tuple((f"net.{name}", value) for name, value in values.items()), component=label)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["both sets have it", "it moves"])
+@pytest.mark.parametrize("whole", [False, True], ids=["a part", "the whole set"])
+def test_a_parameter_that_another_set_declares_stays(agents: Agents, moved: bool, whole: bool) -> None:
+    for name in ("a", "b"):
+        agents.write(f"/proc/sys/net/{name}", "1\n")
+    second = parameters("second", a="2")
+    agents.apply(parameters("first", a="2", b="2"), *(() if moved else (second,)))
+    rest = (second,) if whole else (parameters("first", b="2"), second)
+    done = agents.apply(*rest)
+    assert done.result.failed == 0
+    assert (agents.read("/proc/sys/net/a"), agents.read("/proc/sys/net/b")) == ("2\n", "1\n" if whole else "2\n")
+    assert agents.apply(*rest).result.changed == 0
+    agents.apply()
+    assert (agents.read("/proc/sys/net/a"), agents.read("/proc/sys/net/b")) == ("1\n", "1\n")
+
+
+def test_a_parameter_that_another_component_declares_stays(agents: Agents) -> None:
+    agents.write("/proc/sys/net/a", "1\n")
+    agents.apply(parameters("first", a="2"))
+    with agents.client(lock=False) as client:
+        assert client.plan([], ["first"], elsewhere=["net.a"]) == ()
+
+
 def test_accounts_are_compared(agents: Agents) -> None:
     items = agents.plan(Group(group="ops"), User(user=ME), User(user="new", group="ops", after=("group:ops",)))
     assert [item.status for item in items] == ["change", "same", "change"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ from hakit.agent.resources.files import File, Files
 from hakit.agent.state import FOLDER, State
 from hakit.agent.wire import Text
 from hakit.agent.work import Work
+from tests.unit.agent import agent_support
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.unit.agent.agent_support import Agents
 
 
 def failing(number: int, *names: str) -> OSError:
@@ -68,6 +72,16 @@ def test_records_are_read_back(state: tuple[State, list[str]]) -> None:
     assert one.items == {"files:/etc/a": {"component": "test", "made": True}}
     one.sweep()
     assert notes == []
+
+
+def test_what_a_newer_hakit_made_is_left_for_that_one(agents: Agents) -> None:
+    agents.apply(agent_support.files(agent_support.one("/etc/a.conf", "x\n")))
+    manifest = json.loads(agents.read("/var/lib/hakit/manifest.json"))
+    manifest["items"]["spaceship:a"] = {"component": "test"}
+    agents.write("/var/lib/hakit/manifest.json", json.dumps(manifest), 0o600)
+    assert [item.key for item in agents.plan()] == ["files:set"]
+    agents.apply()
+    assert list(json.loads(agents.read("/var/lib/hakit/manifest.json"))["items"]) == ["spaceship:a"]
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hakit.agent.handlers.sysctl import file_text
 from hakit.agent.resources.paths import Symlink
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
@@ -181,6 +182,43 @@ def test_a_unit_does_without_what_left(memory: Path, original: str, by_hand: boo
             assert apply_with(client, site(whole=False)).result.changed == 0
 
 
+def linked(text: str = "[Service]\n", name: str = "x") -> tuple[Resource, ...]:
+    """A unit with a drop-in that is a link to a file."""
+    target = files(one(f"/etc/{name}.conf", text), label="target")
+    link = Symlink(path=DROP_IN, target=f"../../../{name}.conf", component="test", after=("files:target",))
+    return target, link, unit(restart_on=(DROP_IN,), after=(f"symlink:{DROP_IN}",))
+
+
+@pytest.mark.parametrize(
+    "before", [(unit(),), linked("[Unit]\n"), linked("[Unit]\n", "y")], ids=["new", "same", "other"]
+)
+@pytest.mark.parametrize("meanwhile", ["nothing", "restart, read"])
+def test_a_unit_loads_what_a_link_leads_to(memory: Path, before: tuple[Resource, ...], meanwhile: str) -> None:
+    def prepare(agents: Agents) -> None:
+        systemd = Systemd(agents)
+        systemd.boot(U)
+        agents.apply(*before)
+        systemd.do("restart", U)
+        item = changes(agents, *linked())[f"unit:{U}"]
+        assert (item.summary, item.impact) == (("restart (50-x.conf changed)",), "disruptive")
+
+    for agents in killed_at_writes(memory, prepare, linked(), 3):
+        systemd = Systemd(agents)
+        for arguments in MEANWHILE[meanwhile]:
+            systemd.do(*arguments)
+        with agents.client() as client:
+            assert apply_with(client, linked()).result.failed == 0
+            assert systemd.runs_with(U) == systemd.on_disk(U) == ("[Service]\n", "")
+            assert apply_with(client, linked()).result.changed == 0
+
+
+def test_a_link_that_is_no_longer_listed_and_stays_tells_nobody(agents: Agents) -> None:
+    Systemd(agents).boot(U)
+    agents.apply(*linked())
+    *rest, _ = linked()
+    assert changes(agents, *rest, unit()) == {}
+
+
 def changes(agents: Agents, *resources: Resource) -> dict[str, Item]:
     return {item.key: item for item in agents.plan(*resources) if item.status != "same"}
 
@@ -274,6 +312,29 @@ def test_what_is_no_longer_listed_and_leaves_later_tells_nobody(agents: Agents) 
     assert changes(agents, drop_in(), conf(), unit()) == {}
     agents.apply(drop_in(), conf(), unit())
     assert f"unit:{U}" not in changes(agents, unit())
+
+
+def test_what_another_component_declares_now_does_not_leave(agents: Agents) -> None:
+    Systemd(agents).boot(U)
+    agents.apply(*site(whole=True))
+    with agents.client(lock=False) as client:
+        items = client.plan([unit()], ["test"], elsewhere=[DROP_IN, CONF])
+    assert [item.status for item in items] == ["same"]
+
+
+def test_what_only_hakit_has_to_forget_restarts_nothing(agents: Agents) -> None:
+    systemd = Systemd(agents)
+    systemd.boot(U)
+    agents.write("/proc/sys/net/kept", "1\n")
+    agents.write("/proc/sys/net/left", "1\n")
+    agents.apply(Sysctl(label="x", values=(("net.kept", "2"), ("net.left", "2")), component="test"))
+    agents.write("/proc/sys/net/left", "1\n")
+    agents.write("/etc/sysctl.d/60-hakit-x.conf", file_text((("net.kept", "2"),)))
+    fewer = Sysctl(label="x", values=(("net.kept", "2"),), component="test")
+    done = agents.apply(fewer, unit(restart_on=("sysctl:x",), after=("sysctl:x",)))
+    assert done.item("sysctl:x").summary == ("forget net.left",)
+    assert (done.item(f"unit:{U}").status, systemd.asked(U)) == ("same", [])
+    assert agents.plan(fewer, unit(restart_on=("sysctl:x",), after=("sysctl:x",)))[1].status == "same"
 
 
 def test_what_somebody_deleted_before_it_left_was_loaded_all_the_same(agents: Agents) -> None:

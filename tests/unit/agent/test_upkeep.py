@@ -11,6 +11,7 @@ import pytest
 
 from hakit.agent import frames, living, stale, upkeep
 from hakit.agent.answers import Upgrade
+from hakit.agent.handlers import package
 from hakit.agent.starting import AgentGone
 from hakit.agent.upgrading import differences, has_died
 from tests.unit.agent.agent_support import ForkChannel
@@ -286,7 +287,24 @@ def test_a_service_that_does_not_come_back_is_told(agents: Agents, fake: Path, a
     with agents.client() as client:
         _, error = client.upgrade([], lambda _: None)
     assert error is not None
-    assert (error.message, error.output) == (message, "its last words")
+    assert (error.message, error.output) == (message, "its journal, which may quote secrets:  journalctl -u d.service")
+
+
+def test_an_apt_that_does_not_end_makes_no_package_manual(
+    agents: Agents, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "PATIENCE", 0.5)
+    (fake / "go").unlink()
+    (fake / "auto").write_text("haproxy\n")
+    marks = agents.root / "bin/apt-mark"
+    marks.write_text(
+        '#!/bin/sh\ncd "${0%/*}/../fake"\ntest $1 = showauto || { echo $@ >> marked; exit; }\ncat auto; : > auto\n'
+    )
+    with agents.client() as client:
+        _, error = client.upgrade([("haproxy", "2")], lambda _: None)
+    assert error is not None
+    assert error.message.startswith("apt-get install did not end within")
+    assert asked(fake, "marked") == ["-q auto haproxy"]
 
 
 def test_a_version_that_does_not_come_is_told_and_nothing_restarts(agents: Agents, fake: Path) -> None:

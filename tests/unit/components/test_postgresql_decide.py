@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakit.components.base import Decision
+from hakit.components.base import Decision, Facts
 from hakit.components.postgresql import decide
-from hakit.components.postgresql.decide import decide as decided
 from hakit.components.postgresql.part import COPY, CREATE, Part
 from hakit.errors import RefusedError
 from tests.unit.components.sites import site
@@ -74,6 +73,15 @@ def plain(tmp_path: Path) -> Site:
     return cluster(tmp_path)
 
 
+def decided(site: Site, observed: dict[str, dict[str, Any]], release: int = 12) -> dict[str, Decision]:
+    return decide.decide(site, dict.fromkeys(observed, Facts(release)), observed)
+
+
+def copies(source: str, system: str = "", release: str = "15") -> Decision:
+    """A member without data copies another one; only its data wait for that one."""
+    return Decision(Part(COPY, source, system), after=(source,), held=(f"cluster:{release}-main",))
+
+
 def parts(found: dict[str, Decision]) -> dict[str, Part]:
     assert all(isinstance(one.value, Part) for one in found.values())
     return {name: one.value for name, one in found.items() if isinstance(one.value, Part)}
@@ -82,14 +90,18 @@ def parts(found: dict[str, Decision]) -> dict[str, Part]:
 def test_nobody_has_anything(plain: Site) -> None:
     assert decided(plain, dict.fromkeys(NAMES, ABSENT)) == {
         "db1": Decision(Part(CREATE)),
-        "db2": Decision(Part(COPY, "db1"), after=("db1",)),
-        "db3": Decision(Part(COPY, "db1"), after=("db1",)),
+        "db2": copies("db1"),
+        "db3": copies("db1"),
     }
+
+
+def test_what_waits_has_the_name_that_the_hosts_release_gives_it(plain: Site) -> None:
+    assert decided(plain, dict.fromkeys(NAMES, ABSENT), release=13)["db2"] == copies("db1", release="17")
 
 
 def test_one_that_follows_another_copies_it_after_it_was_made(tmp_path: Path) -> None:
     found = decided(cluster(tmp_path, {"db3": {"upstream": "db2"}}), dict.fromkeys(NAMES, ABSENT))
-    assert found["db3"] == Decision(Part(COPY, "db2"), after=("db2",))
+    assert found["db3"] == copies("db2")
 
 
 def test_a_new_member_copies_whoever_leads_now(plain: Site) -> None:
@@ -97,20 +109,20 @@ def test_a_new_member_copies_whoever_leads_now(plain: Site) -> None:
     assert found == {
         "db1": Decision(Part(system=OURS)),
         "db2": Decision(Part(system=OURS)),
-        "db3": Decision(Part(COPY, "db2", OURS), after=("db2",)),
+        "db3": copies("db2", OURS),
     }
 
 
 def test_the_inventorys_primary_without_data_is_a_standby_like_any_other(plain: Site) -> None:
     found = decided(plain, {"db1": ABSENT, "db2": primary(), "db3": standby()})
-    assert found["db1"] == Decision(Part(COPY, "db2", OURS), after=("db2",))
+    assert found["db1"] == copies("db2", OURS)
 
 
 def test_a_named_primary_that_is_stopped_is_started_first(plain: Site) -> None:
     decision = record(1, "db1", "made")
     found = decided(plain, {"db1": stopped(decision=decision), "db2": standby(decision=decision), "db3": ABSENT})
     assert not parts(found)["db1"].parted
-    assert found["db3"] == Decision(Part(COPY, "db1", OURS), after=("db1",))
+    assert found["db3"] == copies("db1", OURS)
 
 
 @pytest.mark.parametrize(

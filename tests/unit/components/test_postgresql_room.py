@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hakit.components.base import Facts
 from hakit.components.postgresql.decide import decide
 from tests.unit.components.sites import site
 
@@ -22,7 +23,7 @@ def told(folder: Path, answer: dict[str, Any], **more: Any) -> str:
     settings = {"cluster": "main", "primary": "db1", "replication": {"password": {"secret": "P"}}, **more}
     built = site(folder, {"db1": {"postgresql": settings, "lint": lint}})
     look = {"data": "cluster", "system": "7", "running": True, "role": "primary", **answer}
-    return "\n".join(decide(built, {"db1": look})["db1"].notes)
+    return "\n".join(decide(built, {"db1": Facts()}, {"db1": look})["db1"].notes)
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from hakit.agent.actions import Action
 from hakit.agent.answers import BatchResult
-from hakit.components.base import Facts
+from hakit.components.base import Facts, Order, Withdrawal
 from hakit.engine import events
 from hakit.engine.apply import Apply
 from hakit.engine.handover import Handover
@@ -17,7 +18,7 @@ from hakit.errors import RefusedError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hakit.agent.answers import AgentEvent
     from hakit.engine.run import Run
@@ -76,6 +77,11 @@ class Leading:
         return "done"
 
 
+def drained(_: object, of: Any) -> Iterator[Withdrawal]:
+    order = Order("db2", Action(kind="write", target="/run/x"))
+    yield Withdrawal("pool", (order,), (order,)) if of.name == "db1" else Withdrawal("nothing", (), ())
+
+
 class Place:
     """One host, of whose changes some stop its server."""
 
@@ -86,7 +92,7 @@ class Place:
         scope = SimpleNamespace(
             groups=lambda: (),
             site=site(host("db1"), host("db2")),
-            components={},
+            components={"balancer": SimpleNamespace(withdraw=drained)},
             forks=2,
             who="me",
             run_id="run",
@@ -185,6 +191,8 @@ def test_a_handover_that_fails_leaves_the_server_running(monkeypatch: pytest.Mon
         raise RefusedError("db2 did not catch up")
 
     monkeypatch.setattr(place.mover, "hand_over", fail)
-    outcome = place.apply(FILE, RESTART).execute()
-    assert (outcome.hosts["db1"].state, outcome.hosts["db1"].why) == ("failed", "db2 did not catch up")
+    ended = place.apply(FILE, RESTART).execute().hosts["db1"]
+    assert (ended.state, ended.changed, ended.why) == ("failed", 1, "db2 did not catch up")
     assert place.diary == [FILE.key]
+    told = [type(one) for one in place.events if isinstance(one, (events.Withdrawn, events.Returned))]
+    assert told == [events.Withdrawn, events.Returned]

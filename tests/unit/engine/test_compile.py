@@ -120,3 +120,19 @@ def test_a_path_with_two_owners_is_refused(second: Resource) -> None:
 def test_a_circle_is_named() -> None:
     with pytest.raises(InventoryError, match="wait for each other: package"):
         compiled(Fake("a", Package(package="p", after=("package:q",)), Package(package="q", after=("package:p",))))
+
+
+def test_what_stands_on_a_resource_does_so_by_way_of_others_too() -> None:
+    found = compiled(
+        Fake(
+            "db",
+            Package(package="db"),
+            Directory(path="/srv/db", after=("package:db",)),
+            file("/srv/db/data"),
+            Unit(unit="db.service"),
+        ),
+        Fake("web", file("/srv/web")),
+    )
+    assert found.standing_on(["directory:/srv/db"]) == {"directory:/srv/db", "files:/srv/db/data", "unit:db.service"}
+    assert found.standing_on(["unit:db.service"]) == {"unit:db.service"}
+    assert "files:/srv/web" not in found.standing_on(["package:db"])

@@ -12,11 +12,14 @@ from pydantic import BaseModel
 from hakit.agent.answers import Hello, Item
 from hakit.agent.errors import Failure
 from hakit.agent.postgres.place import Place
+from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory
 from hakit.agent.tasks import Task
 from hakit.components.base import Component, Decision, Facts, HostContext, RedundancyGroup
 from hakit.engine import events, session
 from hakit.engine.apply import Apply
+from hakit.engine.compile import HostResources
+from hakit.engine.plan import Change, held_of
 from hakit.engine.render import broken
 from hakit.engine.run import Run, Scope
 from hakit.engine.schedule import blocked
@@ -79,6 +82,8 @@ class Cluster(Component):
     def resources(self, ctx: HostContext) -> Iterable[Resource]:
         self.declared[ctx.host.name] = ctx.decided
         yield Directory(path="/srv/cluster")
+        yield Directory(path="/srv/cluster/data")
+        yield Directory(path="/srv/programs")
 
 
 class Hosts:
@@ -137,8 +142,7 @@ class _Client:
             raise self.hosts.refusing[self.name]
         return {"me": self.name}
 
-    def plan(self, resources: Sequence[Resource], owned: object, on_event: object) -> tuple[Item, ...]:
-        del owned, on_event
+    def plan(self, resources: Sequence[Resource], *_: object) -> tuple[Item, ...]:
         self.hosts.note(self.name, "plan")
         return tuple(Item(one.key, "change", impact="disruptive") for one in resources)
 
@@ -253,6 +257,34 @@ def test_what_is_decided_says_who_goes_first_and_who_comes_after_whom(hosts: Hos
     assert found == {"db3": frozenset(), "db1": {"db3"}, "db2": {"db1"}, "web1": frozenset()}
     found = turns(hosts, tmp_path, {"db1": Decision(after=("db2", "db3"))})
     assert found == {"db2": frozenset(), "db3": {"db2"}, "db1": {"db2", "db3"}, "web1": frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("decision", "held"),
+    [
+        (Decision(after=("db1",), held=("directory:/srv/cluster",)), ["/srv/cluster", "/srv/cluster/data"]),
+        (Decision(after=("db1",), held=("directory:/srv/cluster/data",)), ["/srv/cluster/data"]),
+        (Decision(after=("db1",), held=("unit:not.there",)), []),
+        (Decision(after=("db1",)), []),
+        (Decision(held=("directory:/srv/cluster",)), []),
+    ],
+    ids=["with what stands on it", "the last", "nothing that differs", "all of it", "waits for nobody"],
+)
+def test_what_is_decided_says_what_of_a_host_waits(
+    hosts: Hosts, tmp_path: Path, decision: Decision, held: list[str]
+) -> None:
+    with run(scope(hosts, tmp_path, Cluster({"db2": decision}), Plain())) as work:
+        plan = work.plan()
+    assert plan.hosts["db2"].held == tuple(f"directory:{path}" for path in held)
+    assert plan.hosts["db1"].held == ()
+
+
+def test_one_that_waits_with_everything_waits_whatever_another_component_says() -> None:
+    one, other = Decision(after=("db1",), held=("package:x",)), Decision(after=("db3",))
+    declared = HostResources(host("db2"), {"package:x": Package(package="x")})
+    changes = [Change("package:x", "add")]
+    assert held_of(changes, declared, [one, Decision()]) == ("package:x",)
+    assert held_of(changes, declared, [one, other]) == ()
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,14 @@ def test_without_the_asker_a_peer_looks_before_the_member_itself() -> None:
     assert (web1.asked, web2.asked) == (0, 1)
 
 
-def test_an_asker_that_is_lost_meanwhile_is_no_success() -> None:
-    assert "lb1: gone" in wait(Session("lb1", None), Session("web1", YES))
+def test_when_an_asker_is_lost_meanwhile_another_one_looks() -> None:
+    web1 = Session("web1", NO, YES)
+    assert wait(Session("lb1", None), web1) == ""
+    assert web1.asked == 2
+
+
+def test_where_nobody_is_left_to_ask_there_is_no_success() -> None:
+    assert "nobody is left to ask for http http://web1/ (lb1: gone)" in wait(Session("lb1", None))
 
 
 MEMBERS = ("web1", "web2", "web3")
@@ -133,6 +139,25 @@ def test_what_remains_must_serve(serving: tuple[str, ...], keep: int, why: str) 
     found = Gate([pool(keep)], open_sessions(lb1)).remains("web1")
     assert str(found or "").startswith(why)
     assert bool(found) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("others", "why"),
+    [
+        ((), "web2 does not serve: nobody is left to ask for tcp web2 (lb1: gone); web3"),
+        ((Session("web1", None),), "web2 does not serve: nobody is left to ask for tcp web2 (lb1: gone); web3"),
+        ((Session("web1", targets={"web1": YES, "web2": NO, "web3": NO}),), "web2 does not serve: tcp web2 from web1"),
+    ],
+    ids=["nobody is left", "all are lost", "the others do not serve"],
+)
+def test_the_gate_stays_closed_when_the_one_who_looks_is_lost(others: tuple[Session, ...], why: str) -> None:
+    found = Gate([pool()], open_sessions(Session("lb1", None), *others)).remains("web1")
+    assert f"pool would be left with 0 of 3 that serve ({why}" in str(found)
+
+
+def test_a_peer_that_looks_in_place_of_one_that_is_lost_is_believed() -> None:
+    web1 = Session("web1", targets={"web1": YES, "web2": NO, "web3": YES})
+    assert Gate([pool()], open_sessions(Session("lb1", None), web1)).remains("web1") is None
 
 
 def test_who_is_in_maintenance_is_named_with_the_command_that_ends_it() -> None:

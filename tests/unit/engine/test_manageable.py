@@ -185,3 +185,17 @@ def test_the_scripts_arguments_arrive_as_they_are(word: str) -> None:
         ["/bin/sh", "-s"], input=text + b"\nprintf '%s' \"$3\"\n", capture_output=True, check=True, timeout=10
     )
     assert done.stdout.decode() == word
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_keys_are_written_whole_or_not_at_all(*, full: bool, tmp_path: Path) -> None:
+    keys = tmp_path / ".ssh" / "authorized_keys"
+    keys.parent.mkdir()
+    before = f"{KEY} ops@desk\n" + "".join(f"{KEY}{number} other@desk\n" for number in range(100))
+    keys.write_text(before, encoding="ascii")
+    program = script([]).decode().split("add_key='", 1)[1].split("\n'\n", 1)[0]
+    # No file grows beyond a block of 512 bytes, as on a disk that is full.
+    words = ["/bin/sh", "-c", f"{'ulimit -f 1' if full else ':'}\n{program}", "sh", str(tmp_path), f"{KEY} ops", KEY]
+    done = subprocess.run(words, capture_output=True, check=False, timeout=10)
+    assert (done.returncode != 0) is full
+    assert keys.read_text(encoding="ascii") == before

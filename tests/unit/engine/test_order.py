@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from hakit.components.base import RedundancyGroup
 from hakit.engine.order import Together, Turns, Waits, order
 from hakit.engine.schedule import schedule
 from hakit.engine.steps import Standing, Step
-from tests.unit.engine.test_schedule import GROUPS, HELPERS, HOSTS, agreeing, holds, pair, plan, turns
+from tests.unit.engine.test_schedule import GROUPS, HELPERS, HOSTS, agreeing, holds, new, pair, plan, turns
 
 
 def pool(*hosts: str) -> RedundancyGroup:
@@ -56,6 +57,15 @@ def test_who_waits_for_the_same_is_told_at_once() -> None:
     )
 
 
+def test_a_wait_with_a_part_alone_is_told_so() -> None:
+    steps = schedule([new("db1"), new("db2", "db1"), new("db3", "db1")], [pool("db1", "db2", "db3")])
+    assert order(steps) == (Waits(("db2", "db3"), ("db1",), "unit:db"),)
+    steps = schedule([new("db1"), new("db2", "db1"), replace(new("db3", "db1"), held=())], [])
+    assert order(steps) == (Waits(("db2",), ("db1",), "unit:db"), Waits(("db3",), ("db1",)))
+    steps = schedule([new("db1"), new("db2", "db1", held=2)], [])
+    assert order(steps) == (Waits(("db2",), ("db1",), "cluster:main"),)
+
+
 def test_members_that_must_agree_are_told_together() -> None:
     steps = schedule([agreeing("lb1"), agreeing("lb2")], [pair("lb2", "lb1")], holds(lb1=1))
     assert order(steps) == (Together(("lb2",), ("lb1",), ("lb2",), "keepalived.service"),)
@@ -65,11 +75,16 @@ def test_who_waits_for_nobody_is_not_told() -> None:
     assert order(schedule([plan("web1"), plan("web2", "none"), plan("web3", "none")], [pool(*HOSTS)])) == ()
 
 
-@given(groups=GROUPS, helpers=HELPERS, after=turns())
+@given(groups=GROUPS, helpers=HELPERS, after=turns(), divided=st.sets(st.sampled_from(HOSTS)))
 def test_every_wait_is_told_and_nothing_else(
-    groups: list[RedundancyGroup], helpers: dict[str, frozenset[str]], after: dict[str, tuple[str, ...]]
+    groups: list[RedundancyGroup],
+    helpers: dict[str, frozenset[str]],
+    after: dict[str, tuple[str, ...]],
+    divided: set[str],
 ) -> None:
-    plans = [replace(plan(name, "disruptive"), after=after.get(name, ())) for name in HOSTS]
+    plans = [
+        replace(new(name) if name in divided else plan(name, "disruptive"), after=after.get(name, ())) for name in HOSTS
+    ]
     steps = schedule(plans, groups, Standing(helpers=helpers))
     told: set[tuple[str, str]] = set()
     for part in order(steps):
@@ -77,7 +92,9 @@ def test_every_wait_is_told_and_nothing_else(
             told |= {(a, b) for place, b in enumerate(part.hosts) for a in part.hosts[:place]}
         elif isinstance(part, Waits):
             told |= {(other, host) for host in part.hosts for other in part.on}
-    assert closed(told) == closed({(name, step.host) for step in steps for name in step.after})
+    assert closed(told) == closed(
+        {(name.split()[0], step.host) for step in steps for name in step.after if name != f"{step.host} first"}
+    )
 
 
 def closed(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:

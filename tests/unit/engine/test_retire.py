@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from hakit.agent.answers import ActResult
+from hakit.agent.answers import ActResult, BatchResult
+from hakit.components.base import Facts
+from hakit.engine import retire
 from hakit.engine.duty import MAINTENANCE, RETIRED, mark_of
 from hakit.engine.events import Noted
 from hakit.engine.handover import Handover
-from hakit.engine.plan import SitePlan
+from hakit.engine.outcome import HostResult
+from hakit.engine.plan import Change, HostPlan, SitePlan
 from hakit.engine.retire import Retirement, take_back
 from hakit.engine.rolling import Limits
 from hakit.engine.run import Run
-from hakit.errors import ConnectError
+from hakit.errors import ConnectError, RefusedError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hakit.agent.actions import Action, Mark
+    from hakit.engine.outcome import Outcome
     from hakit.engine.run import Scope
     from hakit.engine.session import HostSession
     from hakit.errors import HakitError
@@ -55,7 +59,7 @@ class Opened(Run):
         return {name: ConnectError(f"{name}: no answer") for name, one in self.sessions.items() if not one.usable}
 
 
-def run(sessions: dict[str, Session], *names: str) -> Run:
+def run(sessions: dict[str, Session], *names: str, kind: type[Opened] = Opened) -> Run:
     hosts = site(*(host(name) for name in names))
     scope: Any = SimpleNamespace(
         site=hosts,
@@ -68,7 +72,7 @@ def run(sessions: dict[str, Session], *names: str) -> Run:
         run_id="run",
         movers=(),
     )
-    found = Opened(cast("Scope", scope), lambda _: None, lock=True)
+    found = kind(cast("Scope", scope), lambda _: None, lock=True)
     found.sessions = cast("dict[str, HostSession]", sessions)
     return found
 
@@ -92,9 +96,21 @@ def test_a_later_run_learns_it_from_one_peer() -> None:
 
 
 def test_it_is_taken_back_while_the_host_is_dead() -> None:
-    sessions = {"web1": Session(retired()), "web2": Session(retired(), usable=False), "web3": Session(usable=False)}
+    sessions = {"web1": Session(retired()), "web2": Session(retired()), "web3": Session(usable=False)}
     assert take_back(run(sessions, *NAMES), "web3")
-    assert (sessions["web1"].marks, sessions["web1"].locked) == ((), True)
+    assert [(sessions[name].marks, sessions[name].locked) for name in ("web1", "web2")] == [((), True)] * 2
+
+
+def test_it_is_not_taken_back_for_good_while_a_peer_may_still_remember_it() -> None:
+    sessions = {"web1": Session(retired()), "web2": Session(usable=False), "web3": Session()}
+    with pytest.raises(RefusedError, match="not retired any more, but web2 could not be told") as told:
+        take_back(run(sessions, *NAMES), "web3")
+    assert sessions["web1"].marks == ()
+    assert "hakit retire --undo web3" in str(told.value.hint)
+    with pytest.raises(RefusedError, match="nobody who answers says that web3 is retired, and web2 can't be asked"):
+        take_back(run(sessions, *NAMES), "web3")
+    sessions["web2"] = Session(retired())
+    assert take_back(run(sessions, *NAMES), "web3")
 
 
 @pytest.mark.parametrize("marks", [(), (retired(kind=MAINTENANCE),)], ids=["in service", "in maintenance"])
@@ -110,16 +126,125 @@ def test_whether_a_dead_host_is_retired_nobody_knows_without_its_peers() -> None
 
 
 class Leading:
-    """A role that a host holds."""
+    """A role that a host holds; with `back` it comes back to who has handed it over, as soon as that is out."""
 
-    def foresee(self, _: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
+    def __init__(self, *, back: bool = False) -> None:
+        self.leader = "web3"
+        self.back = back
+
+    def ends(self, key: str) -> bool:
+        return key == SERVER
+
+    def foresee(self, work: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
         del preferred
-        return Handover(host, "leads", "web1") if host == "web3" and "web1" not in unfit else None
+        out = any(mark.host == "web3" for mark in work.sessions["web3"].marks)
+        able = next((one for one in ("web3", "web1", "web2") if one not in (host, *unfit)), "")
+        return Handover(host, "leads", able) if host == self.leader or (self.back and out and host == "web3") else None
 
     def hand_over(self, work: Run, handover: Handover) -> str:
-        assert not any(session.marks for session in work.sessions.values()), "before it is out"
+        if self.leader == "web3":
+            assert not any(session.marks for session in work.sessions.values()), "before it is out"
         work.sink(Noted(handover.host, "hands over"))
+        self.leader = handover.to
         return "leads now"
+
+
+SERVER = "unit:server.service"
+
+
+class Emptied(Session):
+    """A host that leaves, and whatever hakit made on it."""
+
+    emptied = False
+
+    def open(self, *, lock: bool) -> Facts:
+        del lock
+        return Facts()
+
+    def leftovers(self, facts: Facts) -> HostPlan:
+        return HostPlan("web3", facts, (Change(SERVER, "remove"),), 0)
+
+    def apply(self, keys: Sequence[str], remove: Sequence[str], _: object) -> BatchResult:
+        self.emptied = True
+        return BatchResult(len(keys) + len(remove), 0)
+
+
+class Planned(Opened):
+    """Of the peers web1 has to restart its server."""
+
+    def plan(self) -> SitePlan:
+        return SitePlan({"web1": HostPlan("web1", Facts(), (Change(SERVER, "change", impact="disruptive"),), 0)})
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, mover: Leading) -> tuple[Outcome, Emptied, list[str]]:
+    leaving, told = Emptied(), list[str]()
+    work = retirement(monkeypatch, leaving, mover, told)
+    return work.execute(work.plan(), Limits()), leaving, told
+
+
+def retirement(monkeypatch: pytest.MonkeyPatch, leaving: Session, mover: Leading, told: list[str]) -> Retirement:
+    sessions: dict[str, Session] = {"web1": Emptied(), "web2": Session(), "web3": leaving}
+    monkeypatch.setattr(retire, "HostSession", lambda *_: leaving)
+    peers = run(sessions, "web1", "web2", kind=Planned)
+    cast("Any", peers.scope).movers = (mover,)
+    peers.sink = lambda event: told.append(f"{event.host} {event.text}") if isinstance(event, Noted) else None
+    return Retirement(peers, run(sessions, *NAMES).scope, "web3", dead=False)
+
+
+class Cut(Emptied):
+    """Somebody interrupts as the host is told `at` something: to leave its duties, or to remove what is on it."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
+        if self.at == "withdraw":
+            raise KeyboardInterrupt
+        return super().act(actions, mark)
+
+    def apply(self, keys: Sequence[str], remove: Sequence[str], on_event: object) -> BatchResult:
+        if self.at == "clear":
+            raise KeyboardInterrupt
+        return super().apply(keys, remove, on_event)
+
+
+@pytest.mark.parametrize(("at", "peers"), [("withdraw", []), ("clear", ["web1"])])
+def test_what_an_interrupt_leaves_is_told(at: str, peers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    work = retirement(monkeypatch, Cut(at), Leading(), [])
+    found = work.plan()
+    with pytest.raises(KeyboardInterrupt):
+        work.execute(found, Limits())
+    assert work.outcome.stopped
+    assert not work.outcome.good
+    assert sorted(work.outcome.hosts) == [*peers, "web3"]
+    why = "interrupted after it was taken out; the same command goes on"
+    assert work.outcome.hosts["web3"] == HostResult("failed", why=why)
+
+
+def test_an_interrupt_before_anything_was_begun_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    work = retirement(monkeypatch, Emptied(), Leading(), [])
+    found = work.plan()
+    monkeypatch.setattr(retire, "spare", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        work.execute(found, Limits())
+    assert work.outcome.hosts["web3"] == HostResult("not started", why="interrupted")
+
+
+def test_a_peer_hands_nothing_over_to_a_host_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, leaving, told = leave(monkeypatch, Leading())
+    assert outcome.good
+    assert leaving.emptied
+    assert [one for one in told if "leads now" in one] == ["web1 leads now", "web2 leads now"]
+
+
+def test_a_host_that_leads_again_is_not_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, leaving, _ = leave(monkeypatch, Leading(back=True))
+    assert outcome.hosts["web3"] == HostResult("not started", why="it leads again; retire it once more")
+    assert not leaving.emptied
 
 
 def test_a_host_that_leaves_hands_its_role_over_first() -> None:

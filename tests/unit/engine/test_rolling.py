@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,13 +21,14 @@ from hakit.engine.handover import Handover
 from hakit.engine.outcome import HostResult
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.steps import Step
-from hakit.errors import AgentError, RefusedError
+from hakit.errors import AgentError, LockedError, RefusedError
 from tests.unit.engine.sites import host, site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hakit.components.base import Component
+    from hakit.engine.outcome import State
     from hakit.engine.run import Run
 
 HOSTS = ("web1", "web2", "web3")
@@ -39,11 +41,14 @@ class Session:
         self.host = host(name)
         self.usable = True
         self.serves = True
+        self.locked = False
         self.diary = diary
 
     def ensure_lock(self) -> None:
         if not self.usable:
             raise AgentError(f"{self.host.name}: gone")
+        if self.locked:
+            raise LockedError(f"{self.host.name}: another run works on this host")
 
     def act(self, actions: Sequence[Action], mark: Mark | None = None) -> tuple[ActResult, ...]:
         if mark is not None:
@@ -59,7 +64,7 @@ class Leading:
         self.leader = leader
         self.able = able
         self.breaks = False
-        self.then: Callable[[], None] = lambda: None
+        self.then: Callable[[], object] = lambda: None
         self._place = place
 
     def foresee(self, _: Run, host: str, unfit: Mapping[str, str], preferred: str) -> Handover | None:
@@ -68,7 +73,7 @@ class Leading:
         able = [one for one in self.able if one not in (host, *unfit)]
         if not able:
             raise RefusedError(f"nobody can take over from {host}")
-        return Handover(host, "leads", preferred if preferred in able else able[0])
+        return Handover(host, "leads", preferred if preferred in able else able[0], "hakit look")
 
     def hand_over(self, _: Run, handover: Handover) -> str:
         if self.breaks:
@@ -90,12 +95,18 @@ class Site:
             session.probe = self._probe  # type: ignore[attr-defined]  # answers for all
             assert session.host.name == name
         probes = {name: (Probe(kind="tcp", target=name, seen_from="lb1"),) for name in HOSTS}
-        self.groups: tuple[RedundancyGroup, ...] = (RedundancyGroup("pool", "haproxy", HOSTS, probes),)
+        self.groups: tuple[RedundancyGroup, ...] = (
+            RedundancyGroup("pool", "haproxy", HOSTS, probes, unit="k.service"),
+        )
         self.drained = True
+        self.runs = True
         self.movers: tuple[Leading, ...] = ()
 
     def _probe(self, probes: Sequence[Probe]) -> tuple[ProbeResult, ...]:
-        return tuple(ProbeResult(self.sessions[one.target].serves, "refused", 0.0) for one in probes)
+        return tuple(ProbeResult(self._says(one), "refused", 0.0) for one in probes)
+
+    def _says(self, probe: Probe) -> bool:
+        return self.runs if probe.kind == "unit" else self.sessions[probe.target].serves
 
     def withdraw(self, _: object, of: Any) -> Iterator[Withdrawal]:
         if self.drained and of.name in HOSTS:
@@ -221,6 +232,7 @@ def test_nobody_overrules_a_handover_that_failed(place: Site) -> None:
     leading(place, "web2", "web1").breaks = True
     outcome = place.rolling(Limits(override="now")).execute(in_order("web2", disrupts=True, whole=True), place.worker())
     assert outcome.hosts["web2"] == HostResult("failed", why="it did not work")
+    assert (place.told(events.Broken), place.told(events.Unreachable)) == (["web2"], [])
     assert "web2: work" not in place.diary
 
 
@@ -307,6 +319,15 @@ def test_nothing_is_begun_once_enough_have_failed(place: Site, allowed: int | No
     assert outcome.hosts["lb1"].why == ("--max-fail 1 is reached" if allowed == 1 else "")
 
 
+@pytest.mark.parametrize("state", ["failed", "unreachable"])
+def test_what_has_failed_before_anything_is_begun_counts(place: Site, state: State) -> None:
+    place.groups = ()
+    known = {"lb1": HostResult(state, why="no")}
+    outcome = place.rolling(Limits(max_fail=1)).execute([Step("web1"), Step("web2")], place.worker(), known)
+    assert place.diary == []
+    assert outcome.hosts["web1"] == HostResult("not started", why="--max-fail 1 is reached")
+
+
 def test_who_waits_for_a_step_that_failed_is_left_alone_whoever_it_is(place: Site) -> None:
     place.groups = ()
     steps = [
@@ -336,6 +357,88 @@ def test_a_helper_that_is_gone_holds_nobody_up(place: Site) -> None:
     assert any("lb1 could not be told" in one.text for one in place.events if isinstance(one, events.Noted))
 
 
+def divided(*hosts: str) -> list[Step]:
+    """web1 whole; the data of these hosts come from it, everything else goes before."""
+    steps = [Step("web1", keys=("data:own",))]
+    for name in hosts:
+        first = Step(name, keys=("package:db",), half="first")
+        after = frozenset({"web1", first.name})
+        steps += [first, Step(name, keys=("data:copy", "unit:db"), after=after, half="second")]
+    return steps
+
+
+def failing(place: Site, *names: str) -> Callable[[Step], HostResult]:
+    """Work on steps of which these fail; web1 ends after all first halves that are begun."""
+    begun = threading.Barrier(2)
+
+    def work(step: Step) -> HostResult:
+        if step.name in ("web1", "web2 first"):
+            begun.wait(10)
+        place.diary.append(step.name)
+        return HostResult("failed", why="no") if step.name in names else HostResult("changed", len(step.keys))
+
+    return work
+
+
+def test_what_waits_for_nobody_goes_beside_the_one_that_is_waited_for(place: Site) -> None:
+    outcome = place.rolling().execute(divided("web2"), failing(place))
+    assert outcome.good
+    assert outcome.hosts["web2"] == HostResult("changed", 3)
+    assert place.diary[-1] == "web2"
+
+
+def test_what_waited_for_one_that_failed_is_left_and_named(place: Site) -> None:
+    outcome = place.rolling().execute(divided("web2", "web3"), failing(place, "web1"))
+    assert set(place.diary) == {"web1", "web2 first", "web3 first"}
+    for name in ("web2", "web3"):
+        found = outcome.hosts[name]
+        assert (found.state, found.changed) == ("not started", 1)
+        assert found.why == "data:copy and what stands on it: web1 failed, and they stand in for each other"
+    assert sorted(place.told(events.NotStarted)) == ["web2", "web3"]
+
+
+def test_a_first_half_that_fails_keeps_nobody_else_from_going_on(place: Site) -> None:
+    outcome = place.rolling().execute(divided("web2", "web3"), failing(place, "web2 first"))
+    assert {name: one.state for name, one in outcome.hosts.items()} == {
+        "web1": "changed",
+        "web2": "failed",
+        "web3": "changed",
+    }
+    assert "web2" not in place.diary
+    assert outcome.hosts["web2"].why == "no"
+
+
+def test_who_waits_for_a_host_waits_for_both_of_its_halves(place: Site) -> None:
+    place.groups = ()
+    steps = [*divided("web2"), Step("lb1", after=frozenset({"web2", "web2 first"}))]
+    outcome = place.rolling().execute(steps, failing(place, "web2 first"))
+    assert outcome.hosts["lb1"] == HostResult("not started", why="it waits for web2, which failed")
+
+
+def test_an_interruption_between_the_halves_leaves_the_second(place: Site) -> None:
+    rolling = place.rolling()
+
+    def work(step: Step) -> HostResult:
+        if step.name == "web1":
+            while "web2" not in rolling.outcome.hosts:
+                time.sleep(0.001)
+            interrupt()
+            assert rolling._halted.wait(10)
+        return HostResult("changed", 1)
+
+    outcome = rolling.execute(divided("web2"), work)
+    assert outcome.stopped
+    assert outcome.hosts["web1"].state == "changed"
+    assert outcome.hosts["web2"] == HostResult("not started", 1, why="data:copy and what stands on it: interrupted")
+
+
+def test_no_second_half_is_begun_once_enough_have_failed(place: Site) -> None:
+    place.groups = ()
+    outcome = place.rolling(Limits(max_fail=1)).execute(divided("web2", "web3"), failing(place, "web2 first"))
+    assert outcome.hosts["web3"].state == "not started"
+    assert outcome.hosts["web3"].why.endswith("--max-fail 1 is reached")
+
+
 def atomic() -> list[Step]:
     return [
         Step("web2", "stop", unit="k.service", atomic=True),
@@ -353,6 +456,103 @@ def test_followers_speak_again_when_their_leader_fails(place: Site) -> None:
     outcome = place.rolling().execute(atomic(), place.worker("web1"))
     assert place.diary == ["web2: stop k.service", "web1: work", "web2: start k.service"]
     assert outcome.hosts["web2"].state == "not started"
+
+
+def test_nobody_is_disrupted_while_another_run_works_on_a_helper(place: Site) -> None:
+    place.sessions["lb1"].locked = True
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), place.worker())
+    assert outcome.hosts["web1"].why == "lb1: another run works on this host"
+    assert place.diary == []
+
+
+def test_a_helper_that_another_run_works_on_by_then_hinders_no_return(place: Site) -> None:
+    def work(_: Step) -> HostResult:
+        place.sessions["lb1"].locked = True
+        return HostResult("changed", 1)
+
+    assert place.rolling().execute(in_order("web1", disrupts=True), work).good
+    assert place.diary[-1] == "web1: unmark web1"
+
+
+class Changing:
+    """What the leader does in a joint change, and what happens meanwhile."""
+
+    def __init__(self, place: Site, rolling: Rolling, changed: int) -> None:
+        self.place = place
+        self.rolling = rolling
+        self.changed = changed
+
+    def fails(self) -> HostResult:
+        return HostResult("failed", self.changed, why="no")
+
+    def is_lost(self) -> HostResult:
+        raise AgentError("web1: gone")
+
+    def does_not_serve(self) -> HostResult:
+        self.place.sessions["web1"].serves = False
+        return HostResult("changed", self.changed)
+
+    def is_interrupted(self) -> HostResult:
+        interrupt()
+        assert self.rolling._halted.wait(10)
+        assert "web2: start k.service" not in self.place.diary, "while it is not known what the leader does"
+        return HostResult("changed" if self.changed else "same", self.changed)
+
+    def is_not_the_only_one_that_fails(self) -> HostResult:
+        while "lb1" not in self.rolling.outcome.hosts:
+            time.sleep(0.001)
+        assert "web2: start k.service" not in self.place.diary, "while it is not known what the leader does"
+        return HostResult("changed", self.changed)
+
+
+@pytest.mark.parametrize(
+    ("what", "changed", "runs", "starts"),
+    [
+        ("fails", 0, True, True),
+        ("fails", 1, True, False),
+        ("fails", 1, False, True),
+        ("is_lost", 0, True, False),
+        ("does_not_serve", 1, True, False),
+        ("does_not_serve", 1, False, True),
+        ("is_interrupted", 0, True, True),
+        ("is_interrupted", 1, True, False),
+        ("is_not_the_only_one_that_fails", 1, True, False),
+    ],
+)
+def test_a_follower_that_is_left_speaks_again_only_where_nobody_speaks_otherwise(
+    place: Site, what: str, changed: int, *, runs: bool, starts: bool
+) -> None:
+    rolling = place.rolling(Limits(max_fail=1))
+    place.runs = runs
+    leader = Changing(place, rolling, changed)
+
+    def work(step: Step) -> HostResult:
+        if step.host == "lb1":
+            return HostResult("failed", why="no")
+        assert step.host == "web1"
+        found: HostResult = getattr(leader, what)()
+        return found
+
+    steps = atomic()
+    if what == "is_not_the_only_one_that_fails":
+        steps.append(Step("lb1", after=frozenset({"web2 stop"})))
+    outcome = rolling.execute(steps, work)
+    assert outcome.hosts["web2"].state == "not started"
+    assert ("web2: start k.service" in place.diary) == starts
+    notes = [one.text for one in place.events if isinstance(one, events.Noted) and one.host == "web2"]
+    assert any(one.startswith("k.service stays stopped, for web1 may have changed") for one in notes) != starts
+
+
+def test_another_follower_stays_silent_too_once_the_leader_has_changed(place: Site) -> None:
+    steps = atomic()
+    steps += [
+        Step("web3", "stop", unit="k.service", atomic=True),
+        Step("web3", after=frozenset({"web3 stop", "web1 atomic", "web2 atomic"}), atomic=True, gated=True),
+    ]
+    steps[1] = replace(steps[1], after=frozenset({"web2 stop", "web3 stop"}))
+    outcome = place.rolling().execute(steps, place.worker("web2"))
+    assert outcome.hosts["web3"].state == "not started"
+    assert not [line for line in place.diary if "start k.service" in line]
 
 
 def test_a_follower_that_fails_stays_silent(place: Site) -> None:
@@ -415,3 +615,25 @@ def test_the_second_interruption_stops_and_says_what_was_cut(
         rolling.execute(in_order("web1", "web2"), work)
     assert "stopped in the middle" in rolling.outcome.hosts["web1"].why
     assert rolling.outcome.hosts["web2"].state == "not started"
+
+
+def test_who_was_cut_while_it_handed_its_role_over_is_told_where_to_look(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    mover = leading(place, "web2", "web1")
+    rolling = place.rolling()
+    monkeypatch.setattr(rolling._run, "hang_up", go_on.set)
+
+    def cut() -> None:
+        interrupt()
+        assert rolling._halted.wait(10)
+        interrupt()
+        assert go_on.wait(10)
+        raise AgentError("web2: hung up")
+
+    mover.then = cut
+    with pytest.raises(KeyboardInterrupt):
+        rolling.execute(in_order("web2", disrupts=True, whole=True), place.worker())
+    why = "stopped in the middle of a handover; where things stand says  hakit look"
+    assert rolling.outcome.hosts["web2"].why == why

@@ -295,3 +295,103 @@ def test_who_does_not_serve_is_mended_first_and_who_is_left_out_is_taken_back() 
     assert order(schedule([plan("lb1"), plan("lb2")], [pair("lb2", "lb1")], standing))["lb2"] == {"lb1"}
     (step,) = schedule([], [pair("lb2", "lb1")], restore=["lb1"])
     assert (step.host, step.act, step.gated) == ("lb1", "restore", True)
+
+
+def new(host: str, *others: str, held: int = 1, impact: str = "none") -> HostPlan:
+    """A member to be: of its changes, the last `held` wait for others. One of the first has an impact."""
+    keys = ("package:db", f"files:/etc/{host}", "cluster:main", "unit:db")
+    changes = tuple(Change(key, "add", impact=impact if place == 1 else "none") for place, key in enumerate(keys))
+    return HostPlan(host, Facts(), changes, same=0, after=others, held=keys[len(keys) - held :])
+
+
+def test_what_waits_for_others_holds_nothing_else_up() -> None:
+    steps = schedule([new("db3", "db2", held=2), new("db1"), new("db2", "db1", held=2)], [pair("db2", "db3", "db1")])
+    assert order(steps) == {
+        "db1": frozenset(),
+        "db2 first": frozenset(),
+        "db3 first": frozenset(),
+        "db2": {"db2 first", "db1"},
+        "db3": {"db3 first", "db2", "db2 first"},
+    }
+    halves = {step.name: step.keys for step in steps if step.host == "db2"}
+    assert halves == {"db2 first": ("package:db", "files:/etc/db2"), "db2": ("cluster:main", "unit:db")}
+
+
+def test_with_few_hands_the_one_that_others_wait_for_begins() -> None:
+    assert schedule([new("db2", "db1"), new("db1")], [])[0].host == "db1"
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        new("db2", "db1", impact="reload"),
+        new("db2", "db1", impact="disruptive"),
+        replace(new("db2", "db1"), changes=(*new("db2").changes, change("db2", "none", "remove"))),
+        new("db2", "db1", held=4),
+        new("db2", "db1", held=0),
+        new("db2"),
+    ],
+    ids=["reloads", "disrupts", "removes", "nothing goes before", "all waits", "waits for nobody"],
+)
+def test_a_host_goes_in_one_where_somebody_may_notice_or_nothing_can_go_before(waiting: HostPlan) -> None:
+    steps = schedule([new("db1"), waiting], [pair("db2", "db1")])
+    assert sorted(order(steps)) == ["db1", "db2"]
+    assert sum(len(step.keys) + len(step.remove) for step in steps if step.host == "db2") == len(waiting.changes)
+
+
+def test_a_host_that_comes_back_or_must_agree_with_others_goes_in_one() -> None:
+    plans = [new("db1"), new("db2", "db1")]
+    assert "db2 first" not in order(schedule(plans, [], restore=["db2"]))
+    plans[1] = replace(plans[1], changes=(*plans[1].changes, change("db2", "group-atomic", component="keepalived")))
+    names = order(schedule([*plans, agreeing("lb1")], [pair("db2", "lb1")]))
+    assert "db2 first" not in names
+    assert "db2 atomic" in names
+
+
+def test_no_unit_starts_early_that_a_mate_is_yet_to_reload() -> None:
+    starts = replace(new("db2", "db1"), changes=(Change("unit:keepalived.service", "change"), *new("db2").changes))
+    groups = [pair("db2", "lb1")]
+    assert "db2 first" in order(schedule([new("db1"), starts, plan("lb1", "none")], groups))
+    found = order(schedule([new("db1"), starts, unit_change("lb1", "reload")], groups))
+    assert found["db2"] == {"db1", "lb1"}
+
+
+@given(
+    groups=GROUPS,
+    impacts=st.lists(
+        st.tuples(*[st.sampled_from(["none", "none", "reload", "disruptive"])] * 2), min_size=6, max_size=6
+    ),
+    after=turns(),
+    held=st.lists(st.integers(0, 2), min_size=6, max_size=6),
+    restore=st.sets(st.sampled_from(HOSTS), max_size=1),
+)
+def test_halves_hold_to_the_same_rules(
+    *,
+    groups: list[RedundancyGroup],
+    impacts: list[tuple[str, ...]],
+    after: dict[str, tuple[str, ...]],
+    held: list[int],
+    restore: set[str],
+) -> None:
+    plans = {}
+    for host, pairs, count in zip(HOSTS, impacts, held, strict=True):
+        changes = tuple(Change(f"files:/{place}", "change", impact=impact) for place, impact in enumerate(pairs))
+        keys = tuple(change.key for change in changes[:count])
+        plans[host] = HostPlan(host, Facts(), changes, same=0, after=after.get(host, ()), held=keys)
+    steps = {step.name: step for step in schedule(plans.values(), groups, restore=restore)}
+    for host, one in plans.items():
+        assert sorted(key for step in steps.values() if step.host == host for key in step.keys) == [
+            change.key for change in one.changes
+        ]
+    finished: set[str] = set()
+    while finished != steps.keys():
+        ready = [step for step in steps.values() if step.name not in finished and step.after <= finished]
+        assert ready, "a circle"
+        for step in ready:
+            done = {name for name in finished if name.split()[0] in after.get(step.host, ())}
+            early = step.half == "first"
+            assert early or {n for n, s in steps.items() if s.host in after.get(step.host, ())} == done
+            assert not early or not (step.gated or step.disrupts or set(step.keys) & set(plans[step.host].held))
+        for group in groups:
+            assert sum(step.gated and step.host in group.hosts for step in ready) <= 1
+        finished |= {step.name for step in ready}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import Future
 from typing import Any
 
-from hakit.engine.threads import LISTEN, begin, completed, wait
+import pytest
+
+from hakit.engine.threads import LISTEN, begin, completed, each, wait
 
 
 def test_all_are_waited_for() -> None:
@@ -47,3 +51,36 @@ def test_each_comes_when_it_is_done() -> None:
     assert next(found) is quick
     gate.set()
     assert list(found) == [slow]
+
+
+def test_so_many_at_once_and_in_their_order() -> None:
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def work(number: int) -> int:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.02)
+        with lock:
+            now[0] -= 1
+        return -number
+
+    assert each(work, range(9), 3) == [-number for number in range(9)]
+    assert most == [3]
+    assert each(work, (), 3) == []
+
+
+def test_an_interrupt_begins_no_more_and_leaves_alone_what_runs() -> None:
+    gate, begun, ended = threading.Event(), [], []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        gate.wait(10)
+        ended.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        each(work, range(9), 2)
+    assert (sorted(begun), ended) == ([0, 1], [])
+    gate.set()

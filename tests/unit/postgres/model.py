@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hakit.agent.postgres.decision import from_wire, parse
@@ -15,11 +15,11 @@ from hakit.postgres.conductor import Conductor
 from hakit.postgres.layout import Layout, Synchrony
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 RECORD = 16  # bytes of a WAL record
 SYSTEM = "7"
-READING = frozenset({"look", "sql"})
+READING = frozenset({"look"})
 
 
 class Killed(BaseException):
@@ -37,11 +37,21 @@ class Server:
     timeline: int = 1
     wal: list[tuple[int, str]] = field(default_factory=list)
     state: str = "in production"
+    unstarted: bool = False
+    """Whether it was copied or rewound, and not started since."""
+    stuck: bool = False
+    """Whether its server dies at each start; only another copy helps."""
     checkpoint: int = 0
     upstream: str = ""
     held: str = ""
     decision: dict[str, Any] = field(default_factory=dict)
     slots: set[str] = field(default_factory=set)
+    promoting: int = 0
+    """How many answers from now it becomes the primary that it was asked to be; nobody asked where it is 0."""
+    full: bool = False
+    """Whether its disk takes no decision."""
+    late: int = -1
+    """Where something holds its replay up."""
 
     @property
     def leads(self) -> bool:
@@ -61,9 +71,12 @@ class Server:
 
 
 class Model:
-    """`hosts` in order; the first was made the primary. Commits wait for `synchronous` of all the others."""
+    """`hosts` in order; the first was made the primary. Commits wait for `synchronous` of all the others.
 
-    def __init__(self, hosts: int = 3, synchronous: int = 1) -> None:
+    `never` are those that are not promoted.
+    """
+
+    def __init__(self, hosts: int = 3, synchronous: int = 1, never: Collection[str] = ()) -> None:
         names = tuple(f"db{n}" for n in range(1, hosts + 1))
         self.servers = {name: Server(name, upstream=names[0]) for name in names}
         first = self.servers[names[0]]
@@ -74,11 +87,14 @@ class Model:
         self.written = 0
         self.now = 0.0
         self.kill_at = -1
+        self.delay = 0
+        """How many answers a promotion takes that is asked for now: more than it is waited for, unless it is 0."""
         self.steps = 0
         self.log: list[str] = []
         self.names = f"ANY {synchronous} ({', '.join(names)})" if synchronous else ""
         self.members = tuple(Member(name=name, address=name) for name in names)
-        self.layout = Layout("main", names, names, names, names, Synchrony.parse(self.names), names[0])
+        able = tuple(name for name in names if name not in never)
+        self.layout = Layout("main", names, names, able, names, Synchrony.parse(self.names), names[0])
         self.flow()
 
     # what goes on without anybody
@@ -132,14 +148,15 @@ class Model:
         server = self.servers[host]
         if server.power and server.running:
             server.state = "in archive recovery" if server.signal else "in production"
-        server.power, server.running, server.held = False, False, ""
+        server.power, server.running, server.held, server.promoting = False, False, "", 0
 
     def power_on(self, host: str) -> None:
         """The host boots; its unit tries to start the server."""
         server = self.servers[host]
         if not server.power:
             server.power = True
-            server.running = server.signal or not self.guard(server)
+            server.running = not server.stuck and (server.signal or not self.guard(server))
+            server.unstarted = server.unstarted and not server.running
             self.flow()
 
     def guard(self, server: Server) -> str:
@@ -189,6 +206,7 @@ class Model:
         if changing and self.kill_at == 2 * self.steps:
             raise Killed
         self.log.append(f"{verb} {host} {dict(arguments)}" if changing else "")
+        self.pass_by()
         answer: dict[str, Any] = getattr(self, f"do_{verb}")(self.servers[host], **arguments)
         self.now += 0.01
         self.flow()
@@ -207,6 +225,21 @@ class Model:
                 failed[host] = error
         return answers, failed
 
+    def pass_by(self) -> None:
+        """Promotions that are on their way come nearer to their end."""
+        for server in self.servers.values():
+            server.promoting -= server.promoting > 0
+            if server.promoting == 1:
+                self.end_promotion(server)
+
+    def end_promotion(self, server: Server) -> None:
+        server.promoting = 0
+        if server.standby:
+            server.signal, server.upstream, server.state = False, "", "in production"
+            server.timeline += 1
+            server.wal.append((server.timeline, "promoted"))
+            self.check()
+
     def do_look(self, server: Server) -> dict[str, Any]:
         replicas = [
             {"name": one.host, "state": "streaming", "sync": "quorum", "flushed": written(one.end)}
@@ -222,10 +255,11 @@ class Model:
             "state": server.state,
             "checkpoint": written(server.checkpoint),
             "standby": server.signal,
+            "unstarted": server.unstarted,
             "running": running,
             "role": ("standby" if server.signal else "primary") if running else "",
             "lsn": written(server.end) if running else "",
-            "replayed": written(server.end) if running and server.signal else "",
+            "replayed": written(server.end if server.late < 0 else server.late) if running and server.signal else "",
             "upstream": server.upstream if server.signal else "",
             "receiving": {"status": "streaming", "from": server.upstream} if self.streams(server) else None,
             "replicas": replicas if running else [],
@@ -239,6 +273,8 @@ class Model:
         if not found.repeats(known):
             if found.epoch <= known.epoch:
                 raise RefusedError(f"{server.host}: knows another decision of epoch {server.epoch}")
+            if server.full:
+                raise RefusedError(f"{server.host}: no space left on device")
             server.decision = found.wire()
         return server.decision
 
@@ -283,7 +319,7 @@ class Model:
                 self.flow()
             state = "in archive recovery" if server.signal else "in production"
             stopped = "shut down in recovery" if server.signal else "shut down"
-            server.running, server.state = False, stopped if clean else state
+            server.running, server.state, server.promoting = False, stopped if clean else state, 0
         return {"state": server.state}
 
     def do_start(self, server: Server) -> dict[str, Any]:
@@ -291,7 +327,9 @@ class Model:
             why = "" if server.signal else self.guard(server)
             if why:
                 raise RefusedError(f"{server.host}: the guard says: {why}")
-            server.running = True
+            if server.stuck:
+                raise RefusedError(f"{server.host}: the server died after its start")
+            server.running, server.unstarted = True, False
             server.state = "in archive recovery" if server.signal else "in production"
         return {}
 
@@ -311,22 +349,26 @@ class Model:
     def do_promote(self, server: Server) -> dict[str, Any]:
         if not server.running or server.decision.get("primary") != server.host:
             raise RefusedError(f"{server.host}: was not decided to be the primary, or does not run")
-        if server.signal:
-            server.signal, server.upstream, server.state = False, "", "in production"
-            server.timeline += 1
-            server.wal.append((server.timeline, "promoted"))
+        if server.signal and self.delay:
+            server.promoting = server.promoting or 1 + self.delay
+            raise RefusedError(f"{server.host}: was not promoted within 60 s")
+        self.end_promotion(server)
         return {"timeline": server.timeline}
 
     def do_rewind(self, server: Server, upstream: str) -> dict[str, Any]:
         source = self.servers[upstream]
         assert not server.running
+        if server.unstarted or server.state == "in archive recovery":
+            raise RefusedError(f"{server.host}: is a standby that was not shut down")
         common = 0
         while server.wal[common : common + 1] == source.wal[common : common + 1] != []:
             common += 1
         rewound = common < len(server.wal)
         assert not rewound or server.timeline < source.timeline, "pg_rewind would not see that they parted"
-        server.wal, server.signal, server.upstream = source.wal[:], True, upstream
-        server.timeline, server.state = source.timeline, "shut down in recovery"
+        server.signal, server.upstream = True, upstream
+        if rewound:
+            server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in archive recovery"
+            server.unstarted = True
         return {"rewound": rewound}
 
     def do_reinit(self, server: Server, upstream: str, rate: str, system: str) -> dict[str, Any]:
@@ -335,7 +377,14 @@ class Model:
         source = self.servers[upstream]
         server.running, server.signal, server.upstream = False, True, upstream
         server.wal, server.timeline, server.state = source.wal[:], source.timeline, "in production"
+        server.unstarted, server.stuck = True, False
         return {"aside": "/data.hakit-old"}
+
+    def forget(self, host: str) -> None:
+        """The host leaves the inventory, and nothing is applied."""
+        able = tuple(one for one in self.layout.promotable if one != host)
+        left = tuple(one for one in self.layout.members if one != host)
+        self.layout = replace(self.layout, members=left, voters=left, promotable=able, candidates=left)
 
     # what a test asks
 

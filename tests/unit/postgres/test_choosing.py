@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakit.postgres.choosing import Evidence, Position, may_lose
+from hakit.postgres.choosing import Choice, Evidence, Position, Refusal, choose_failover, may_lose
 from hakit.postgres.layout import Layout, Synchrony
+from hakit.postgres.member import MemberState
+from hakit.postgres.picture import Picture
 
 PRIMARY = "db1"
 
@@ -54,6 +57,21 @@ def test_it_is_loss_free_as_soon_as_enough_answer(
             assert may_lose(Evidence(members, (PRIMARY,), (rule,), some), best)
 
 
+def test_no_timeline_is_begun_a_second_time_beside_a_standby_that_does_not_start() -> None:
+    """db2 was promoted and is gone; db3 followed it, and crashed. The others have all that was acknowledged."""
+    names = ("db1", "db2", "db3", "db4")
+    layout = Layout("main", names, names, names, names, Synchrony(2, names), "db1")
+    runs = {"signal": True, "running": True, "role": "standby", "timeline": 1}
+    states = {host: MemberState(host, **runs) for host in ("db1", "db4")}  # type: ignore[arg-type]  # by name
+    states["db3"] = MemberState("db3", signal=True, timeline=2, state="in archive recovery")
+    positions = {host: Position(1, 100) for host in ("db1", "db4")}
+    found = choose_failover(Picture(layout, states), positions)
+    assert isinstance(found, Refusal)
+    assert found.text == "db3 is on timeline 2, and nobody that runs has it"
+    del states["db3"]
+    assert isinstance(choose_failover(Picture(layout, states), positions), Choice)
+
+
 def test_the_timeline_counts_before_the_end() -> None:
     positions = {"db2": Position(2, 10), "db3": Position(1, 500)}
     evidence = Evidence(("db1", "db2", "db3"), ("db1",), (Synchrony(1, ("db1", "db2", "db3")),), positions)
@@ -76,7 +94,26 @@ def test_synchronous_standby_names_are_read_as_postgresql_does() -> None:
     assert Synchrony.parse('ANY 1 ("we""ird")') == Synchrony(1, ('we"ird',))
     assert Synchrony.parse("") == Synchrony()
     assert Synchrony.parse("ANY 1 (a)", "local") == Synchrony()
-    assert Synchrony.parse("*").candidates(("a", "b"), "a") == {"b"}
+    assert Synchrony.parse("*").candidates(("a", "b"), "a") == ("b",)
+    assert Synchrony.parse('ANY 1 ("DB1", "Db2", db2, Archive)').candidates(("db1", "db2"), "db1") == ("db2", "archive")
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        ('ANY 1 ("db1","db2","db3")', "db3 can't"),
+        ('ANY 1 ("db1","db2","archive")', "archive can't"),
+        ('ANY 1 ("DB1","DB2")', ""),
+        ('ANY 1 ("db1")', "1 of 0 standbys"),
+        ('ANY 2 ("db1","db2")', "2 of 1 standbys"),
+    ],
+    ids=["it left the inventory", "it never was in it", "by any case", "nobody is named", "too few are named"],
+)
+def test_who_is_no_member_may_have_a_commit_nobody_else_has(names: str, missing: str) -> None:
+    positions = {"db2": Position(1, 10)}
+    loss = may_lose(Evidence(("db1", "db2"), (PRIMARY,), (Synchrony.parse(names),), positions), "db2")
+    assert missing in loss
+    assert bool(loss) == bool(missing)
 
 
 def test_who_follows_whom() -> None:

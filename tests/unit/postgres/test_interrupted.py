@@ -25,11 +25,11 @@ kill = st.one_of(st.just(-1), st.integers(2, 60))
 class Cluster(RuleBasedStateMachine):
     model: Model
 
-    @initialize(hosts=st.sampled_from([2, 3, 3, 4, 5]), synchronous=st.integers(1, 2))
-    def make(self, hosts: int, synchronous: int) -> None:
-        self.model = Model(hosts, min(synchronous, hosts - 1))
+    @initialize(hosts=st.sampled_from([2, 3, 3, 4, 5]), synchronous=st.integers(1, 2), never=st.sets(host, max_size=1))
+    def make(self, hosts: int, synchronous: int, never: set[str]) -> None:
+        self.model = Model(hosts, min(synchronous, hosts - 1), never)
 
-    def _run(self, kill: int, command: str, target: str) -> None:
+    def _run(self, kill: int, command: str, target: str, *, late: bool = False) -> None:
         model = self.model
         model.kill_at = kill if kill < 0 else 2 * model.steps + kill
         dead = [name for name, one in model.servers.items() if not one.power]
@@ -38,12 +38,19 @@ class Cluster(RuleBasedStateMachine):
             if command == "switchover":
                 Switchover(model.conductor()).run(known)
             elif command == "failover":
-                Failover(model.conductor(), self._fence).run(known, dead)
+                conductor = model.conductor()
+                conductor.agree = (lambda _: self._answer()) if late else conductor.agree
+                Failover(conductor, self._fence).run(known, dead)
             elif command == "rejoin":
                 Return(model.conductor(), known or "db1").rejoin()
             else:
                 Return(model.conductor(), known or "db1").reinit()
         model.kill_at = -1
+
+    def _answer(self) -> None:
+        """Who was not reached is, while the operator is asked."""
+        for server in self.model.servers.values():
+            server.wired = True
 
     def _fence(self, name: str) -> bool:
         self.model.power_off(name)
@@ -53,9 +60,9 @@ class Cluster(RuleBasedStateMachine):
     def switchover(self, kill: int, to: str) -> None:
         self._run(kill, "switchover", to)
 
-    @rule(kill=kill, to=st.one_of(st.just(""), host))
-    def failover(self, kill: int, to: str) -> None:
-        self._run(kill, "failover", to)
+    @rule(kill=kill, to=st.one_of(st.just(""), host), late=st.booleans())
+    def failover(self, kill: int, to: str, late: bool) -> None:
+        self._run(kill, "failover", to, late=late)
 
     @rule(kill=kill, to=host)
     def rejoin(self, kill: int, to: str) -> None:
@@ -64,6 +71,17 @@ class Cluster(RuleBasedStateMachine):
     @rule(kill=kill, to=host)
     def reinit(self, kill: int, to: str) -> None:
         self._run(kill, "reinit", to)
+
+    @rule(delay=st.sampled_from([0, 0, 1, 10, 40]))
+    def hold_replay_up(self, delay: int) -> None:
+        """Promotions take longer than they are waited for, from now on."""
+        self.model.delay = delay
+
+    @rule()
+    def end_promotions(self) -> None:
+        for server in self.model.servers.values():
+            if server.promoting:
+                self.model.end_promotion(server)
 
     @rule(name=host)
     def pull_the_power(self, name: str) -> None:
@@ -90,14 +108,26 @@ class Cluster(RuleBasedStateMachine):
         if name in self.model.servers:
             self.model.servers[name].wired = wired
 
+    @rule(name=host, full=st.booleans())
+    def fill_the_disk(self, name: str, full: bool) -> None:
+        if name in self.model.servers:
+            self.model.servers[name].full = full
+
     @rule(name=host)
     def crash(self, name: str) -> None:
         """The server dies, and its unit starts it again, if the guard lets it."""
         server = self.model.servers.get(name)
         if server is not None and server.power and server.running:
-            server.running = False
+            server.running, server.promoting = False, 0
             server.state = "in archive recovery" if server.signal else "in production"
-            server.running = server.signal or not self.model.guard(server)
+            server.running = not server.stuck and (server.signal or not self.model.guard(server))
+
+    @rule(name=host)
+    def spoil(self, name: str) -> None:
+        """Its server dies, and at each start again."""
+        if name in self.model.servers:
+            self.model.servers[name].stuck = True
+            self.crash(name)
 
     @precondition(lambda self: self.model.primary)
     @rule(cut=st.sets(host, max_size=2))

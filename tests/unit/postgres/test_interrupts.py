@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hakit.errors import StoppedError
+from hakit.errors import RefusedError, StoppedError
 from hakit.postgres.failover import Failover
 from hakit.postgres.switchover import Switchover
-from tests.unit.postgres.model import READING, Model
+from tests.unit.postgres.model import READING, Model, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,3 +127,26 @@ def test_the_question_says_what_writers_will_notice() -> None:
     conductor.agree = asked.append
     Switchover(conductor).run("db2")
     assert "until db1 has started again" in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("to", "said"), [("", "Make db2 the primary of main?"), ("db1", "Open db1 again as the primary")]
+)
+def test_the_question_names_the_servers_that_run_and_are_stopped(
+    to: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded()
+    look = model.do_look
+
+    def slow(server: Server) -> dict[str, Any]:
+        answer = look(server)
+        return {**answer, "role": "", "lsn": ""} if server.leads and server.host == "db1" else answer
+
+    monkeypatch.setattr(model, "do_look", slow)
+    asked: list[str] = []
+    conductor = model.conductor()
+    conductor.agree = asked.append
+    with suppress(RefusedError):
+        Failover(conductor, lambda _: False).run(to, accept_loss=bool(to))
+    assert asked[0].startswith(said)
+    assert "The server of db1 runs and does not answer: it is stopped first." in asked[0]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hakit.engine.handover import Mover
     from hakit.engine.run import Run
     from hakit.inventory.model import Host
+    from tests.unit.postgres.model import Server
 
 DATABASE = Path(__file__).parents[3] / "inventories" / "database"
 
@@ -116,6 +117,44 @@ def test_nobody_can_take_over(running: Running) -> None:
     with pytest.raises(RefusedError, match="nobody can take over from db1") as caught:
         running.foresee("db1", db2="in maintenance since 20:30")
     assert caught.value.why == "db2 in maintenance since 20:30; db3 does not answer: the session with it was lost"
+
+
+def mute(running: Running, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Have a server run and answer nothing, as one with no connection left does."""
+    look = running.model.do_look
+
+    def looked(server: Server) -> dict[str, Any]:
+        silent = {"role": "", "lsn": "", "replicas": [], "settings": {}, "why": "sorry, too many clients already"}
+        return {**look(server), **(silent if server.host == host else {})}
+
+    monkeypatch.setattr(running.model, "do_look", looked)
+
+
+def test_a_primary_that_runs_and_does_not_answer_may_lead(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    mute(running, monkeypatch, "db1")
+    with pytest.raises(RefusedError, match="whether db1 leads cluster main can't be told") as caught:
+        running.foresee("db1")
+    assert caught.value.why == "its server runs and does not answer: sorry, too many clients already"
+    assert running.foresee("db2") is None
+
+
+def test_a_member_that_can_not_be_asked_may_lead(running: Running) -> None:
+    running.model.servers["db1"].wired = False
+    with pytest.raises(RefusedError, match="whether db1 leads cluster main can't be told") as caught:
+        running.foresee("db1")
+    assert caught.value.why == "db1 does not answer: the session with it was lost"
+
+
+def test_a_standby_that_does_not_answer_leads_nothing(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    mute(running, monkeypatch, "db2")
+    assert running.foresee("db2") is None
+
+
+def test_who_has_no_server_that_runs_leads_nothing(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.model.servers["db1"].running = False
+    assert running.foresee("db1") is None
+    monkeypatch.setattr(running.model, "do_look", lambda _: {"installed": False, "data": "absent", "running": False})
+    assert running.foresee("db1") is None
 
 
 def test_two_primaries_hand_nothing_over(running: Running) -> None:

@@ -104,6 +104,33 @@ def test_a_standby_that_no_rewind_helps_is_left_running(why: str, said: str, hin
     assert hands.done == [("db3", "decide"), ("db1", "slots"), ("db3", "follow")]
 
 
+STOPPED = {"running": False, "role": "", "receiving": None}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"state": "in archive recovery"},
+        {"state": "shut down in recovery"},
+        {"state": "in production", "unstarted": True},
+    ],
+    ids=["crashed", "shut down", "copied, not started yet"],
+)
+def test_a_standby_that_does_not_run_is_started_and_no_former_primary(words: dict[str, Any]) -> None:
+    hands = Hands({"db1": LEAD, "db2": standby(), "db3": standby(**STOPPED, **words)}, streams=True)
+    assert taking_back(hands).rejoin().notes == ("it had only to be started",)
+    assert ("db3", "rewind") not in hands.done
+
+
+def test_a_former_primary_that_was_told_to_be_a_standby_is_compared_and_not_just_started() -> None:
+    newer = {**LEAD, "timeline": 2}
+    for state in ("shut down", "in production"):
+        hands = Hands({"db1": newer, "db2": standby(timeline=2), "db3": standby(**STOPPED, state=state)}, streams=True)
+        taking_back(hands).rejoin()
+        done = [verb for host, verb in hands.done if host == "db3"]
+        assert done.index("rewind") < done.index("start")
+
+
 def test_one_whose_slot_lost_its_wal_is_not_waited_for_as_long() -> None:
     gone = standby(receiving=None, why="requested WAL segment 0A has already been removed")
     for lead, why, wait in ((LEAD, "", 30.0), ({**LEAD, **LOST}, "", 5.0), (LEAD, gone["why"], 5.0)):

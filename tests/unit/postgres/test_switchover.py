@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,9 @@ from hakit.postgres.failover import Failover
 from hakit.postgres.rejoin import Return
 from hakit.postgres.switchover import Switchover
 from tests.unit.postgres.model import Killed, Model, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def loaded(hosts: int = 3, synchronous: int = 1) -> Model:
@@ -31,6 +34,56 @@ def test_the_standby_takes_over_and_everybody_follows_it(hosts: int, synchronous
     assert not model.lost()
 
 
+@pytest.mark.parametrize(
+    ("hosts", "full", "said"),
+    [
+        (3, ["db3"], ""),
+        (3, ["db2"], "db2 could not keep it"),
+        (3, ["db1"], "db1 takes writes now"),
+        (4, ["db3", "db4"], ""),
+        (5, ["db3", "db4", "db5"], "on 2 members only"),
+    ],
+)
+def test_only_those_must_keep_the_decision_without_whom_it_is_not_safe(hosts: int, full: list[str], said: str) -> None:
+    model = loaded(hosts)
+    for host in full:
+        model.servers[host].full = True
+    if said:
+        with pytest.raises(RefusedError) as caught:
+            Switchover(model.conductor()).run("db2")
+        assert said in f"{caught.value.message} {caught.value.why} {caught.value.hint}"
+        assert model.primary == "db1"
+        assert model.servers["db1"].decision["primary"] == "db1"
+        assert not any(one.held for one in model.servers.values())
+    else:
+        assert Switchover(model.conductor()).run("db2").left == {}
+        assert model.healthy()
+    assert model.write()
+    assert not model.lost()
+
+
+@pytest.mark.parametrize(("hosts", "synchronous"), [(2, 1), (3, 1), (3, 2), (4, 2), (5, 2), (5, 3), (5, 4)])
+def test_commits_are_acknowledged_until_the_old_primary_is_held(hosts: int, synchronous: int) -> None:
+    model = loaded(hosts, synchronous)
+    do, waited = model.do, []
+
+    def watch(host: str, verb: str, arguments: Mapping[str, str], timeout: float) -> dict[str, Any]:
+        answer = do(host, verb, arguments, timeout)
+        if model.primary == "db1" and not model.servers["db1"].held and not model.write():
+            waited.append((verb, host))
+        return answer
+
+    model.do = watch  # type: ignore[method-assign]  # of this model alone
+    outcome = Switchover(model.conductor()).run("db2")
+    assert waited == []
+    assert (outcome.primary, outcome.left) == ("db2", {})
+    assert outcome.pause is not None
+    assert outcome.pause < 2
+    assert model.healthy()
+    assert model.write()
+    assert not model.lost()
+
+
 def test_it_can_go_to_and_fro() -> None:
     model = loaded()
     for target in ("db2", "db3", "db1", "db2"):
@@ -39,6 +92,17 @@ def test_it_can_go_to_and_fro() -> None:
         assert model.write()
         assert model.healthy()
     assert not model.lost()
+
+
+@pytest.mark.parametrize(("to", "kind", "lead"), [("", "switchover", "db2"), ("db1", "settled", "db1")])
+def test_a_hold_that_going_back_left_is_released_and_what_was_asked_for_is_done(to: str, kind: str, lead: str) -> None:
+    model = loaded()
+    model.servers["db1"].decision = {"epoch": 3, "primary": "db1", "before": "db2", "kind": "started", "excused": []}
+    model.servers["db1"].held = model.servers["db2"].held = "a switchover to db2 is on its way"
+    outcome = Switchover(model.conductor()).run(to)
+    assert (outcome.kind, outcome.primary) == (kind, lead)
+    assert model.healthy()
+    assert model.write()
 
 
 def steps_of(hosts: int) -> int:

@@ -23,6 +23,16 @@ def joint(*followers: str) -> list[Step]:
     return [*stops, leader, *(Step(host, atomic=True, after=frozenset({leader.name})) for host in followers)]
 
 
+def divided(*hosts: str) -> list[Step]:
+    """These hosts copy db1, and have packages to be installed before."""
+    firsts = [Step(host, keys=("package:postgresql-15",), half="first") for host in hosts]
+    seconds = [
+        Step(one.host, keys=("cluster:15-main", "role:ana"), after=frozenset({"db1", one.name}), half="second")
+        for one in firsts
+    ]
+    return [Step("db1"), *firsts, *seconds]
+
+
 @pytest.mark.parametrize(
     ("steps", "text"),
     [
@@ -42,6 +52,8 @@ def joint(*followers: str) -> list[Step]:
             [Step("db1"), *(Step(host, after=frozenset({"db1"})) for host in ("db2", "db3"))],
             "after db1: db2 and db3",
         ),
+        (divided("db2", "db3"), "after db1: db2 and db3, from cluster 15-main on"),
+        (divided("db2"), "after db1: db2, from cluster 15-main on"),
     ],
 )
 def test_in_words(steps: list[Step], text: str) -> None:
@@ -49,6 +61,9 @@ def test_in_words(steps: list[Step], text: str) -> None:
 
 
 def test_for_programs() -> None:
+    assert order_json(divided("db2")) == [
+        {"how": "waits", "hosts": ("db2",), "on": ("db1",), "since": "cluster:15-main"}
+    ]
     assert order_json([*row("web2", "web1"), *joint("lb2")]) == [
         {"how": "one at a time", "hosts": ("web2", "web1")},
         {"how": "together", "stopped": ("lb2",), "first": ("lb1",), "after": ("lb2",), "unit": "keepalived.service"},

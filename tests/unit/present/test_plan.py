@@ -105,6 +105,7 @@ def test_the_json_of_a_plan_is_json() -> None:
         (events.Skipped("h", "unit:a", "package:a"), "- unit:a  left alone: it needs package:a"),
         (events.NotStarted("h", "b failed"), "- not started: b failed"),
         (events.Unreachable("h", ConnectError("h: gone")), "✗ gone"),
+        (events.Broken("h", ConnectError("h: gone")), "✗ gone"),
         (events.Finished("h", 2, 0, 0.31), "2 changes, 0.3 s"),
         (events.Begun("h", "unit:a"), None),
     ],

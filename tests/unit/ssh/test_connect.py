@@ -59,6 +59,12 @@ def test_a_command_killed_by_a_signal_has_no_exit_status(connection: Connection)
     assert connection.run("kill -9 $$", 10).exit == -1
 
 
+def test_a_connection_lost_before_the_end_of_a_command_is_known_is_no_end(connection: Connection) -> None:
+    output_has_ended = "exec >&- 2>&-; sleep 0.5"
+    with pytest.raises(ConnectError, match="web1: the connection was lost"):
+        connection.run(f"{output_has_ended}; kill -KILL $PPID", 20)
+
+
 def test_output_beyond_the_limit_is_cut_and_said_so(connection: Connection) -> None:
     done = connection.run("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2", 10, limit=1000)
     assert (len(done.stdout), len(done.stderr), done.truncated) == (1000, 64 * 1024, True)

@@ -169,6 +169,14 @@ CASES = (
         "a member that lost its data still knows", "db1 db2 db3", "db1", 1, "1 db1", {"db2": "stopped@ 0 2 db3"}, SHUT,
         "db3 was made the primary",
     ),
+    Case(
+        "a replaced member knows nothing", "db1 db2 db3", "db1", 1, "1 db1", {"db3": "stopped@ 0 0"}, SHUT,
+        "1 of 3 members are heard, 2 are needed (db2: timed out, db3: has no data, and was never told",
+    ),
+    Case(
+        "a replaced member is not needed", "db1 db2 db3", "db1", 1, "1 db1",
+        {"db2": "standby 1 0", "db3": "stopped@ 0 0"}, OPEN, "epoch 1 names db1",
+    ),
     # contradictions
     Case(
         "two decisions of one epoch", "db1 db2 db3", "db1", 1, "2 db1", {"db2": "standby 1 2 db2"}, SHUT,

@@ -30,8 +30,7 @@ def test_a_primary_and_its_standby(servers: Servers) -> None:
         """Whether nothing was written between the looks: a primary writes a little from time to time, unasked."""
         looks.append((seen(db1), seen(db2)))
         first, second = looks[-1]
-        (replica,) = first["replicas"]
-        return bool(first["lsn"] == second["lsn"] == second["replayed"] == replica["replayed"])
+        return bool(first["lsn"] == second["lsn"] == second["replayed"])
 
     until(alike, "db2 has it all")
     first, second = looks[-1]
@@ -47,12 +46,9 @@ def test_a_primary_and_its_standby(servers: Servers) -> None:
     assert first["why"] == second["why"] == ""
     assert (first["upstream"], second["upstream"]) == ("", "db1")
     assert first["receiving"] is None
-    assert second["receiving"]["status"] == "streaming"
-    assert second["receiving"]["from"] == "db1"
-    assert 0 <= second["receiving"]["heard"] < 60
+    assert second["receiving"] == {"status": "streaming"}
     (replica,) = first["replicas"]
     assert (replica["name"], replica["state"], replica["sync"]) == ("db2", "streaming", "async")
-    assert replica["sent"] == replica["flushed"] == replica["replayed"] == first["lsn"]
     (slot,) = first["slots"]
     assert (slot["name"], slot["active"], slot["status"]) == ("db2", True, "reserved")
     assert slot["kept"] >= 0
@@ -113,7 +109,7 @@ def test_a_stopped_server_tells_where_it_stopped(servers: Servers) -> None:
     db1.stop()
     found = seen(db1)
     assert (found["running"], found["role"], found["state"]) == (False, "", "shut down")
-    assert found["checkpoint"] == found["redo"] != ""
+    assert found["checkpoint"] != ""
     assert found["lsn"] == ""
 
 

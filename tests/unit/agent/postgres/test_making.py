@@ -16,10 +16,12 @@ import pytest
 from hakit.agent.client import Client
 from hakit.agent.errors import Failure, Stopped
 from hakit.agent.handlers.cluster import Clusters
-from hakit.agent.postgres import making
+from hakit.agent.postgres import making, record
+from hakit.agent.postgres.decision import Decision
 from hakit.agent.resources.package import Package
 from hakit.agent.starting import AgentGone
 from tests.unit.agent.postgres.members import Host, owner_of, until
+from tests.unit.agent.postgres.residents import Endpoint
 from tests.unit.agent.postgres.servers import PASSWORD, REPLICATOR, account
 
 if TYPE_CHECKING:
@@ -179,6 +181,20 @@ def test_an_upstream_that_is_not_there_is_said(new: Host, primary: Server) -> No
     assert new.beside() == set()
 
 
+def test_a_copy_knows_what_was_decided(new: Host, primary: Server) -> None:
+    decided = Decision(epoch=4, primary="db1", kind="failover", excused=("db2", "db3"))
+    file = primary.at(primary.place.decision)
+    file.write_text(decided.text())
+    endpoint = Endpoint(primary)
+    try:
+        endpoint.until("/live", 200)
+        apply(copied(new, primary), new.work)
+        assert record.read(str(new.server.at(new.place.decision))) == decided.replace(excused=("db2",))
+    finally:
+        endpoint.close()
+        file.unlink()
+
+
 def test_an_upstream_may_be_a_standby(new: Host, primary: Server) -> None:
     apply(copied(new, primary, upstream="db2"), new.work)
     new.server.start()
@@ -275,6 +291,31 @@ def test_a_copy_ends_with_its_controller_and_is_begun_again(new: Host, primary: 
     assert new.beside() == {"main"}
 
 
+def test_no_commit_is_acknowledged_by_a_copy(new: Host, primary: Server) -> None:
+    """A copy streams WAL with a slot, and says that it has it on disk: that is no standby's word."""
+    seen = "SELECT flush_lsn IS NOT NULL, sync_state FROM pg_stat_replication WHERE application_name <> 'db2'"
+    told: list[str | None] = []
+    work = new.work
+
+    def look(_: str) -> None:
+        primary.query("SELECT pg_logical_emit_message(false, 'test', 'some WAL')")
+        primary.query("SELECT pg_switch_wal()")  # received WAL is reported at the end of its file
+        until(lambda: any(flushed == "t" for flushed, _ in primary.query(seen)), "the copy reports what it has")
+        told.extend(state for _, state in primary.query(seen))
+        work.gone = lambda: True
+
+    work.say = look  # the copy goes on meanwhile
+    primary.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (\"db3\")'")
+    primary.reload()
+    try:
+        with pytest.raises(Stopped):
+            apply(copied(new, primary, rate=2048), work)
+    finally:
+        primary.query("ALTER SYSTEM RESET synchronous_standby_names")
+        primary.reload()
+    assert set(told) == {"async"}
+
+
 def test_an_agent_that_is_killed_takes_the_copy_along(new: Host, primary: Server) -> None:
     resource = copied(new, primary, rate=2048)
     channels: list[ForkChannel] = []
@@ -341,6 +382,22 @@ def test_a_whole_copy_is_put_in_its_place_without_another(
     assert new.beside() == {"main"}
     new.server.start()
     until(new.server.streams, "db3 streams")
+
+
+def test_a_whole_copy_whose_wal_is_gone_is_made_anew(
+    new: Host, primary: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = copied(new, primary)
+    with monkeypatch.context() as patched:
+        patched.setattr(making.Making, "put", lambda _: (_ for _ in ()).throw(Failure("the disk is gone")))
+        with pytest.raises(Failure, match="the disk is gone"):
+            apply(resource, new.work)
+    until(lambda: not primary.query(f"{OURS} AND active"), "the slot is free")
+    primary.query(OURS)
+    apply(resource, new.work)
+    new.server.start()
+    active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'db3'"
+    until(lambda: primary.query(active) == [("t",)], "db3 streams with its slot", 10.0)
 
 
 def test_what_an_interrupted_run_left_beside_its_data_is_cleared(new: Host, primary: Server) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.errors import Failure
-from hakit.agent.postgres import control, making, programs, rewinding
+from hakit.agent.postgres import control, making, power, programs, rewinding
 from hakit.agent.postgres.replication import Upstream
 from tests.unit.agent.postgres.members import Host, until
 from tests.unit.agent.postgres.servers import REPLICATOR, account
@@ -141,6 +141,25 @@ def test_a_recovery_before_the_rewind_that_was_interrupted_goes_on(
     follows(old)
 
 
+@pytest.mark.parametrize("started", [True, False], ids=["crashed", "not started since it was rewound"])
+def test_a_standby_is_never_recovered_alone(parted: tuple[Host, Host], started: bool) -> None:
+    """It would end its WAL with a record of its own; below where the others parted no rewind would see that."""
+    old, _ = parted
+    old.do("stop")
+    old.do("rewind", upstream="db2")
+    assert old.do("look")["unstarted"] is True
+    if started:
+        old.server.start()
+        old.server.stop("kill")
+        assert old.do("look")["unstarted"] is False
+    state = old.do("look")
+    assert state["state"] == "in archive recovery"
+    with pytest.raises(Failure, match=r"db1 is a standby that was not shut down .*: start its server and stop it"):
+        old.do("rewind", upstream="db2")
+    assert {**old.do("look"), "free": 0} == {**state, "free": 0, "standby": True}
+    follows(old)
+
+
 def test_missing_wal_is_found_before_anything_is_changed(parted: tuple[Host, Host]) -> None:
     old, _ = parted
     old.query("SELECT pg_switch_wal()")
@@ -197,6 +216,21 @@ def test_a_role_that_may_not_read_files_is_said(parted: tuple[Host, Host]) -> No
     with pytest.raises(Failure, match=r"the role replicator may not read files on db2|can't be rewound"):
         old.do("rewind", upstream="db2")
     assert not old.server.at(old.place.torn).exists()
+
+
+def test_a_server_that_does_not_stop_is_not_waited_for_as_long_as_a_copy(
+    parted: tuple[Host, Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = parted
+    old.do("stop")
+
+    def stop(_place: object, _arguments: object, _work: object, timeout: float) -> None:
+        raise Failure(f"it did not stop within {timeout:g} s")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(power, "stop", stop)
+        with pytest.raises(Failure, match="within 120 s"):
+            old.do("reinit", upstream="db2", timeout=7 * 86400)
 
 
 def test_the_primary_is_not_copied_anew(parted: tuple[Host, Host]) -> None:

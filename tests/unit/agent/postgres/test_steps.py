@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.agent.errors import Failure
+from hakit.agent.postgres import steps
 from hakit.agent.postgres.own import Own
 from hakit.agent.postgres.wal import number
 from hakit.agent.starting import AgentGone
 from hakit.agent.tasks import Task
 from tests.unit.agent.postgres.members import Host, until
+from tests.unit.agent.postgres.residents import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +112,30 @@ def test_a_standby_that_left_the_primarys_history_is_halted_too(pair: tuple[Host
     assert db1.do("halt")["timeline"] == 1
 
 
+def test_a_standby_that_has_more_than_it_replayed_does_not_tell_where_it_stands(servers: Servers) -> None:
+    db1, db2 = servers.pair()
+    host = Host(db2)
+    db2.query("SELECT pg_wal_replay_pause()")
+    until(lambda: db2.value("SELECT pg_get_wal_replay_pause_state()") == "paused", "db2 replays no more")
+    reached = db2.value("SELECT pg_last_wal_replay_lsn()")
+    db1.query("CREATE TABLE t AS SELECT generate_series(1, 1000)")
+    end = str(db1.value("SELECT pg_current_wal_flush_lsn()"))
+    until(lambda: db2.value(f"SELECT pg_last_wal_receive_lsn() >= '{end}'") == "t", "db2 has the rows on its disk")
+    db2.stop()
+    db1.stop("immediate")  # nobody sends it anything
+    # What a conflict does for as long as a report runs, a target does for good.
+    db2.start("-c", f"recovery_target_lsn={reached}", "-c", "recovery_target_action=pause")
+    with pytest.raises(Failure, match=r"db2 still replays \(at .*, it waits in RecoveryPause\) after 1.5 s"):
+        host.do("halt", timeout=1.5)
+    db2.stop()
+    db2.start("-c", "recovery_min_apply_delay=1h")
+    with pytest.raises(Failure, match="db2 holds a commit back"):
+        host.do("halt")
+    db2.stop()
+    db2.start()
+    assert number(str(host.do("halt")["lsn"])) >= number(end)
+
+
 def test_a_primary_is_not_halted(pair: tuple[Host, Host]) -> None:
     with pytest.raises(Failure, match="db1 is no standby"):
         pair[0].do("halt")
@@ -123,6 +149,23 @@ def test_only_who_was_decided_for_is_promoted(pair: tuple[Host, Host]) -> None:
     with pytest.raises(Failure, match=r"db2 must not be promoted: .*\(epoch 1\) names db1"):
         db2.do("promote")
     assert db2.query("SELECT pg_is_in_recovery()") == [("t",)]
+
+
+def test_nobody_is_promoted_beside_a_primary(pair: tuple[Host, Host], monkeypatch: pytest.MonkeyPatch) -> None:
+    db1, db2 = pair
+    endpoint = Endpoint(db1.server)
+    try:
+        endpoint.until("/primary", 200)
+        db2.decide("db2", 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(steps, "CLAIM", 0.2)
+            with pytest.raises(Failure, match=r"db2 must not be promoted: db1 \(timeline 1\) runs as the primary"):
+                db2.do("promote")
+        assert db2.query("SELECT pg_is_in_recovery()") == [("t",)]
+        db1.do("stop")
+        assert db2.do("promote") == {"timeline": 2}  # as soon as the endpoint of db1 says that it was stopped
+    finally:
+        endpoint.close()
 
 
 def test_a_switchover_that_did_not_promote_goes_back(pair: tuple[Host, Host]) -> None:
@@ -239,12 +282,6 @@ def test_a_server_that_can_not_start_says_why(pair: tuple[Host, Host]) -> None:
         db1.do("start")
 
 
-def test_sql_gives_rows(pair: tuple[Host, Host]) -> None:
-    assert pair[0].do("sql", text="SELECT 1, NULL", database="template1") == {"rows": [["1", None]]}
-    with pytest.raises(Failure, match='database "nowhere" does not exist'):
-        pair[0].do("sql", text="SELECT 1", database="nowhere")
-
-
 def test_verbs_are_checked(pair: tuple[Host, Host]) -> None:
     for verb, arguments, words in (
         ("fly", {}, "PostgreSQL has no verb 'fly'"),
@@ -264,7 +301,6 @@ def test_a_task_reaches_the_host_and_a_refusal_leaves_the_session_open(pair: tup
     with db1.agents.client() as client:
         with pytest.raises(Failure, match="db1 is no standby"):
             client.task(task("halt"))
-        assert client.task(task("sql", text="SELECT 1")) == {"rows": [["1"]]}
         assert client.task(task("look"))["role"] == "primary"
 
 
