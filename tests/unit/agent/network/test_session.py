@@ -107,6 +107,7 @@ def test_a_beginning_lets_the_lock_go_for_who_comes_back(host: Simulated, agents
     listed = json.dumps([{"ifname": name, "flags": ["UP"]} for name in ("eth0", "eth1")])
     for name in PROGRAMS:
         (host.folder / "bin" / name).write_text("#!/bin/sh\nexit 0\n")
+    (host.folder / "bin/systemctl").write_text("#!/bin/sh\ncase $1 in show) echo 1000000 ;; esac\n")
     (host.folder / "bin/ip").write_text(f"#!/bin/sh\ncase $3 in address) echo '{listed}' ;; esac\n")
     with agents.client() as client:
         arguments = (("run", "r1"), ("who", "w"), ("library", json.dumps({"__main__.py": ""})))
