@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 UP = 60.0  # seconds for ifup or ifdown of a link: a DHCP client may ask as long as that
 SYSTEMD = 45.0  # seconds for systemd to start or stop a manager
+ENABLED = 90.0  # seconds for systemctl to enable or disable one; on an emulated machine it takes 20
 ASK = 20.0  # seconds for networkctl and netplan
 SETTLED = 10.0  # seconds in which networkd, which answers at once, has brought its links up
 BUS = "/run/dbus/system_bus_socket"
@@ -109,7 +110,7 @@ class Doing:
 
 
 def bring(goal: Goal, doing: Doing) -> None:
-    """Bring a network about. Raises Failure with a strict `doing`, OSError."""
+    """Bring a network about, until the next boot. Raises Failure with a strict `doing`, OSError."""
     again = _take_down(goal, doing)
     for path in versions.put(goal.folder, doing.work):
         doing.log(f"put {path} in place")
@@ -118,12 +119,20 @@ def bring(goal: Goal, doing: Doing) -> None:
     live = read(doing.work)
     anew = remade(goal.network, live)
     doing.all(leaving(goal.network, live, goal.also))
-    if goal.moves:
-        doing.must("systemctl", "enable", *UNITS[goal.manager], timeout=SYSTEMD)
     if goal.manager == IFUPDOWN:
         _ifupdown(goal, doing, again)
     else:
         _networkd(goal, doing, anew=anew)
+
+
+def for_boots(goal: Goal, doing: Doing) -> None:
+    """Have the next boots bring it about. Apart from `bring`, for it is slow where old init scripts are told as well.
+
+    Raises Failure with a strict `doing`.
+    """
+    if goal.moves:
+        doing.may("systemctl", "disable", *UNITS[goal.before], timeout=ENABLED)
+        doing.must("systemctl", "enable", *UNITS[goal.manager], timeout=ENABLED)
 
 
 def bring_files(goal: Goal, doing: Doing) -> None:
@@ -134,9 +143,8 @@ def bring_files(goal: Goal, doing: Doing) -> None:
         doing.may("netplan", "generate")
     if goal.moves:
         # Jobs of this boot are queued already, and wait for us: they are changed, not waited for.
-        doing.may("systemctl", "disable", *UNITS[goal.before], timeout=SYSTEMD)
+        for_boots(goal, doing)
         doing.may("systemctl", "stop", "--no-block", *UNITS[goal.before], timeout=SYSTEMD)
-        doing.may("systemctl", "enable", *UNITS[goal.manager], timeout=SYSTEMD)
         doing.may("systemctl", "start", "--no-block", UNITS[goal.manager][0], timeout=SYSTEMD)
 
 
@@ -158,7 +166,7 @@ def _take_down(goal: Goal, doing: Doing) -> set[str]:
     elif goal.moves:
         changed = set(coming)
     if goal.moves:
-        doing.may("systemctl", "disable", "--now", *UNITS[goal.before], timeout=SYSTEMD)
+        doing.may("systemctl", "stop", *UNITS[goal.before], timeout=SYSTEMD)
     missing = set(goal.up) - set(interfaces.up(work)) if goal.manager == IFUPDOWN else set()
     return (changed | missing) & set(coming)
 

@@ -6,7 +6,7 @@ from time import CLOCK_BOOTTIME, clock_gettime, sleep
 
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.network import kept
-from hakit.agent.network.bringing import Doing, Goal, bring
+from hakit.agent.network.bringing import Doing, Goal, bring, for_boots
 from hakit.agent.network.returning import give_back
 
 TYPE_CHECKING = False
@@ -46,7 +46,9 @@ def _bring(armed: Armed, record: Record, work: Work) -> str:
     try:
         folder = f"{record.folder}/new"
         goal = Goal(network=kept.declared(record.folder), folder=folder, before=armed.before, manager=armed.manager)
-        bring(goal, Doing(work, record, strict=True))
+        doing = Doing(work, record, strict=True)
+        bring(goal, doing)
+        for_boots(goal, doing)
     except OSError as error:
         return from_os(error, "changing the network").message
     except Failure as failure:
