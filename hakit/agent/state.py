@@ -111,13 +111,11 @@ class State:
         """Keep a version that is about to go, with its owner and mode; the oldest beyond the last five is dropped."""
         folder = self._versions(path)
         seconds, rest = divmod(time_ns(), 10**9)
-        if original and os.path.exists(f"{folder}/{ORIGINAL}"):
-            if disk.read(f"{folder}/{ORIGINAL}") == data:
-                return
-            original = (
-                False  # the manifest was lost: the older one is from before hakit, what is there now may be hakit's
-            )
-        name = ORIGINAL if original else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime(seconds))}.{rest:09}"
+        # Where the manifest was lost the older one is from before hakit, and what is there now may be hakit's.
+        known = original and os.path.exists(f"{folder}/{ORIGINAL}")
+        if known and disk.read(f"{folder}/{ORIGINAL}") == data:
+            return
+        name = ORIGINAL if original and not known else f"{strftime('%Y-%m-%dT%H-%M-%S', gmtime(seconds))}.{rest:09}"
         disk.make_folder(folder)
         disk.write(f"{folder}/{name}", data, info.st_mode & 0o7777, (info.st_uid, info.st_gid))
         versions = sorted(entry for entry in os.listdir(folder) if entry[0].isdigit())

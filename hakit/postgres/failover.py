@@ -28,7 +28,7 @@ from hakit.postgres.conductor import (
 )
 from hakit.postgres.layout import must_be_members
 from hakit.postgres.member import CLUSTER, MemberState
-from hakit.postgres.picture import OTHERS
+from hakit.postgres.picture import STRANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -307,7 +307,7 @@ class Failover:
         for host, state in picture.states.items():
             if host != primary and state.data == CLUSTER and not state.running:
                 left[host] = "it has the data of a former primary" if state.former or state.demoted else "it is stopped"
-        away = {host: OTHERS if host in self._others else "it does not answer" for host in picture.absent}
+        away = {host: STRANGE if host in self._others else "it does not answer" for host in picture.absent}
         verbs = {host: "reinit" if host in self._others else "rejoin" for host in (*left, *away)}
         commands = tuple(f"hakit postgres {verb} {self._layout.name} {host}" for host, verb in verbs.items())
         state = self._at.state(primary)

@@ -24,7 +24,8 @@ OTHER = {"partial": "a cluster that is not whole", "foreign": "something else th
 """What is in a data directory that isn't a cluster, by the words of `look`."""
 
 
-OTHERS = "it has the data of another cluster"
+STRANGE = "it has the data of another cluster"
+"""Why nothing else is told of a member that is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +99,21 @@ class Picture:
     @property
     def _strangers(self) -> tuple[str, ...]:
         """The members with the data of another cluster than the primary's; where nobody leads, than the first one's."""
-        systems = self._systems
-        ours = self.states[self.primary].system if self.primary else next(iter(systems), "")
-        return tuple(host for system, hosts in systems.items() if system != ours for host in hosts)
+        return self._beside(self.states[self.primary].system if self.primary else next(iter(self._systems), ""))
 
     def apart_from(self, host: str) -> tuple[str, ...]:
         """The members with the data of another cluster than one of them has."""
         ours = self.states[host].system if host in self.states else ""
-        return tuple(one for system, hosts in self._systems.items() if ours and system != ours for one in hosts)
+        return self._beside(ours) if ours else ()
+
+    def _beside(self, ours: str) -> tuple[str, ...]:
+        """The members with data of other clusters than this one."""
+        return tuple(host for system, hosts in self._systems.items() if system != ours for host in hosts)
 
     def without(self, hosts: Collection[str]) -> Picture:
         """The same without what some members have, which is another cluster's."""
         states = {host: state for host, state in self.states.items() if host not in hosts}
-        return Picture(self.layout, states, {**self.errors, **dict.fromkeys(hosts, OTHERS)})
+        return Picture(self.layout, states, {**self.errors, **dict.fromkeys(hosts, STRANGE)})
 
     @property
     def _systems(self) -> dict[str, list[str]]:

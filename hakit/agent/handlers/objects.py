@@ -9,7 +9,8 @@ import os
 
 from hakit.agent.errors import Failure
 from hakit.agent.handlers.cluster import COPY
-from hakit.agent.postgres.client import Connection, SqlError, UnansweredError
+from hakit.agent.postgres import serverlog
+from hakit.agent.postgres.client import BrokenOffError, Connection, SqlError, UnansweredError
 from hakit.agent.postgres.place import SOCKETS
 from hakit.agent.postgres.scram import hide
 from hakit.agent.work import SAME, Change
@@ -87,6 +88,8 @@ class Objects:
             if isinstance(answer, Connection):
                 with answer:
                     return self.look(some, answer, work)
+        except BrokenOffError as error:
+            answer = _absent(place, error, work)
         except SqlError as error:
             if len(some) > 1 and not isinstance(error, UnansweredError):
                 raise  # one of them may be to blame: they are read one by one
@@ -140,9 +143,7 @@ def reach(place: Place, database: str, work: Work) -> Connection | Missing | Sta
         return _session(place, database, work)
     except SqlError as error:
         if error.sqlstate in {NO_SERVER, STARTING}:
-            if os.path.exists(work.at(place.signal)):
-                return Standby()
-            return Missing(f"the server of {place.label} does not answer ({error.message}): see {place.unit}")
+            return _absent(place, error, work)
         if error.sqlstate != NO_DATABASE or database == HOME:
             raise
     answer = _session(place, HOME, work)
@@ -150,6 +151,14 @@ def reach(place: Place, database: str, work: Work) -> Connection | Missing | Sta
         answer.close()
         return Missing(f"there is no database {database}")
     return answer
+
+
+def _absent(place: Place, error: SqlError, work: Work) -> Missing | Standby:
+    """Why no server is there to be asked, in its own words where it left some."""
+    if os.path.exists(work.at(place.signal)):
+        return Standby()
+    why = serverlog.why_dead(work.at(serverlog.path(place))) or error.message
+    return Missing(f"the server of {place.label} does not answer ({why}): see {place.unit}")
 
 
 def _session(place: Place, database: str, work: Work) -> Connection | Standby:

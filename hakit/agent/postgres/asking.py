@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hakit.agent.postgres.states import State
 
 HEAD = 4096  # bytes before the JSON at most
+ANSWER = 1.5  # seconds for a peer to tell its state, where nobody waits for us
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is what was found out, no error of the program
@@ -56,6 +57,11 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError("timed out")
     return left
+
+
+def told(place: Place, timeout: float) -> list[State]:
+    """What the other members told that told something."""
+    return [one for one in ask_peers(place, timeout).values() if not isinstance(one, str)]
 
 
 def ask_peers(place: Place, timeout: float) -> dict[str, State | str]:

@@ -38,6 +38,10 @@ class UnansweredError(SqlError):
     """Nobody listens (08001), or who listens did not answer in time or broke off (08006)."""
 
 
+class BrokenOffError(UnansweredError):
+    """Who listened broke off (08006): its server ends."""
+
+
 class Connection:
     """A session with the server that listens in `folder` on `port`, as the role `user`.
 
@@ -162,7 +166,7 @@ class Connection:
             while len(self._read) < size:
                 more = self._more()
                 if not more:
-                    raise UnansweredError("the server broke off", "08006")
+                    raise BrokenOffError("the server broke off", "08006")
                 self._read += more
         except OSError as error:
             raise _broken(error) from None
@@ -185,7 +189,7 @@ class Connection:
 def _broken(error: OSError) -> UnansweredError:
     if isinstance(error, _socket.timeout):
         return UnansweredError("the server did not answer in time", "08006")
-    return UnansweredError(f"the server broke off: {error.strerror or error}", "08006")
+    return BrokenOffError(f"the server broke off: {error.strerror or error}", "08006")
 
 
 def _uid(user: str) -> int:

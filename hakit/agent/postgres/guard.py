@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hakit.agent.postgres.states import State
 
 PATIENCE = 10.0  # seconds after which systemd is told that the server can't start; it tries again
-ANSWER = 1.5  # seconds for a peer's answer
 PAUSE = 0.5  # seconds between two rounds
 
 
@@ -142,7 +141,7 @@ def look_around(place: Place, root: str) -> Verdict:
         return Verdict(opens=False, why=failure.message)
     except OSError as error:
         return Verdict(opens=False, why=f"{error.filename}: {error.strerror}")
-    return judge(place, found.system, found.timeline, own, asking.ask_peers(place, ANSWER))
+    return judge(place, found.system, found.timeline, own, asking.ask_peers(place, asking.ANSWER))
 
 
 def path(place: Place) -> str:

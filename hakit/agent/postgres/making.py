@@ -41,7 +41,6 @@ MARK, COMPLETE, LOG, DATA = "mark", "complete", "log", "data"
 INITDB = 600.0  # seconds
 COPY = 30 * 86400.0  # seconds; what does not advance is ended long before
 RATES = 32, 1 << 20  # KiB/s that pg_basebackup takes as --max-rate
-ANSWER = 1.5  # seconds for a member to tell what was decided
 OTHERS = 20.0  # seconds for the programs of a killed run to end
 
 
@@ -87,8 +86,7 @@ def copy(
 
 def _learn(place: Place, system: str, work: Work) -> None:
     """Keep the last decision that the other members know: a copy with a voice has to know it, too. Raises Failure."""
-    told = [one for one in asking.ask_peers(place, ANSWER).values() if not isinstance(one, str)]
-    known = [one.decision for one in told if one.system == system]
+    known = [one.decision for one in asking.told(place, asking.ANSWER) if one.system == system]
     last = max(known, key=lambda one: one.epoch, default=UNDECIDED)
     if last.epoch > record.read(work.at(place.decision)).epoch:
         excused = tuple(host for host in last.excused if host != place.host)

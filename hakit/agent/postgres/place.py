@@ -17,6 +17,8 @@ LIBRARY = "/usr/local/lib/hakit-postgresql"
 """The programs that live on the host: run as `python3 -I -S -E LIBRARY endpoint FILE` and `… guard FILE`."""
 RUNNING = "/run/hakit-postgresql"
 """What is forgotten at a reboot: `<version>-<cluster>.held`."""
+SLOT_LOST = "lost"
+"""A slot's wal_status when its WAL is gone (PostgreSQL documentation, pg_replication_slots)."""
 
 
 class Member(Declaration):
@@ -131,9 +133,6 @@ class Place(Declaration):
 def aside(cluster: str) -> str:
     """`Place.aside` of a cluster's member."""
     return f"{RUNNING}/{cluster}.aside"
-
-
-SLOT_LOST = "lost"  # a slot's wal_status when its WAL is gone (PostgreSQL documentation, pg_replication_slots)
 
 
 def slot_name(host: str) -> str:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 # startup process reads the new configuration by itself, within wal_retrieve_retry_interval (ours: 0.2 s).
 SETTLED = 0.6
 CLAIM = 3.0  # seconds for who was stopped just now to say so: its endpoint looks every 0.15 s, for up to 0.8 s
-ANSWER = 1.5  # seconds for a peer to tell its state
-PAUSE = 0.5  # … while writers wait: in a switchover the old primary was seen to be stopped
+PAUSE = 0.5  # seconds for a peer to tell its state while writers wait: the old primary was seen to be stopped
 BUSY = 10.0  # seconds for the user of a slot that is to be dropped to go
 
 # A receiver that waits to be told where to start receives nothing, and nobody tells it without a primary_conninfo.
@@ -242,11 +241,10 @@ def promote(place: Place, arguments: dict[str, str], work: Work, timeout: float)
 
 def _must_be_alone(place: Place, connection: Connection, work: Work) -> None:
     system = _value(connection, "SELECT system_identifier FROM pg_control_system()")
-    patience = PAUSE if record.read(work.at(place.decision)).kind == SWITCHOVER else ANSWER
+    patience = PAUSE if record.read(work.at(place.decision)).kind == SWITCHOVER else asking.ANSWER
     deadline = monotonic() + CLAIM
     while True:
-        told = [one for one in asking.ask_peers(place, patience).values() if not isinstance(one, str)]
-        leading = [one for one in told if one.role == states.PRIMARY and one.system == system]
+        leading = [one for one in asking.told(place, patience) if one.role == states.PRIMARY and one.system == system]
         if not leading:
             return
         if monotonic() > deadline:

@@ -38,11 +38,16 @@ def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_retirement(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def ends(*words: str) -> object:
+    """The exit code of a command."""
     with pytest.raises(SystemExit) as ended:
-        main(["retire", "web1", "--yes", "-i", str(inventory)])
+        main([*words])
+    return ended.value.code
+
+
+def test_a_retirement(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends("retire", "web1", "--yes", "-i", str(inventory)) == 130
     out = capsys.readouterr().out
-    assert ended.value.code == 130
     assert "interrupted after it was taken out; the same command goes on" in out
     assert "Stopped: 0 hosts changed" in out
     (result,) = inventory.parent.glob(".hakit/runs/*/result.json")
@@ -50,10 +55,8 @@ def test_a_retirement(inventory: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_maintenance(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["maintenance", "on", "web1", "-i", str(inventory)])
+    assert ends("maintenance", "on", "web1", "-i", str(inventory)) == 130
     said = capsys.readouterr().err
-    assert ended.value.code == 130
     assert "Interrupted: web1 is out of its duties, or on its way" in said
     assert f"take it back with  hakit maintenance -i {inventory} off web1" in said
 
@@ -62,7 +65,5 @@ def test_maintenance_of_which_nothing_was_begun(
     inventory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(maintenance, "spare", interrupt)
-    with pytest.raises(SystemExit) as ended:
-        main(["maintenance", "on", "web1", "-i", str(inventory)])
-    assert ended.value.code == 130
+    assert ends("maintenance", "on", "web1", "-i", str(inventory)) == 130
     assert capsys.readouterr().err.endswith("Interrupted.\n")

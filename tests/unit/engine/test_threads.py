@@ -60,7 +60,7 @@ def test_so_many_at_once_and_in_their_order() -> None:
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.02)
+        time.sleep(0.02)  # long enough for others to begin meanwhile, if they may
         with lock:
             now[0] -= 1
         return -number

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -35,6 +36,8 @@ VERSION = int(PROGRAMS.parent.name)
 REPLICATOR = "replicator"
 PASSWORD = "a secret's test value"  # noqa: S105 - of servers that live for a test, on loopback
 PATIENCE = 60.0  # seconds until a server must have done what it was asked; the machine may be busy
+PORTS = range(15000, 32768)
+"""Below those that Linux gives to outgoing connections unless told otherwise (ip_local_port_range, ip(7))."""
 
 
 def account() -> tuple[int, int, str]:
@@ -360,11 +363,11 @@ class Servers:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that are free at all addresses, and that the kernel lends to no outgoing connection, a member's say."""
+    found: list[int] = []
+    while len(found) < count:
+        port = secrets.choice(PORTS)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("", port))
+            found += [port] if port not in found else []
+    return found

@@ -366,14 +366,19 @@ def test_a_copy_killed_anywhere_is_completed_by_the_next(new: Host, primary: Ser
         new.server.at(new.place.upstream).unlink()
 
 
-def test_a_whole_copy_is_put_in_its_place_without_another(
-    new: Host, primary: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    resource = copied(new, primary)
+def fail_at_its_place(resource: Cluster, new: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a whole copy that does not come to its place."""
     with monkeypatch.context() as patched:
         patched.setattr(making.Making, "put", lambda _: (_ for _ in ()).throw(Failure("the disk is gone")))
         with pytest.raises(Failure, match="the disk is gone"):
             apply(resource, new.work)
+
+
+def test_a_whole_copy_is_put_in_its_place_without_another(
+    new: Host, primary: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = copied(new, primary)
+    fail_at_its_place(resource, new, monkeypatch)
     assert not new.server.data.exists()
     assert plan(resource, new.work).summary == ("finish the copy of cluster 15-main from db1 (127.0.0.1)",)
     with monkeypatch.context() as patched:
@@ -388,10 +393,7 @@ def test_a_whole_copy_whose_wal_is_gone_is_made_anew(
     new: Host, primary: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = copied(new, primary)
-    with monkeypatch.context() as patched:
-        patched.setattr(making.Making, "put", lambda _: (_ for _ in ()).throw(Failure("the disk is gone")))
-        with pytest.raises(Failure, match="the disk is gone"):
-            apply(resource, new.work)
+    fail_at_its_place(resource, new, monkeypatch)
     until(lambda: not primary.query(f"{OURS} AND active"), "the slot is free")
     primary.query(OURS)
     apply(resource, new.work)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hakit.agent.postgres import serverlog
+from hakit.agent.postgres.place import SOCKETS
 from hakit.agent.resources.files import File, Files
 from hakit.agent.resources.postgres import Cluster
 from hakit.agent.starting import AgentGone
@@ -88,6 +92,30 @@ def test_a_server_that_should_run_and_does_not_is_told(servers: Servers) -> None
     message = site.refused(everything(site)[0])
     assert message.startswith("the server of 15-main does not answer (no server listens on ")
     assert message.endswith("): see postgresql@15-main.service")
+
+
+def test_a_server_that_ends_while_it_is_asked_tells_why(servers: Servers) -> None:
+    server = servers.member("db1").create()
+    site = Site(server)
+    log = server.at(serverlog.path(server.place))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("LOG:  starting PostgreSQL 15\nFATAL:  could not write: No space left on device\n")
+    with socket.socket(socket.AF_UNIX) as ending:
+        ending.bind(str(server.at(f"{SOCKETS}/.s.PGSQL.{server.place.port}")))
+        ending.listen()
+
+        def end() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    ending.accept()[0].close()
+
+        threading.Thread(target=end, daemon=True).start()
+        message = site.refused(everything(site)[0])
+        ending.shutdown(socket.SHUT_RDWR)
+    assert message == (
+        "the server of 15-main does not answer (could not write: No space left on device): "
+        "see postgresql@15-main.service"
+    )
 
 
 def test_another_server_on_the_port_is_left_alone(servers: Servers) -> None:
