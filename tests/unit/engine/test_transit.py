@@ -36,7 +36,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (transit, "FIRST", 0.0),
         (transit, "POLL", 0.005),
-        (transit, "QUICK", 0.5),
+        (transit, "QUICK", 10.0),
         (transit, "SLOW", 0.5),
         (transit, "BACK", 0.1),
         (reaching, "FIRST_PAUSE", 0.005),
@@ -211,7 +211,8 @@ def test_a_connection_that_breaks_is_followed_by_another() -> None:
     assert place.connections[0].closed
 
 
-def test_a_host_that_hangs_is_hung_up_on() -> None:
+def test_a_host_that_hangs_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transit, "QUICK", 0.5)
     place = Place(told())
     place.then["check"] = lambda: None if place.hung_up.is_set() else place.hang()
     assert place.change().how == "confirmed"
