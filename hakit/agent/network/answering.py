@@ -29,13 +29,38 @@ def silent(
     far: Callable[[list[str]], set[str]] | None = None,
 ) -> tuple[str, ...]:
     """What does not answer, in words. The ways to ask are given for tests."""
+    dumb = _dumb((*network.gateways, *network.peers), live, neighbours or _neighbours, far or echo)
+    return tuple(
+        f"the {what} {address.partition('%')[0]} does not answer"
+        for what, addresses in (("gateway", network.gateways), ("peer", network.peers))
+        for address in addresses
+        if address in dumb
+    )
+
+
+def answering(
+    addresses: Iterable[str],
+    live: Live,
+    neighbours: Callable[[Asked], set[str]] | None = None,
+    far: Callable[[list[str]], set[str]] | None = None,
+) -> tuple[str, ...]:
+    """Those of some addresses that answer, in their order."""
+    addresses = tuple(addresses)
+    dumb = _dumb(addresses, live, neighbours or _neighbours, far or echo)
+    return tuple(address for address in addresses if address not in dumb)
+
+
+def _dumb(
+    addresses: Iterable[str],
+    live: Live,
+    neighbours: Callable[[Asked], set[str]],
+    far: Callable[[list[str]], set[str]],
+) -> set[str]:
+    """The addresses that do not answer; the host's own do."""
     asked: Asked = []
     away: list[str] = []
-    silent: list[tuple[str, str]] = []
-    for what, address in (
-        *(("gateway", one) for one in network.gateways),
-        *(("peer", one) for one in network.peers),
-    ):
+    silent: dict[str, str] = {}
+    for address in addresses:
         plain, _, zone = address.partition("%")
         if any(plain == held.partition("/")[0] for link in live.links for held in (*link.addresses, *link.given)):
             continue
@@ -44,10 +69,10 @@ def silent(
             asked.append((nic, plain))
         else:
             away.append(plain)
-        silent.append((what, plain))
-    answer = (neighbours or _neighbours)(asked) if asked else set()
-    answer |= (far or echo)(away) if away else set()
-    return tuple(f"the {what} {address} does not answer" for what, address in silent if address not in answer)
+        silent[address] = plain
+    answer = neighbours(asked) if asked else set()
+    answer |= far(away) if away else set()
+    return {address for address, plain in silent.items() if plain not in answer}
 
 
 def _link_to(address: str, live: Live) -> str:

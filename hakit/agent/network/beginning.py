@@ -13,6 +13,7 @@ from time import CLOCK_BOOTTIME, clock_gettime
 from hakit.agent import disk, jsonlite
 from hakit.agent.errors import Failure
 from hakit.agent.network import interfaces, judging, kept, units, versions
+from hakit.agent.network.answering import answering
 from hakit.agent.network.comparing import names_of
 from hakit.agent.network.live import read
 from hakit.agent.network.place import FOLDER
@@ -22,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from hakit.agent.network.live import Live
     from hakit.agent.resources.network import Network
     from hakit.agent.work import Work
 
@@ -45,7 +47,7 @@ def begin(network: Network, arguments: dict[str, str], work: Work, timeout: floa
     record.hold(PATIENCE)
     try:
         _clear(record, work)
-        _prepare(network, record, work)
+        now = _prepare(network, record, work)
         armed = Armed(
             id=os.urandom(8).hex(),
             run=arguments["run"],
@@ -58,6 +60,7 @@ def begin(network: Network, arguments: dict[str, str], work: Work, timeout: floa
             before=before,
             manager=network.manager,
             up=interfaces.up(work),
+            mates=answering(network.mates, now),
         )
         units.guard(waits, sources, work)
         record.log(f"armed by {armed.who} (run {armed.run}): the old network returns in {waits:g} s if not confirmed")
@@ -95,8 +98,8 @@ def _clear(record: Record, work: Work) -> None:
     disk.delete(f"{record.folder}/log")
 
 
-def _prepare(network: Network, record: Record, work: Work) -> None:
-    """Keep what is, lay out what is to be, and have it judged. Raises Failure, OSError."""
+def _prepare(network: Network, record: Record, work: Work) -> Live:
+    """Keep what is, which is returned, lay out what is to be, and have it judged. Raises Failure, OSError."""
     now = read(work)
     names = names_of(network, now)
     missing = [link for link in network.links if link.kind == "physical" and now.link(names[link.name]) is None]
@@ -109,6 +112,7 @@ def _prepare(network: Network, record: Record, work: Work) -> None:
     judging.judge(network.manager, f"{record.folder}/new", work)
     versions.save([*(file.path for file in network.files), *gone], f"{record.folder}/old", work)
     kept.keep_live(now, record.folder)
+    return now
 
 
 def _timeout(network: Network, arguments: dict[str, str]) -> float:

@@ -60,7 +60,8 @@ def check(
     if not change["armed"]["done"]:
         return {"missing": ["the change was cut off before its end"], **change}
     live = read(work)
-    return {"missing": [*_missing(network, live), *ask(network, live)], **change}
+    asked = network.replace(peers=tuple(dict.fromkeys((*network.peers, *change["armed"]["mates"]))))
+    return {"missing": [*_missing(network, live), *ask(asked, live)], **change}
 
 
 def _missing(network: Network, live: Live) -> list[str]:

@@ -32,9 +32,9 @@ class Armed(Declaration):
     """A change that is not settled.
 
     `began` is for people, `deadline` in seconds of CLOCK_BOOTTIME of the boot `boot`. `before` and `manager` had the
-    network, and shall have it; `up` are the links that ifupdown had up. `started` once the network may have been
-    touched, `done` (seconds of CLOCK_BOOTTIME) once the new one is in place. `returning` tells why the old network is
-    put back; there is no way back from that.
+    network, and shall have it; `up` are the links that ifupdown had up, `mates` those of the network's that answered.
+    `started` once the network may have been touched, `done` (seconds of CLOCK_BOOTTIME) once the new one is in place.
+    `returning` tells why the old network is put back; there is no way back from that.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Armed(Declaration):
     before: str
     manager: str
     up: tuple[str, ...] = ()
+    mates: tuple[str, ...] = ()
     started: bool = False
     done: float = 0.0
     returning: str = ""

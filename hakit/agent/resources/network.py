@@ -59,8 +59,9 @@ class Network(Resource):
     is another. `files` are its configuration, whole: other files in its folders that configure links are put aside.
     `others` are addresses that come and go on its links by other hands (VIPs): they are left alone.
     `servers` and `search` are the resolver's, empty where not hakit's. Before a change is kept, `gateways` and `peers`
-    (addresses) must answer from the host, links in `lacp` must have a partner, and the controller must have come back
-    over a new connection, all within `timeout` seconds; otherwise the host puts the old network back by itself.
+    (addresses) must answer from the host, and those of `mates`, who stand in for it, that answered before the change;
+    links in `lacp` must have a partner, and the controller must have come back over a new connection, all within
+    `timeout` seconds; otherwise the host puts the old network back by itself.
     """
 
     type: ClassVar[str] = "network"
@@ -76,6 +77,7 @@ class Network(Resource):
     search: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    mates: tuple[str, ...] = ()
     lacp: tuple[str, ...] = ()
     timeout: float = 60.0
 

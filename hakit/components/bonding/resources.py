@@ -11,18 +11,20 @@ from hakit.agent.resources.network import Network, Route
 from hakit.agent.resources.package import Package
 from hakit.components.bonding import ifupdown, netplan, networkd
 from hakit.components.bonding.addressing import literal
-from hakit.components.bonding.model import DEFAULT4, DEFAULT6, derive
+from hakit.components.bonding.model import DEFAULT4, DEFAULT6, NAME, derive
 from hakit.components.bonding.options import LACP
 from hakit.components.bonding.paths import RESOLV_CONF
 from hakit.components.bonding.seen import IFUPDOWN, NETPLAN, NETWORKD, known, manager, require_nics
 from hakit.components.bonding.settings import Bond, BondingSettings
+from hakit.lint.rule import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hakit.agent.resources.base import Resource
     from hakit.components.base import HostContext
     from hakit.components.bonding.model import Link, Net
+    from hakit.components.bonding.settings import LinkSettings
     from hakit.inventory.model import Site
 
 WRITERS = {NETWORKD: networkd.files, IFUPDOWN: ifupdown.files, NETPLAN: netplan.files}
@@ -56,11 +58,38 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         search=tuple(dns.search) if dns is not None else (),
         gateways=tuple(dict.fromkeys(_gateways(net))) if confirm.gateway else (),
         peers=tuple(_peer(ctx.site, peer) for peer in confirm.peers),
+        mates=tuple(dict.fromkeys(_mates(ctx))),
         lacp=tuple(link.name for link in net if isinstance(link.settings, Bond) and link.settings.mode == LACP),
         timeout=float(confirm.timeout),
         after=tuple(f"package:{package}" for package in needed),
         component=ctx.component,
     )
+
+
+def _mates(ctx: HostContext) -> Iterator[str]:
+    """The hosts that keep an address alive together with this one, each where it is in that address's network."""
+    declared = {
+        host.name: [text for links in _all(settings) for link in links.values() for text in link.addresses]
+        for host, settings in configured(ctx.site, NAME, BondingSettings)
+    }
+    for component in ctx.registry.values():
+        for serving in component.serves(ctx.site):
+            for name in serving.hosts if ctx.host.name in serving.hosts else ():
+                address = _near(ctx.site.hosts[name].address, declared.get(name, ()), serving.address)
+                if address and name != ctx.host.name:
+                    yield address
+
+
+def _all(settings: BondingSettings) -> tuple[Mapping[str, LinkSettings], ...]:
+    return settings.nics, settings.bonds, settings.vlans, settings.bridges
+
+
+def _near(known: str, declared: Iterable[str], vip: str) -> str:
+    """The address of a host that is in the subnet of a VIP, or the one by which it is known; empty for a name."""
+    for text in declared:
+        if ipaddress.ip_address(vip) in ipaddress.ip_interface(text).network:
+            return text.partition("/")[0]
+    return known if literal(known) is not None else ""
 
 
 def _others(ctx: HostContext) -> Iterator[str]:

@@ -11,8 +11,8 @@ from hakit.agent import process
 from hakit.agent.client import Client
 from hakit.agent.errors import Failure
 from hakit.agent.handlers import handler
-from hakit.agent.network import bringing, looking, tasks
-from hakit.agent.network.answering import _checksum, _is_reply, silent
+from hakit.agent.network import beginning, bringing, looking, tasks
+from hakit.agent.network.answering import _checksum, _is_reply, answering, silent
 from hakit.agent.network.live import Live, LiveLink
 from hakit.agent.network.record import Record
 from hakit.agent.resources.network import Network
@@ -217,6 +217,15 @@ def test_a_plan_tells_of_the_kernel_and_of_files(host: Simulated) -> None:
         networks.diff(new, state, host)
 
 
+def test_who_answered_before_must_answer_afterwards(host: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = bonded_network(NETWORKD).replace(peers=("10.0.0.7",), mates=("10.0.0.7", "10.0.0.8", "10.0.0.9"))
+    monkeypatch.setattr(beginning, "answering", lambda asked, _: tuple(one for one in asked if one != "10.0.0.8"))
+    found = begin(host, new)
+    change(host)
+    told = looking.check(new, {"id": found}, host, 60.0, lambda network, _: network.peers)
+    assert told["missing"] == ["10.0.0.7", "10.0.0.9"]
+
+
 def test_what_is_missing_is_told_before_a_change_is_kept(host: Simulated) -> None:
     new = bonded_network(NETWORKD)
     found = begin(host, new)
@@ -272,6 +281,9 @@ def test_neighbours_are_asked_on_their_link_and_others_by_icmp(
         return set()
 
     told = silent(network, LIVE, near, behind)
+    assert answering((*gateways, *peers), LIVE, lambda _: set(), lambda _: set()) == (
+        () if told else (*gateways, *peers)
+    )
     assert (asked, away) == (neighbours, far)
     assert len(told) == len(neighbours) + len(far)
     assert all(line.endswith("does not answer") for line in told)

@@ -181,6 +181,28 @@ def test_addresses_that_others_bring_are_named(tmp_path: Path) -> None:
     assert network(site(tmp_path, pair), seen()).others == ("10.1.0.100",)
 
 
+@pytest.mark.parametrize(
+    ("other", "mate"),
+    [
+        ({}, "10.1.0.2"),
+        ({"nics": {"eth0": {"addresses": ["192.0.2.9/24", "10.1.0.77/24"]}}}, "10.1.0.77"),
+    ],
+    ids=["where it is known", "where the address is"],
+)
+def test_who_keeps_an_address_with_the_host_must_be_reached_as_before(
+    tmp_path: Path, other: dict[str, Any], mate: str
+) -> None:
+    instance = {"interface": "bond0", "virtual_router_id": 7, "addresses": ["10.1.0.100/24"]}
+    keepalived = {"startup_delay": "5s", "instances": {"web": instance}}
+    alone = {"instances": {"api": {**instance, "virtual_router_id": 8, "addresses": ["10.1.0.101/24"]}}}
+    hosts = {
+        "a": {"bonding": BONDING, "keepalived": keepalived},
+        "b": {"keepalived": keepalived, **({"bonding": other} if other else {})},
+        "c": {"keepalived": alone},
+    }
+    assert network(site(tmp_path, hosts), seen()).mates == (mate,)
+
+
 def test_what_looks_for_links_comes_after_the_network(tmp_path: Path) -> None:
     instance = {"interface": "bond0", "virtual_router_id": 7, "addresses": ["10.1.0.100/24"]}
     keepalived = {"startup_delay": "5s", "instances": {"web": instance}}
