@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hakit.agent.work import Work
 
-PATIENCE = 30.0  # seconds for systemctl; it answers in milliseconds, and reads all units in a second
+PATIENCE = 90.0  # seconds for systemctl: it reads all units in one, on an emulated machine that is busy in 40
 SERVICE = """\
 # Managed by hakit: puts the old network back when a change was not confirmed in time.
 [Unit]
