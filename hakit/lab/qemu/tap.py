@@ -67,7 +67,8 @@ def patch(place: Place, cable: str, host: str, nic: str, *, up: bool) -> None:
     if name not in namespace.cables(place):
         options = ["forward_delay", "0", "stp_state", "0", "mcast_snooping", "0"]
         namespace.ip("-n", place.namespace, "link", "add", name, "type", "bridge", *options, check=False)
-        namespace.ip("-n", place.namespace, "link", "set", name, "up")
+        # Else the namespace, whose end of it this is, would answer in the place of whoever has its addresses.
+        namespace.ip("-n", place.namespace, "link", "set", name, "arp", "off", "addrgenmode", "none", "up")
     connect(place, cable, name, up=up)
     mask = ["type", "bridge_slave", "group_fwd_mask", hex(FORWARDED)]
     namespace.ip("-n", place.namespace, "link", "set", cable, *mask)

@@ -27,6 +27,21 @@ FRAMES: Final = {
     "jumbo": EVERYBODY + SOURCE + bytes.fromhex("88b5") + b"long".ljust(9000, b"\0"),
 }
 
+QUESTION: Final = (
+    EVERYBODY + SOURCE + bytes.fromhex("0806" "0001080006040001") + SOURCE + bytes((10, 79, 0, 99))
+    + bytes(6) + bytes((10, 79, 0, 1))
+).ljust(60, b"\0")  # fmt: skip
+"""An ARP request (RFC 826) for the address of the lab's bridge."""
+
+
+def answers(into: int) -> bool:
+    """Whether somebody answers the request within half a second."""
+    os.write(into, HEADER + QUESTION)
+    while select.select([into], [], [], 0.5)[0]:
+        if os.read(into, 1 << 16)[len(HEADER) + 12 :][:10] == bytes.fromhex("08060001080006040002"):
+            return True
+    return False
+
 
 def arrives(frame: bytes, into: int, out_of: int) -> bool:
     """Whether a frame comes out within half a second; others, of the kernel's own, may come too."""
@@ -52,6 +67,7 @@ def main(lab: str) -> dict[str, object]:
         for name in ("db1-eth1", "switch-p1"):
             tap.patch(place, name, "db1", "eth1", up=True)
         patched = arrived(ends)
+        alone = not answers(ends[0])
         namespace.plug(place, "db1", "eth1", up=False)
         pulled = arrives(FRAMES["vlan"], ends[1], ends[0])
         for end in ends:
@@ -60,7 +76,8 @@ def main(lab: str) -> dict[str, object]:
         ends = [tap.open_tap(place, name) for name in ("one-eth0", "two-eth0")]
         for name in ("one-eth0", "two-eth0"):
             tap.connect(place, name, namespace.BRIDGE, up=True)
-        return {"patched": patched, "pulled": pulled, "left": left, "bridged": arrived(ends)}
+        found = {"patched": patched, "alone": alone, "pulled": pulled, "left": left}
+        return {**found, "bridged": arrived(ends), "answers": answers(ends[0])}
     finally:
         namespace.delete(place)
 

@@ -20,7 +20,9 @@ def test_what_cables_forward(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "patched": ["lacp", "vlan", "jumbo"],
+        "alone": True,
         "pulled": False,
         "left": [],
         "bridged": ["vlan", "jumbo"],
+        "answers": True,
     }

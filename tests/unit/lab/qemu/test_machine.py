@@ -10,7 +10,7 @@ import pytest
 from hakit.agent.network.place import STALE
 from hakit.lab.disk import DiskFile
 from hakit.lab.plan import HostPlan, Nic
-from hakit.lab.qemu import accelerator, bootdisk, switch
+from hakit.lab.qemu import accelerator, bootdisk, channels, switch
 from hakit.lab.qemu.image import DiskImage
 from hakit.lab.qemu.machine import _names, mac, packed
 from hakit.lab.sources import Source, Upstream
@@ -84,10 +84,26 @@ def test_the_switch_bonds_the_ports_of_each_group_of_each_host() -> None:
     assert switch.groups(made) == {"bond1": ("p1", "p2"), "bond2": ("p3",), "bond3": ("p4",)}
     text = switch.interfaces(made)
     assert "ip link add bond2 type bond mode 802.3ad" in text
-    for port, bond in (("p1", "bond1"), ("p2", "bond1"), ("p3", "bond2"), ("p4", "bond3")):
-        assert f"ip link set {port} down master {bond}\n" in text
+    for port in ("p1", "p2", "p3", "p4", "bond1", "bond3", "uplink"):
+        assert f"ip link set {port} mtu 9000 master br0 up\n" in text
     assert text.index("ip link set p4") < text.index("ip link set br0 up")
-    assert "ip link set uplink mtu 9000 master br0 up" in text
+    (service,) = [file for file in switch.files(made) if file.path.endswith("channels.service")]
+    assert b" br0 bond1=p1,p2 bond2=p3 bond3=p4\n" in service.content
+
+
+def test_ports_are_bonded_while_lacp_is_spoken_there_and_apart_otherwise() -> None:
+    channel, other = channels.channels(["bond1=p1,p2", "bond2=p3"])
+    assert not channel.turns(100.0), "nobody has spoken yet"
+    channel.heard = 100.0
+    assert channel.turns(101.0)
+    assert not other.turns(101.0)
+    commands = [" ".join(command) for command in channel.turn("br0")]
+    for port in ("p1", "p2"):
+        down = commands.index(f"ip link set {port} down")
+        assert commands.index(f"ip link set {port} master bond1") > down
+    assert not channel.turns(107.0), "a bond misses one or two of its partner's words"
+    assert channel.turns(109.0)
+    assert "ip link set p2 master br0" in [" ".join(command) for command in channel.turn("br0")]
 
 
 def test_kvm_is_taken_where_it_boots_and_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
