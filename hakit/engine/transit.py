@@ -40,6 +40,9 @@ POLL = 0.5
 """Seconds between two looks at the host."""
 TELL = 5.0
 """Seconds before the host returns by itself in which it is told that nobody will confirm, and why."""
+TURNS = 4
+"""Times that the host has to answer meanwhile, which a slow one needs beside TELL: to the look that told how much time
+is left, to another one, to the lock, and to the word itself."""
 SHARE = 0.2
 """The most of the whole time that this may take."""
 QUICK, SLOW = 6.0, 24.0
@@ -80,6 +83,7 @@ class Transit:
         self._obstacle = ""
         self._said = ""
         self._patience = QUICK
+        self._took = 0.0
 
     def carry_out(self) -> NetworkEnd:
         """Change the network, and see how that ended. The session is open again where the host was reached.
@@ -164,6 +168,7 @@ class Transit:
 
     def _look(self) -> Told | None:
         """What the host tells; None where it tells nothing. Without an id it is asked for the one of this run."""
+        asked = time.monotonic()
         try:
             data = self._ask("check", id=self._id) if self._id else self._ask("look")
             told = Told.of(data)
@@ -176,6 +181,7 @@ class Transit:
             return None
         if not self._id and told.run == self._run.scope.run_id:
             self._id = told.armed
+        self._took = time.monotonic() - asked
         return told
 
     def _judge(self, told: Told, reaching: Reaching) -> NetworkEnd | None:
@@ -195,7 +201,8 @@ class Transit:
         self._ends_in(told.left)
         lacking = told.missing or self._elsewhere(reaching)
         self._obstacle = "; ".join(lacking)
-        if lacking and told.since is not None and told.left < min(TELL, self._timeout * SHARE):
+        soon = min(TELL + TURNS * self._took, self._timeout * SHARE)
+        if lacking and told.since is not None and told.left < soon:
             self._give_up()
         elif lacking:
             self._say_once(f"waits for the new network: {self._obstacle}")

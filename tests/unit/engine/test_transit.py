@@ -296,6 +296,15 @@ def test_what_is_still_missing_in_the_end_is_given_up_with_the_reason() -> None:
     assert place.left[-1] == ""
 
 
+def test_a_host_that_is_slow_to_answer_is_told_sooner() -> None:
+    lacking = told("eth1: no carrier", left=6.0)
+    for seconds, words in ((0.4, ["giveup eth1: no carrier"]), (0.0, [])):
+        place = Place(lacking, ended("returned", "it was not confirmed in time"))
+        place.then["check"] = lambda seconds=seconds: time.sleep(seconds)  # type: ignore[misc]
+        place.change()
+        assert place.did("giveup") == words
+
+
 def test_a_change_that_is_under_way_is_not_given_up() -> None:
     place = Place({**UNDER_WAY, "left": 1.0}, told(left=1.0))
     assert place.change().how == "confirmed"
