@@ -154,7 +154,7 @@ def climb(handle: LabHandle, rung: Rung, *, lags: bool = False) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for host in HOSTS:
         told = f"{host}  network confirmed over a new connection to {rung.of(host).management}, after"
-        assert told in done.stdout, done.stdout + done.stderr
+        assert told in done.stderr, done.stdout + done.stderr
     again = handle.hakit("apply", "--yes", timeout=600)
     assert f"0 hosts changed, {len(HOSTS)} unchanged" in again.stdout, again.stdout + again.stderr
 
