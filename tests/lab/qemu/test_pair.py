@@ -28,7 +28,7 @@ def lab(lab_factory: LabFactory) -> LabHandle:
     handle = lab_factory(INVENTORY)
     done = handle.hakit("apply", "--yes", "--confirm-timeout", "300", timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert_one_in_transit_at_a_time(done.stdout)
+    assert_one_in_transit_at_a_time(done.stderr)
     return handle
 
 
@@ -104,7 +104,7 @@ def test_the_network_of_both_is_changed_while_clients_are_answered(lab: LabHandl
         done = lab.hakit("apply", "--yes", "--confirm-timeout", "300", timeout=1800)
         seen = web.stop(), api.stop()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert_one_in_transit_at_a_time(done.stdout)
+    assert_one_in_transit_at_a_time(done.stderr)
     for one in seen:
         assert one.ended_well
         assert one.longest_gap < RTO, one.longest_gap
