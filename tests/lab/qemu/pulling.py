@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import signal
 import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.lab.qemu import pinging
 from tests.lab.qemu.rungs import BOUND, assert_lacp
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from tests.lab.conftest import LabHandle
     from tests.lab.qemu.rungs import Rung
 
-INTERVAL = "0.2"
-"""Seconds between two pings."""
+ROOT = Path(__file__).parents[3]
 LOST = 2
 """Pings that may be lost when a cable is pulled."""
 BEFORE, AFTER = 10, 25
@@ -30,11 +30,11 @@ CHUNK = 1 << 14
 
 
 class Ping:
-    """A ping from hakit's machine that goes on until it is stopped."""
+    """Pings from hakit's machine, five a second, until they are stopped."""
 
     def __init__(self, handle: LabHandle, address: str) -> None:
-        command = [*handle.lab.enter(), "ping", "-n", "-i", INTERVAL, address]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [*handle.lab.enter(), sys.executable, "-B", "-m", pinging.__name__, address]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         self._heard: list[int] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -45,16 +45,15 @@ class Ping:
         return len(self._heard)
 
     def lost(self) -> list[int]:
-        """The numbers of the pings that nobody answered, once it was stopped; the last answer ends the count."""
-        self._process.send_signal(signal.SIGINT)
+        """Ends it: the numbers of the pings that nobody answered, up to the last one that somebody did."""
+        self._process.terminate()
         self._process.wait(60)
         self._reader.join(60)
         return sorted(set(range(1, max(self._heard) + 1)) - set(self._heard))
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            if found := re.search(r"icmp_seq=(\d+) ttl=", line):
-                self._heard.append(int(found[1]))
+            self._heard.append(int(line))
 
 
 class Transfer:
