@@ -1,7 +1,7 @@
 """The networks of the ladder: what is declared at each rung, and what is then to be seen on the hosts and from outside.
 
 Host `one` is moved to systemd-networkd by the first rung, `two` stays with ifupdown. Both are changed in one run: they
-stand in for nobody. `{n}` in a rung is the host's number.
+stand in for nobody. `{n}` in a rung is the host's number, `{other}` the other host's.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ class Rung:
 
     def of(self, host: str) -> Rung:
         """The rung as it is for one of the hosts."""
-        return replace(
-            self, **{name: _filled(getattr(self, name), HOSTS[host][0]) for name in self.__dataclass_fields__}
-        )
+        number = HOSTS[host][0]
+        (other,) = (one for one, _ in HOSTS.values() if one != number)
 
+        def filled(name: str) -> Any:
+            value = getattr(self, name)
+            made = json.loads(json.dumps(value).replace("{n}", number).replace("{other}", other))
+            return tuple(made) if isinstance(value, tuple) else made
 
-def _filled(value: Any, number: str) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_filled(list(value), number))
-    return json.loads(json.dumps(value).replace("{n}", number))
+        return replace(self, **{name: filled(name) for name in self.__dataclass_fields__})
 
 
 def _bond(address: str = "10.79.0.1{n}/24", **more: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ LACP = {"mode": "802.3ad", "lag": "the lab's switch"}
 VLAN = {"addresses": ["10.81.0.1{n}/24"]}
 MEMBERS = {"eth0": "bond0", "eth1": "bond0"}
 ON_VLAN = {"eth0": [], "eth1": [], "bond0": ["10.79.0.1{n}/24"], "bond0.20": ["10.81.0.1{n}/24"]}
-PEERS = ["one", "two", SWITCH_ON_VLAN]
+PEERS = ["10.81.0.1{other}", SWITCH_ON_VLAN]
 RUNGS = (
     Rung(
         "active-backup",
