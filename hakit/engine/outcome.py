@@ -51,7 +51,9 @@ class HostResult:
         """This and a later step of the same host as one: the worse state counts, then whether anything changed."""
         worse = max((self, other), key=lambda one: _WORST.index(one.state))
         seconds, network = self.seconds + other.seconds, other.network or self.network
-        return HostResult(worse.state, self.changed + other.changed, seconds, worse.why, network)
+        return HostResult(
+            worse.state, self.changed + other.changed, seconds, worse.why, network, self.untold + other.untold
+        )
 
 
 _WORST: tuple[State, ...] = ("same", "changed", "not started", "failed", "unreachable")

@@ -331,7 +331,7 @@ class Rolling:
         if not why or result.state == "failed":
             return result
         self._note(host, why)
-        return HostResult("failed", result.changed, result.seconds, why, result.untold)
+        return replace(result, state="failed", why=why)
 
     def _fall_silent(self, step: Step) -> HostResult:
         """Stop a follower's unit, so that its leader can change alone; the leader must serve."""
