@@ -12,8 +12,8 @@ from time import monotonic, sleep
 from hakit.agent.declare import Declaration
 from hakit.agent.errors import Failure
 from hakit.agent.network import interfaces, versions
-from hakit.agent.network.comparing import differences, names_of
-from hakit.agent.network.leaving import Command, clearing, is_same, leaving, remade
+from hakit.agent.network.comparing import differences, is_same, names_of
+from hakit.agent.network.leaving import Command, clearing, leaving, remade
 from hakit.agent.network.live import read
 from hakit.agent.network.place import INTERFACES
 from hakit.agent.resources.network import IFUPDOWN, NETPLAN, NETWORKD, Network

@@ -7,14 +7,14 @@ there) is taken away by us. Addresses that others bring stay.
 from __future__ import annotations
 
 from hakit.agent.declare import Declaration
-from hakit.agent.network.comparing import MADE, OURS, is_hardware, names_of
+from hakit.agent.network.comparing import MADE, OURS, is_hardware, is_same, names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from hakit.agent.network.live import Live, LiveLink, LiveRoute
-    from hakit.agent.resources.network import Link, Network, Route
+    from hakit.agent.resources.network import Link, Network
 
 SOON = 10.0  # seconds for one change of the kernel's; it takes milliseconds
 
@@ -137,12 +137,6 @@ def _routes(network: Network, live: Live, stay: list[LiveLink], names: dict[str,
     for now in live.routes:
         if now.protocol in OURS and now.link in at and not any(is_same(one, now, names) for one in network.routes):
             yield ip(*_family(now.to), "route", "delete", *way(now))
-
-
-def is_same(route: Route, now: LiveRoute, names: dict[str, str]) -> bool:
-    """Whether a route of the kernel's is the declared one."""
-    there = (now.to, now.via, now.link) == (route.to, route.via, names.get(route.link, route.link))
-    return there and route.metric in (-1, now.metric)
 
 
 def way(now: LiveRoute) -> tuple[str, ...]:
