@@ -302,10 +302,18 @@ def _mac(settings: LinkSettings, found: Mapping[str, tuple[LinkSettings, Path]],
 
 
 def _mtu(name: str, found: Mapping[str, tuple[LinkSettings, Path]], masters: Mapping[str, str]) -> int | None:
-    """Its own, or that of the bond that it is a member of: the driver gives all members the bond's."""
-    own = found[name][0].mtu
-    master = found[masters[name]][0] if name in masters and masters[name] in found else None
-    return own if own is not None or not isinstance(master, Bond) else master.mtu
+    """Its own, or that of the bond that it is a member of, whose members the driver gives it, or of a VLAN's parent.
+
+    The kernel gives a VLAN its parent's when it is made, and leaves it there when the parent's grows.
+    """
+    link = found[name][0]
+    if link.mtu is not None:
+        return link.mtu
+    above = found[masters[name]][0] if name in masters and masters[name] in found else None
+    if isinstance(above, Bond):
+        return above.mtu
+    parent = found.get(vlan_parent(name, link) or "") if isinstance(link, Vlan) else None
+    return parent[0].mtu if parent is not None else None
 
 
 def _kernel_options(settings: LinkSettings, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
