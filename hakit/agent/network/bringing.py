@@ -134,7 +134,8 @@ def for_boots(goal: Goal, doing: Doing) -> None:
     Raises Failure with a strict `doing`.
     """
     if goal.moves:
-        doing.may("systemctl", "disable", *UNITS[goal.before], timeout=ENABLED)
+        # One that stays enabled would come up beside the other, at some later boot when nobody looks.
+        doing.must("systemctl", "disable", *UNITS[goal.before], timeout=ENABLED)
         doing.must("systemctl", "enable", *UNITS[goal.manager], timeout=ENABLED)
 
 
