@@ -13,7 +13,7 @@ from hakit.agent.declare import Declaration
 from hakit.agent.errors import Failure
 from hakit.agent.network import interfaces, versions
 from hakit.agent.network.comparing import differences, is_same, names_of
-from hakit.agent.network.leaving import Command, clearing, leaving, remade
+from hakit.agent.network.leaving import Command, clearing, leaving, remade, sizing
 from hakit.agent.network.live import read
 from hakit.agent.network.place import INTERFACES
 from hakit.agent.resources.network import IFUPDOWN, NETPLAN, NETWORKD, Network
@@ -223,10 +223,14 @@ def _networkd(goal: Goal, doing: Doing, *, anew: bool) -> None:
         for name in (one.name for one in live.links if one.name in drifted):
             doing.must("networkctl", "reconfigure", name)
     end = monotonic() + SETTLED
+    tried: set[tuple[str, ...]] = set()
     while True:
         live = read(doing.work)
         # It keeps addresses that its files no longer name.
         doing.all(one for one in leaving(goal.network, live, goal.also) if one.argv[1] in KEPT)
         if not differences(goal.network, live) or monotonic() > end:
             return
+        sizes = [one for one in sizing(goal.network, live) if one.argv not in tried]
+        tried.update(one.argv for one in sizes)
+        doing.all(sizes)
         sleep(0.25)

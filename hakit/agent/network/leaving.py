@@ -55,6 +55,22 @@ def leaving(network: Network, live: Live, also: Collection[str] = ()) -> tuple[C
     return tuple(commands)
 
 
+def sizing(network: Network, live: Live) -> tuple[Command, ...]:
+    """The MTUs that links are to have and can have now: a VLAN's fits into that of what it stands on.
+
+    systemd-networkd sets all of them at once, and gives up on a VLAN whose parent was not there yet.
+    """
+    names = names_of(network, live)
+    commands = []
+    for link in network.links:
+        now = live.link(names[link.name])
+        if now is not None and link.mtu and now.mtu != link.mtu:
+            below = live.link(now.on) if now.on else None
+            if below is None or below.mtu >= link.mtu:
+                commands.append(ip("link", "set", "dev", now.name, "mtu", str(link.mtu)))
+    return tuple(commands)
+
+
 def clearing(names: Collection[str], live: Live) -> tuple[Command, ...]:
     """What these links still are or have: ifup refuses to give a link what it has already."""
     made = [link.name for link in live.links if link.name in names and link.kind in MADE]
