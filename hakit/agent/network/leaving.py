@@ -58,13 +58,15 @@ def leaving(network: Network, live: Live, also: Collection[str] = ()) -> tuple[C
 def sizing(network: Network, live: Live) -> tuple[Command, ...]:
     """The MTUs that links are to have and can have now: a VLAN's fits into that of what it stands on.
 
-    systemd-networkd sets all of them at once, and gives up on a VLAN whose parent was not there yet.
+    systemd-networkd sets all of them at once, and gives up on a VLAN whose parent was not there yet. A member's is left
+    to its bond, which gives back what the member had before.
     """
     names = names_of(network, live)
+    bonds = {link.name for link in network.links if link.kind == "bond"}
     commands = []
     for link in network.links:
         now = live.link(names[link.name])
-        if now is not None and link.mtu and now.mtu != link.mtu:
+        if now is not None and link.master not in bonds and link.mtu and now.mtu != link.mtu:
             below = live.link(now.on) if now.on else None
             if below is None or below.mtu >= link.mtu:
                 commands.append(ip("link", "set", "dev", now.name, "mtu", str(link.mtu)))

@@ -138,6 +138,14 @@ class Net:
         """Its links, in the order in which they come up."""
         return iter(self.links)
 
+    def told_mtu(self, link: Link) -> int | None:
+        """What files say of a link's MTU: of a bond's member nothing.
+
+        The driver gives it the bond's, and when it leaves the one that it had: a manager's would be taken for its own.
+        """
+        master = self.link(link.master)
+        return None if master is not None and master.kind == "bond" else link.mtu
+
     def link(self, name: str) -> Link | None:
         """A link by its kernel's name."""
         return next((link for link in self.links if link.name == name), None)

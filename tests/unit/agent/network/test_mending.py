@@ -114,14 +114,14 @@ def test_a_network_is_as_it_was(old: str, change: str, most: int) -> None:
 
 def test_a_vlan_is_sized_once_its_parent_is() -> None:
     links = (Link(name="bond0", kind="bond", mtu=9000), Link(name="bond0.20", kind="vlan", on="bond0", mtu=9000))
-    network = Network(manager="systemd-networkd", files=(), links=(*links, Link(name="eth9")))
+    network = Network(manager="systemd-networkd", files=(), links=(*links, Link(name="eth0", master="bond0", mtu=9000)))
 
     def sized(bond: int, vlan: int) -> list[str]:
         live = Live(
             links=(
                 LiveLink(name="bond0", kind="bond", mtu=bond),
                 LiveLink(name="bond0.20", kind="vlan", on="bond0", mtu=vlan),
-                LiveLink(name="eth9", mtu=1400),
+                LiveLink(name="eth0", mtu=1500),
             )
         )
         return [command.told() for command in sizing(network, live)]
