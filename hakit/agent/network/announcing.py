@@ -10,6 +10,7 @@ import socket
 import struct
 from time import sleep
 
+from hakit.agent.errors import Failure
 from hakit.agent.network.comparing import names_of
 from hakit.agent.network.live import read
 
@@ -29,10 +30,13 @@ NODES = "ff02::1"
 
 
 def announce(network: Network, work: Work) -> None:
-    """Announce the declared addresses that the host has; what can't be sent is left out. Raises Failure."""
+    """Announce the declared addresses that the host has. Nothing depends on it: what can't be sent is left out."""
     if work.root:
         return  # the links in a folder are none of this kernel's
-    told = announced(network, read(work))
+    try:
+        told = announced(network, read(work))
+    except Failure:
+        return
     for pause in AGAIN if told else ():
         sleep(pause)
         for link, mac, address in told:
