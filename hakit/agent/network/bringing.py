@@ -128,6 +128,13 @@ def bring(goal: Goal, doing: Doing) -> None:
         _networkd(goal, doing, anew=anew)
 
 
+def reload(units: Iterable[str], doing: Doing) -> None:
+    """Have units that hold on to links as they were see those that are there now, where they run."""
+    for unit in units:
+        if not doing.work.run(["systemctl", "is-active", "--quiet", unit], ASK).code:
+            doing.may("systemctl", "reload-or-restart", unit, timeout=SYSTEMD)
+
+
 def for_boots(goal: Goal, doing: Doing) -> None:
     """Have the next boots bring it about. Apart from `bring`: the network need not wait for it.
 
