@@ -6,14 +6,15 @@ LAB := inventories/lab
 WORKERS := 2
 # Tests on the lab's hosts wait most of their time: one takes a third of a processor.
 LAB_WORKERS := 3
-# haproxy and keepalived judge rendered configurations, PostgreSQL what hakit does with a server, sshd is what the SSH
-# tests talk to on loopback.
-JUDGES := haproxy keepalived openssh-client openssh-server postgresql
+# haproxy, keepalived, systemd-networkd, ifupdown and netplan judge rendered configurations, PostgreSQL what hakit does
+# with a server, sshd is what the SSH tests talk to on loopback.
+JUDGES := bridge-utils haproxy ifenslave ifupdown iproute2 keepalived netplan.io openssh-client openssh-server postgresql \
+	systemd
 # pgbench, which writes while the demo moves a database's primary and pulls its power.
 BENCH := postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages judges bench demo lab-up lab-down lint matrix unit lab-tests test test-long
+.PHONY: help venv packages machines judges bench demo lab-up lab-down lint matrix unit lab-tests test test-long
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -26,7 +27,10 @@ venv: .venv/.installed ## Make .venv with hakit and its Python packages
 	@touch $@
 
 packages: .venv/.installed
-	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements)
+	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements nspawn)
+
+machines: packages
+	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements qemu)
 
 demo: packages bench ## Set up the lab, apply, verify, pull the plug, watch it stay up; the lab stays for you
 	@$(BIN)/python -m scripts.demo
@@ -43,7 +47,7 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex '(answers|client|starting|bootstrap|sudo)\.py$$' hakit/agent
-	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/host.sh; do sh -n $$script || exit 1; done
+	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/nspawn/host.sh hakit/lab/qemu/*.sh; do sh -n $$script || exit 1; done
 
 judges: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)
@@ -57,7 +61,7 @@ matrix: .venv/.installed ## Write the fault matrix into docs/safety.md
 unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit -m 'not long' -n $(WORKERS) --dist worksteal
 
-lab-tests: packages ## Run the tests on the lab's hosts
+lab-tests: machines ## Run the tests on the lab's hosts
 	$(BIN)/pytest tests/lab -m 'not long and not timed' -n $(LAB_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 	$(BIN)/pytest tests/lab -m 'not long and timed' --durations=15
 
@@ -66,5 +70,5 @@ test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory lab-tests
 
-test-long: packages judges ## Run the exhaustive matrices
+test-long: machines judges ## Run the exhaustive matrices
 	$(BIN)/pytest tests -m long

@@ -22,17 +22,24 @@ Status = Literal["same", "change", "unknown", "refused", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds, or held, a host's lock; `abandoned` when his connection is gone and only his agent is left."""
+    """Who holds, or held, a host's lock; `abandoned` when his connection is gone and only his agent is left.
+
+    `until` is when the host gives it back by itself, while his change of its network waits for a confirmation.
+    """
 
     who: str
     since: str
     run: str
     pid: int
     abandoned: bool = False
+    until: str = ""
 
     def text(self) -> str:
         """In words."""
-        return f"{self.who or 'someone'} since {self.since or '?'} (run {self.run or '?'}, process {self.pid})"
+        who = self.who or "someone"
+        if self.until:
+            return f"{who} (run {self.run or '?'}), whose change of the network is settled by {self.until}"
+        return f"{who} since {self.since or '?'} (run {self.run or '?'}, process {self.pid})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Hello:
     """What the host is. `lock` names another run that holds the lock, `taken_over` a dead one that left it.
 
     `boot` differs after each boot. `marks` tell which hosts are taken out of service, as far as this one helped.
+    `network` is what was found of its network where that was asked for, yet unchecked.
     """
 
     release: int | None
@@ -58,6 +66,7 @@ class Hello:
     notes: tuple[str, ...] = ()
     boot: str = ""
     marks: tuple[Mark, ...] = ()
+    network: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,7 @@ def hello(data: Any, notes: tuple[str, ...]) -> Hello:
         notes=notes,
         boot=typed(facts, "boot", str),
         marks=tuple(_mark(one) for one in typed(data, "marks", list)),
+        network=_maybe(facts, "network", dict),
     )
 
 
@@ -269,7 +279,8 @@ def _holder(data: Any) -> Holder | None:
     if data is None:
         return None
     who, since, run = (typed(data, name, str) for name in ("who", "since", "run"))
-    return Holder(who, since, run, typed(data, "pid", int), abandoned=data.get("abandoned") is True)
+    until = _maybe(data, "until", str) or ""
+    return Holder(who, since, run, typed(data, "pid", int), abandoned=data.get("abandoned") is True, until=until)
 
 
 def _mark(data: Any) -> Mark:

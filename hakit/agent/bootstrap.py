@@ -18,7 +18,10 @@ from hakit.agent.sudo import Reason
 
 PYTHON = "/usr/bin/python3"
 CONTROLLER_ONLY = ("answers", "boot", "bootstrap", "client", "starting", "sudo")
-RESIDENT_ONLY = tuple(f"postgres/{name}" for name in ("endpoint", "library", "resident", "serving", "watching"))
+RESIDENT_ONLY = (
+    *(f"postgres/{name}" for name in ("endpoint", "library", "resident", "serving", "watching")),
+    *(f"network/{name}" for name in ("bringing", "changing", "library", "mending", "resident", "returning")),
+)
 """Modules that live on a host as files of their own; the agent, which is compiled there at first, needs none."""
 NEEDED = ("_json", "_socket", "_struct", "fcntl", "grp", "pwd", "re", "select", "zlib")
 """Modules of Python that the agent uses and a Python can lack: Debian's python3-minimal has no `_json`."""

@@ -25,8 +25,8 @@ def release(text: str) -> dict[str, str]:
     return found
 
 
-def gather(packages: list[str], work: Work) -> dict[str, Any]:
-    """The facts of this host; `packages` are those whose versions are asked for."""
+def gather(packages: list[str], work: Work, *, network: bool = False) -> dict[str, Any]:
+    """The facts of this host; `packages` are those whose versions are asked for, `network` whether its network is."""
     pairs = release(_text("/etc/os-release", work) or _text("/usr/lib/os-release", work))
     number = pairs.get("VERSION_ID", "").partition(".")[0]
     system = os.uname()
@@ -44,6 +44,7 @@ def gather(packages: list[str], work: Work) -> dict[str, Any]:
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "boot": _text("/proc/sys/kernel/random/boot_id", work).strip(),
         "systemd": os.path.isdir(work.at("/run/systemd/system")),
+        "network": _network(work) if network else None,
     }
 
 
@@ -59,6 +60,12 @@ def _versions(names: list[str], work: Work) -> dict[str, str]:
     found = {name: have[name] for name in names if name in have}
     found.update(query_candidates([name for name in names if name not in found], work))
     return found
+
+
+def _network(work: Work) -> dict[str, Any]:
+    from hakit.agent.network.found import found
+
+    return found(work)
 
 
 def _memory(text: str) -> int | None:

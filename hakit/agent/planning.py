@@ -30,6 +30,7 @@ REMOVAL = (
     "database",
     "role",
     "cluster",
+    "network",
 )
 
 

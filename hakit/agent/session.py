@@ -170,14 +170,38 @@ class Session:
             if dead is not None:
                 answer["taken_over"] = dead
             if other is None:
+                other = answer["lock"] = self._changing(str(request["run"]))
+            if other is None:
                 # Whoever held the lock before may have changed what was read without it.
                 self._work.state.forget_cache()
                 self._sweep()
         else:
-            answer["lock"] = holder(folder)
+            answer["lock"] = self._armed(str(request["run"])) or holder(folder)
         answer["marks"] = self._marks()
-        answer["facts"] = gather([str(name) for name in request.get("packages", ())], self._work)
+        answer["facts"] = gather(
+            [str(name) for name in request.get("packages", ())], self._work, network=bool(request.get("network"))
+        )
         self._channel.send(answer)
+
+    def _changing(self, run: str) -> dict[str, Any] | None:
+        """Another run whose change of the network is not settled yet; then the lock is given back."""
+        other = self._armed(run)
+        if other is not None and self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        return other
+
+    def _armed(self, run: str) -> dict[str, Any] | None:
+        """Another run whose change of the network is not settled yet."""
+        if not os.path.exists(f"{self._work.state.folder}/network/armed.json"):
+            return None
+        from hakit.agent.network.record import keeper
+
+        try:
+            return keeper(self._work, run)
+        except Failure as failure:
+            self._say(failure.message)
+            return None
 
     def _refuse(self, reason: str) -> None:
         """Tell why a request as a whole is not carried out."""
@@ -295,6 +319,9 @@ class Session:
         error: Failure | None = None
         try:
             result = verbs.carry_out(task.do, task.about, dict(task.arguments), self._work, task.timeout)
+            if self._lock is not None and task.do in getattr(verbs, "LETTING_GO", ()):
+                self._lock.release()
+                self._lock = None
         except Failure as failure:
             error = self._work.told(failure)
         except OSError as failure:

@@ -23,6 +23,7 @@ MODULES = {
     "files": "files",
     "grant": "postgres",
     "group": "account",
+    "network": "network",
     "package": "package",
     "role": "postgres",
     "symlink": "paths",
@@ -31,7 +32,10 @@ MODULES = {
     "user": "account",
 }
 
-ABOUT = {"postgres": ("hakit.agent.postgres.place", "Place")}
+ABOUT = {
+    "network": ("hakit.agent.resources.network", "Network"),
+    "postgres": ("hakit.agent.postgres.place", "Place"),
+}
 """What a task of a kind is about: module and class."""
 
 
@@ -147,6 +151,11 @@ def task_from_wire(data: dict[str, Any]) -> Task:
     module, name = ABOUT[kind]
     made: Task = _declare(Task, data, {"about": getattr(_module(module), name)})
     return made
+
+
+def declare(cls: Any, fields: dict[str, Any]) -> Any:
+    """The declaration of a class that `wire()` was given. Raises FrameError."""
+    return _declare(cls, fields)
 
 
 def _declare(cls: Any, fields: dict[str, Any], nested: dict[str, Any] | None = None) -> Any:

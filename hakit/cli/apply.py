@@ -27,6 +27,13 @@ Examples:
 )
 @options.asked
 @careful
+@click.option(
+    "--confirm-timeout",
+    type=click.IntRange(5, 3600),
+    metavar="SECONDS",
+    help="How long a new network gets to work before the host puts the old one back; left out: as the inventory says "
+    "(bonding.confirm.timeout), 60.",
+)
 @click.option("--failed", is_flag=True, help="Only the hosts that did not end well in the last apply.")
 @options.assume_yes
 @options.as_json
@@ -38,6 +45,7 @@ def apply(
     *,
     asked: options.Asked,
     limits: Limits,
+    confirm_timeout: int | None,
     failed: bool,
     verbose: int,
     assume_yes: bool,
@@ -48,9 +56,9 @@ def apply(
 
     One connection per host serves plan and apply. Hosts that stand in for each other are changed one at a time where
     the service would notice, and only while the others serve. A configuration that its daemon rejects never replaces
-    the running one. Ctrl-C ends the batches that run and says what is left, a second one stops at once. Exit codes: 0
-    all hosts are as declared, 1 something failed or was left, 2 the inventory or the command line is wrong, 130
-    interrupted.
+    the running one. A changed network is confirmed over a new connection, or the host puts the old one back by itself.
+    Ctrl-C ends the batches that run and says what is left, a second one stops at once. Exit codes: 0 all hosts are as
+    declared, 1 something failed or was left, 2 the inventory or the command line is wrong, 130 interrupted.
     """
     import json
     import time
@@ -68,6 +76,7 @@ def apply(
     scope = begin(asked, failed=failed)
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
     scope = replace(scope, run_id=record.id)
+    limits = replace(limits, confirm=None if confirm_timeout is None else float(confirm_timeout))
     asking = Asking(len(scope.hosts), quiet=as_json, verbose=verbose)
     interrupted = False
     with interruptible(), Run(scope, record.recording(asking.sink), lock=True) as run:

@@ -31,8 +31,8 @@ def lab() -> None:
     """Hosts to practise on, made from the inventory itself.
 
     An inventory that says  hakit: {lab: {driver: nspawn, network: 10.77.0.0/24}}  gets a full Debian with systemd and
-    sshd for each of its hosts, on a network of their own. All other commands reach them by themselves. Needs root or
-    sudo.
+    sshd for each of its hosts, on a network of their own. With  driver: qemu  each is a virtual machine, which has a
+    kernel of its own. All other commands reach them by themselves. Needs root or sudo.
     """
 
 
@@ -127,8 +127,9 @@ def ssh(inventory: Path, host: str, command: tuple[str, ...]) -> int:
 
     from hakit.lab import requirements
 
-    requirements.check()
-    return subprocess.run(_lab(inventory).ssh(host, command), check=False).returncode
+    made = _lab(inventory)
+    requirements.check(made.plan.driver)
+    return subprocess.run(made.ssh(host, command), check=False).returncode
 
 
 @lab.command(

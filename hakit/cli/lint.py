@@ -46,6 +46,7 @@ def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, l
         return _explain(explain)
     if list_rules:
         return _list_rules(as_json=as_json, markdown=markdown)
+    from hakit.engine.facts import recorded
     from hakit.engine.render import broken
     from hakit.errors import InventoryError
     from hakit.lint import examine
@@ -57,7 +58,7 @@ def lint(inventory: Path, explain: str | None, *, as_json: bool, strict: bool, l
         if not error.problems:
             raise
         return FOUND
-    report = examine(site, components)
+    report = examine(site, components, recorded(site))
     unrendered = () if report.errors else broken(site, components)
     _show(inventory, (*report.problems, *unrendered), report.waived, len(site.hosts), as_json=as_json)
     return FOUND if report.errors or unrendered or (strict and report.warnings) else 0

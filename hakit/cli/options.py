@@ -130,11 +130,12 @@ def load(path: Path, *, need_secrets: bool = True, whole: bool = True) -> tuple[
 
 def checked(site: Site, components: dict[str, Component]) -> None:
     """Refuse to go on with an inventory that lint finds errors in; warnings are counted on stderr."""
+    from hakit.engine.facts import recorded
     from hakit.errors import InventoryError
     from hakit.lint import findings
     from hakit.present.terminal import count
 
-    found = findings(site, components)
+    found = findings(site, components, recorded(site))
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         raise InventoryError(errors, hint="see all findings with  hakit lint")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hakit.ssh import Connector
     from hakit.ssh.password import Password
 
+EMULATED = 60.0
+"""Seconds for connection, key exchange and login where a lab's machines are emulated: 3 are usual there, and a computer
+that is busy with several needs many."""
 _PASSWORDS: dict[tuple[Secrets, str], Password] = {}
 """The passwords in use, by the secret they come from."""
 
@@ -53,6 +56,8 @@ def options(site: Site, *, no_lab: bool = False) -> Options:
         lab = Lab.of(site)
         click.echo(f"lab {lab.namespace} answers for {site.lab.network}", err=True)
         found = Options(user="root", pinned=lab.known_hosts, identity_files=(lab.identity_file,), dial=dial)
+        if site.lab.driver == "qemu":
+            found = replace(found, connect_timeout=EMULATED)
     return replace(
         found,
         password=prompts.login_password(),
@@ -78,6 +83,7 @@ def _target(name: str, login: Login) -> Target:
         sudo_password=_password(login.sudo_password),
         jump=None if login.jump is None else tuple(_target(hop.name, hop.login) for hop in login.jump),
         proxy_command=login.proxy_command,
+        known_as=login.known_as,
     )
 
 

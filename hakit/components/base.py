@@ -28,17 +28,49 @@ M = TypeVar("M", bound="BaseModel")
 
 
 @dataclass(frozen=True, slots=True)
+class SeenNic:
+    """A NIC of a host: the kernel's name, its permanent MAC address, where it is plugged in.
+
+    `path` is udev's ID_PATH (`pci-0000:03:00.0`), `device` the PCI device (`0000:03:00.0`), `driver` the kernel's;
+    each empty where there is none. `speed` is in Mbit/s, None without a link.
+    """
+
+    name: str
+    mac: str
+    path: str = ""
+    device: str = ""
+    driver: str = ""
+    speed: int | None = None
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNetwork:
+    """What brings a host's network up, and its NICs.
+
+    `managers` have links in their hands: `systemd-networkd`, `ifupdown`, `netplan`, `NetworkManager`. `resolver` is who
+    writes /etc/resolv.conf: `systemd-resolved`, `resolvconf`, or nobody (`file`).
+    """
+
+    managers: tuple[str, ...] = ()
+    resolver: str = "file"
+    nics: tuple[SeenNic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a host beyond the inventory, read in the first frame of every plan.
 
     `release` is Debian's number; `packages` maps the packages that components asked for to the version installed, or
-    to the version apt would install, or is silent. `live` is False where the facts come from a record or a default.
+    to the version apt would install, or is silent. `network` is None where no component asks for it. `live` is False
+    where the facts come from a record or a default.
     """
 
     release: int = 12
     packages: Mapping[str, str] = field(default_factory=dict)
     memory: int | None = None
     live: bool = False
+    network: SeenNetwork | None = None
 
     def version(self, package: str) -> tuple[int, ...] | None:
         """The upstream version of a package as numbers, (2, 6, 12); None when unknown."""
@@ -269,13 +301,14 @@ class HostContext:
 class Component(ABC):
     """One technology. Pure: no I/O, no SSH; all it knows comes through its arguments.
 
-    `packages` are those whose versions it asks as facts. `rules` are checked by lint, `upheld` are rules of the domain
-    that its settings can't break.
+    `packages` are those whose versions it asks as facts, `network` whether it asks for the host's network. `rules` are
+    checked by lint, `upheld` are rules of the domain that its settings can't break.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
     packages: ClassVar[tuple[str, ...]] = ()
+    network: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = ()
     upheld: ClassVar[tuple[Upheld, ...]] = ()
 
@@ -305,6 +338,21 @@ class Component(ABC):
 
     def addresses(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
         """Addresses it claims for itself on a host, with the path of the setting that says so."""
+        return ()
+
+    def links(self, site: Site, host: Host) -> Mapping[str, str] | None:
+        """The links that a host will have, where this component declares them all: name → why nobody can use it.
+
+        The reason is empty for a link that can carry addresses. None where it says nothing of the host's links.
+        """
+        return None
+
+    def interfaces(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """The links of the host that its settings name, with the path of the setting that says so."""
+        return ()
+
+    def holds(self, site: Site, host: Host) -> Iterable[str]:
+        """The units of the host that hold on to links as they found them, and must be reloaded once these change."""
         return ()
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:

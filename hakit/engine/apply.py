@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from hakit.agent.resources.base import DISRUPTIVE
 from hakit.engine import events
 from hakit.engine.duty import MAINTENANCE, describe
-from hakit.engine.outcome import HostResult, Outcome
+from hakit.engine.network import NETWORK, Crossing
+from hakit.engine.outcome import Carried, HostResult, Outcome
 from hakit.engine.plan import reject
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.schedule import blocked, gated, schedule
@@ -20,7 +21,7 @@ from hakit.errors import HakitError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hakit.agent.answers import AgentEvent, BatchResult
+    from hakit.agent.answers import AgentEvent
     from hakit.engine.handover import Due, Foreseen
     from hakit.engine.plan import SitePlan
     from hakit.engine.run import Run
@@ -66,11 +67,15 @@ class Apply:
 
     @cached_property
     def foreseen(self) -> Foreseen:
-        """What will be handed over before a server is restarted that holds a role, as things are."""
-        moving = (step.host for step in self.steps if self._ending(step) and not self._plan.hosts[step.host].first)
+        """What will be handed over before a server is restarted or cut off that holds a role, as things are."""
+        whole = {step.host for step in self.steps if step.whole}
+        ending = {step.host for step in self.steps if self._ending(step) and not self._plan.hosts[step.host].first}
+        moving = dict.fromkeys(step.host for step in self.steps if step.host in whole | ending)
         found = self._rolling.handovers.foreseen(moving)
         refused = {
-            host: RefusedError(f"{error.message}, so it is restarted in place", why=error.why)
+            host: error
+            if host in whole
+            else RefusedError(f"{error.message}, so it is restarted in place", why=error.why)
             for host, error in found.refused.items()
         }
         return replace(found, refused=refused)
@@ -98,41 +103,48 @@ class Apply:
         started = time.monotonic()
         total = len(step.keys) + len(step.remove)
         self._run.sink(events.Started(step.host, total))
-        changed, failed, why = self._carry_out(step)
+        done = self._carry_out(step)
         seconds = time.monotonic() - started
-        self._run.sink(events.Finished(step.host, changed, failed, seconds))
-        if failed or why:
-            return HostResult("failed", changed, seconds, why or f"{failed} of {total} failed")
-        return HostResult("changed" if changed else "same", changed, seconds)
+        self._run.sink(events.Finished(step.host, done.changed, done.failed, seconds))
+        if done.failed or done.why:
+            why = done.why or f"{done.failed} of {total} failed"
+            return HostResult("failed", done.changed, seconds, why, done.network)
+        return HostResult("changed" if done.changed else "same", done.changed, seconds, network=done.network)
 
-    def _carry_out(self, step: Step) -> tuple[int, int, str]:
-        """How many resources changed and failed, and why the rest was left.
+    def _carry_out(self, step: Step) -> Carried:
+        """Carry a step out in one batch, unless a network is changed in it or a role is handed over."""
+        if NETWORK not in step.keys:
+            return self._in_turn(step, step.keys, step.remove)
+        shown = self._plan.hosts[step.host]
+        return Crossing(self._run, step, shown, self._rolling, partial(self._in_turn, step)).carry_out()
+
+    def _in_turn(self, step: Step, keys: Sequence[str], remove: Sequence[str]) -> Carried:
+        """Carry keys of a step out.
 
         A server that holds a role gets its new configuration and everything that only its holder can do; then the role
         is handed over, and the server is restarted at last.
         """
-        host, ending = step.host, self._ending(step)
+        host, ending = step.host, tuple(key for key in self._ending(step) if key in keys)
         due = self._due(host) if ending else ()
         if not due:
             if ending:
                 self._rolling.handovers.brace(host)
-            batch = self._batch(step, step.keys, step.remove)
-            return batch.changed, batch.failed, ""
-        batch = self._batch(step, [key for key in step.keys if key not in ending], step.remove)
+            return self._batch(step, keys, remove)
+        batch = self._batch(step, [key for key in keys if key not in ending], remove)
         if batch.failed:
-            return batch.changed, batch.failed, ""
+            return batch
         try:
             why = self._rolling.hand_over(step, due)
         except HakitError as error:  # the server goes on, so its host is to be taken back
             why = error.text()
         if why:
-            return batch.changed, 0, why
+            return Carried(batch.changed, why=why)
         last = self._batch(step, ending, ())
         if last.changed or last.failed:
-            return batch.changed + last.changed, last.failed, ""
+            return Carried(batch.changed + last.changed, last.failed)
         for key in ending:
             self._run.sink(events.Noted(host, f"{key.partition(':')[2]} was restarted as it handed its role over", key))
-        return batch.changed + len(ending), 0, ""
+        return Carried(batch.changed + len(ending))
 
     def _due(self, host: str) -> Due:
         """What a host has to hand over; nothing where its server is restarted in place.
@@ -147,9 +159,10 @@ class Apply:
             self._run.sink(events.Noted(host, f"{error.message}, so it is restarted in place"))
             return ()
 
-    def _batch(self, step: Step, keys: Sequence[str], remove: Sequence[str]) -> BatchResult:
+    def _batch(self, step: Step, keys: Sequence[str], remove: Sequence[str]) -> Carried:
         session = self._run.sessions[step.host]
-        return session.apply(keys, remove, lambda event: relay(self._run, step.host, event))
+        done = session.apply(keys, remove, lambda event: relay(self._run, step.host, event))
+        return Carried(done.changed, done.failed)
 
 
 def relay(run: Run, host: str, event: AgentEvent) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hakit.agent.resources.account import Group, User
 from hakit.agent.resources.command import Command
 from hakit.agent.resources.files import Files
+from hakit.agent.resources.network import Network
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory, Symlink
 from hakit.agent.resources.sysctl import Sysctl
@@ -38,7 +39,7 @@ class HostResources:
 
     def contents(self) -> Mapping[str, Content]:
         """The content of every declared file by its path."""
-        sets = (resource for resource in self.resources.values() if isinstance(resource, Files))
+        sets = (resource for resource in self.resources.values() if isinstance(resource, Files | Network))
         return {file.path: file.content for one in sets for file in one.files}
 
     def standing_on(self, keys: Iterable[str]) -> frozenset[str]:
@@ -104,7 +105,7 @@ def _one_owner_per_path(resources: Iterable[Resource], host: Host) -> None:
 
 
 def _paths(resource: Resource) -> tuple[str, ...]:
-    if isinstance(resource, Files):
+    if isinstance(resource, Files | Network):
         return tuple(file.path for file in resource.files)
     return (resource.path,) if isinstance(resource, Directory | Symlink) else ()
 
@@ -155,6 +156,12 @@ class _Index:
         """The keys of a component's resources of these types."""
         return {key for one in types for key in self.mates.get((component, one), ())}
 
+    def networks(self, component: str) -> set[str]:
+        """The host's network, for another component: what judges a configuration, or listens, looks for its links."""
+        return {
+            key for (owner, kind), keys in self.mates.items() if kind is Network for key in keys if owner != component
+        }
+
     def present(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that are declared here."""
         return {key for key in keys if key in self.found}
@@ -181,6 +188,8 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
         packages = index.of_types(own, Package) | index.present(_owners(resource))
         # What a package is to find when it comes is there before it.
         needs |= {key for key in packages if resource.key not in index.found[key].after}
+        if isinstance(resource, Files) and resource.validate:
+            needs |= index.networks(own)
     elif isinstance(resource, User):
         groups = (f"group:{name}" for name in (resource.group, *resource.groups) if name)
         needs |= index.of_types(own, Package) | index.present(groups)
@@ -189,7 +198,7 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
     elif isinstance(resource, Unit):
         needs |= index.of_types(own, Files, Directory, Symlink, Package, User, Group, Sysctl)
         triggers = (*resource.reload_on, *resource.restart_on)
-        needs |= index.present(index.holders.get(trigger, trigger) for trigger in triggers)
+        needs |= index.present(index.holders.get(trigger, trigger) for trigger in triggers) | index.networks(own)
     return needs
 
 

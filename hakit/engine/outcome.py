@@ -9,9 +9,34 @@ State = Literal["changed", "same", "failed", "not started", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkEnd:
+    """How a change of a host's network ended, `seconds` after it began.
+
+    `confirmed`: it is kept. `returned`: the old one is back; `why`, and the host's own `log` of it. `lost`: the host
+    was not reached again. `open`: the operator left before it was settled, and the host settles it by itself.
+    """
+
+    how: Literal["confirmed", "returned", "lost", "open"]
+    seconds: float
+    why: str = ""
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What came of a batch, or several: how many resources changed and failed, and why the rest was left."""
+
+    changed: int = 0
+    failed: int = 0
+    why: str = ""
+    network: NetworkEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostResult:
     """How a host ended: `changed` counts resources, `why` tells why it failed or was left alone.
 
+    `network` tells how the change of its network ended, where there was one.
     `untold` are hosts that helped it out of its duties and could not be told to help it back.
     """
 
@@ -19,12 +44,16 @@ class HostResult:
     changed: int = 0
     seconds: float = 0.0
     why: str = ""
+    network: NetworkEnd | None = None
     untold: tuple[str, ...] = ()
 
     def plus(self, other: HostResult) -> HostResult:
         """This and a later step of the same host as one: the worse state counts, then whether anything changed."""
         worse = max((self, other), key=lambda one: _WORST.index(one.state))
-        return HostResult(worse.state, self.changed + other.changed, self.seconds + other.seconds, worse.why)
+        seconds, network = self.seconds + other.seconds, other.network or self.network
+        return HostResult(
+            worse.state, self.changed + other.changed, seconds, worse.why, network, self.untold + other.untold
+        )
 
 
 _WORST: tuple[State, ...] = ("same", "changed", "not started", "failed", "unreachable")

@@ -68,7 +68,8 @@ class HostPlan:
 
     `after` are the hosts that must be as declared before this one is changed, and with `first` it is changed before the
     other members of its groups: so components decided. `held` are the keys of the changes that wait for `after`, in
-    their order; all of them do where it is empty.
+    their order; all of them do where it is empty. `notes` are what the host said beside it: what no change of the
+    configuration mends, say.
     """
 
     host: str
@@ -78,6 +79,7 @@ class HostPlan:
     seconds: float = 0.0
     after: tuple[str, ...] = ()
     first: bool = False
+    notes: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
 
     @property

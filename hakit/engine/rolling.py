@@ -36,12 +36,14 @@ class Limits:
     """How careful a run is.
 
     Once `max_fail` hosts have failed nothing new is begun. `override` is the operator's reason to go on where the gate
-    says no. `drain` are the seconds that a host's sessions get to end.
+    says no. `drain` are the seconds that a host's sessions get to end, `confirm` those that a new network gets to work
+    (None: as the inventory says).
     """
 
     max_fail: int | None = None
     override: str = ""
     drain: float = 30.0
+    confirm: float | None = None
 
     def overrule(self, run: Run, host: str, why: str) -> bool:
         """Whether the operator overrules what stands against touching a host; that is recorded."""
@@ -72,8 +74,9 @@ class Rolling:
         self.groups = run.scope.groups()
         self.gate = Gate(self.groups, run.sessions, self._halted.is_set, self._aborted.is_set, self._note)
         self.duty = Duty(run.scope.site, run.scope.components, run.sessions, self.gate, self._note)
+        self.limits = limits
         self._run = run
-        self._limits = limits
+        self._left: dict[str, str] = {}
         self._idle = dict(idle or {})
         self.handovers = Handovers(run, {**self._idle, **(leaving or {})})
         self._abandoned = frozenset(abandoned)
@@ -89,6 +92,14 @@ class Rolling:
     def aborted(self) -> bool:
         """Whether the operator wants everything to stop at once."""
         return self._aborted.is_set()
+
+    def halted(self) -> bool:
+        """Whether the operator wants nothing new to begin."""
+        return self._halted.is_set()
+
+    def leave(self, host: str, text: str) -> None:
+        """Remember what becomes of a host if it is left in the middle of its step; "" once that is as for others."""
+        self._left[host] = text
 
     def standing(self, hosts: Collection[str]) -> Standing:
         """How the hosts that somebody may notice stand in their groups, and who helps them out."""
@@ -162,7 +173,7 @@ class Rolling:
 
     def _leave_if_enough(self) -> None:
         """Begin nothing more once as many hosts have failed, or were not reached, as may."""
-        allowed = self._limits.max_fail
+        allowed = self.limits.max_fail
         failed = self.outcome.count("failed", "unreachable")
         if allowed is not None and failed >= allowed:
             self._leave(list(self._waiting), f"--max-fail {allowed} is reached")
@@ -201,12 +212,18 @@ class Rolling:
             self._note(step.host, "interrupted: finishing what has begun; Ctrl-C again leaves it alone")
 
     def _abort(self) -> None:
+        running = [(step.host, self._left.get(step.host, "")) for step in self._running.values()]
         self._aborted.set()
         self._run.hang_up()
-        for step in self._running.values():
-            looks = ", ".join(one.look for _, one in self._moving.get(step.host, ()))
-            how = f" of a handover; where things stand says  {looks}" if looks else "; the next apply completes it"
-            self.outcome.add(step.host, HostResult("failed", why=f"stopped in the middle{how}"))
+        for host, left in running:
+            if left:
+                why = f"left in the middle of a change of its network: {left}"
+                self._note(host, f"{why}; see then  hakit plan")
+            else:
+                looks = ", ".join(one.look for _, one in self._moving.get(host, ()))
+                how = f" of a handover; where things stand says  {looks}" if looks else "; the next apply completes it"
+                why = f"stopped in the middle{how}"
+            self.outcome.add(host, HostResult("failed", why=why))
 
     def _guarded(self, step: Step, work: Work) -> None:
         """One step, in a worker; whatever happens, its end is put in the queue."""
@@ -256,7 +273,7 @@ class Rolling:
     def _closed(self, step: Step, gone: Iterable[str] = ()) -> str:
         """Why the gate does not let a step pass, or ""; the operator may overrule it."""
         lack = self.gate.remains(step.host, dict.fromkeys(gone, "stopped for this change") | self._idle)
-        if lack and not self._halted.is_set() and self._limits.overrule(self._run, step.host, str(lack)):
+        if lack and not self._halted.is_set() and self.limits.overrule(self._run, step.host, str(lack)):
             return ""
         return "interrupted" if self._halted.is_set() else f"not touched: {lack}\n{lack.hint}" if lack else ""
 
@@ -268,7 +285,7 @@ class Rolling:
         try:
             due = self.handovers.of(host)
         except RefusedError as error:
-            if self._limits.overrule(self._run, host, error.message):
+            if self.limits.overrule(self._run, host, error.message):
                 return ""
             return f"not touched: {error.text()}"
         if not due:
@@ -288,7 +305,7 @@ class Rolling:
     def _withdraw(self, host: str) -> bool:
         began = time.monotonic()
         scope = self._run.scope
-        out = self.duty.withdraw(host, mark_of(host, ROLLING, scope.who, scope.run_id), self._limits.drain)
+        out = self.duty.withdraw(host, mark_of(host, ROLLING, scope.who, scope.run_id), self.limits.drain)
         if out:
             what = ", ".join(dict.fromkeys(one.what for one in self.duty.of(host)))
             self._run.sink(events.Withdrawn(host, what, time.monotonic() - began))
@@ -314,7 +331,7 @@ class Rolling:
         if not why or result.state == "failed":
             return result
         self._note(host, why)
-        return HostResult("failed", result.changed, result.seconds, why, result.untold)
+        return replace(result, state="failed", why=why)
 
     def _fall_silent(self, step: Step) -> HostResult:
         """Stop a follower's unit, so that its leader can change alone; the leader must serve."""

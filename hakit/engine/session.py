@@ -11,12 +11,13 @@ from hakit.agent.client import Client
 from hakit.agent.errors import Failure, FrameError
 from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
+from hakit.engine import places
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
-from hakit.engine.facts import wanted
+from hakit.engine.facts import network, wanted, wants_network
 from hakit.engine.plan import HostPlan, changes_of, held_of
 from hakit.engine.systems import System, gone
-from hakit.errors import AgentError, ConnectError, LockedError, RefusedError
+from hakit.errors import AgentError, ConnectError, HostKeyError, LockedError, LoginError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,10 @@ class HostSession:
         self.marks: tuple[Mark, ...] = ()
         self.boot = ""
         self.facts = Facts()
+        self.address = host.login.host
+        self._decided: Mapping[str, Decision] = {}
+        self._moved = False
+        self._busy = False
         self._locked = False
         self._connection: Connection | None = None
         self._client: Client | None = None
@@ -60,11 +65,63 @@ class HostSession:
 
     def open(self, *, lock: bool) -> Facts:
         """Connect, start the agent, read the facts. Raises ConnectError, AgentError, LockedError, RefusedError."""
-        self._connection = self.scope.connect(self.host)
-        with self._talking(), sudo_password(self._connection) as password:
-            self._client = Client.start(self._connection.exec, sudo=not self._connection.root, password=password)
+        facts = self._begin(self._reached(), lock=lock)
+        if not self._busy:
+            self.keep_place()
+        return facts
+
+    def resume(self, connection: Connection, address: str) -> None:
+        """Go on over another connection, to this address, without the host's lock yet. Raises what `open` raises."""
+        self.address, self._client, self._lost, self._locked = address, None, False, False
+        self._moved = address == self.host.login.host and bool(self.former)
+        self._begin(connection, lock=False)
+
+    def keep_place(self) -> None:
+        """Have the host known where the inventory says from now on, if that is where it was reached.
+
+        Raises ConnectError where its key can't be kept for that address.
+        """
+        if self.address == self.host.login.host and self._connection is not None:
+            if self._moved:
+                self._connection.pin()
+            places.remember(self.scope.site, self.scope.components, self.host)
+
+    @property
+    def former(self) -> str:
+        """The address that the host is about to leave for the one of the inventory; empty where it stays."""
+        return places.former(self.scope.site, self.scope.components, self.host)
+
+    def _begin(self, connection: Connection, *, lock: bool) -> Facts:
+        self._connection = connection
+        with self._talking(), sudo_password(connection) as password:
+            self._client = Client.start(connection.exec, sudo=not connection.root, password=password)
         self.facts = _facts(self._greet(lock=lock), self.host)
         return self.facts
+
+    def _reached(self) -> Connection:
+        """A connection to where the inventory says; else to where the host was last, if it is declared to move."""
+        scope, host, before = self.scope, self.host, self.former
+        self.address, self._moved = host.login.host, bool(before)
+        if not before:
+            return scope.connect(host)
+        try:
+            return scope.connect(places.moving(host, before))
+        except HostKeyError as error:
+            raise HostKeyError(
+                f"{host.name}: another machine answers at {host.login.host}, the address that it is to get",
+                why=f"It does not show the key that is known at {before}. {error.message.partition(': ')[2]}",
+                hint="give the host another address in the inventory, or take this one from that machine",
+            ) from error
+        except LoginError:
+            raise
+        except ConnectError as error:
+            try:
+                connection = scope.connect(places.at(host, before))
+            except ConnectError:
+                raise error from None
+        self.address, self._moved = before, False
+        self.notes.append(f"is still reached at {before}: {host.login.host} is the address that it is to get")
+        return connection
 
     def ensure_lock(self) -> None:
         """Take the host's lock where it is not ours yet. Raises LockedError, AgentError, ConnectError."""
@@ -74,11 +131,15 @@ class HostSession:
     def _greet(self, *, lock: bool) -> Hello:
         with self._talking():
             hello = self.client.hello(
-                run=self.scope.run_id, who=self.scope.who, lock=lock, packages=wanted(self.host, self.scope.components)
+                run=self.scope.run_id,
+                who=self.scope.who,
+                lock=lock,
+                packages=wanted(self.host, self.scope.components),
+                network=wants_network(self.host, self.scope.components),
             )
         if lock:
             self._check_lock(hello)
-        self._locked = self._locked or lock
+        self._locked, self._busy = self._locked or lock, hello.lock is not None
         self.notes += hello.notes
         self.marks, self.boot = hello.marks, hello.boot
         return hello
@@ -86,7 +147,7 @@ class HostSession:
     def plan(self, facts: Facts, decided: Mapping[str, Decision] | None = None) -> HostPlan:
         """What differs on this host, for which its components `decided`. Raises what rendering and the agent raise."""
         started = time.monotonic()
-        decided = decided or {}
+        decided = self._decided = decided or {}
         values = {name: one.value for name, one in decided.items()}
         scope = self.scope
         with scope.rendering:
@@ -103,8 +164,13 @@ class HostSession:
             time.monotonic() - started,
             tuple(dict.fromkeys(host for one in decided.values() for host in one.after)),
             any(one.first for one in decided.values()),
+            tuple(self.notes),
             held_of(changes, self.declared, decided.values()),
         )
+
+    def replan(self) -> HostPlan:
+        """What differs now, in a session that was resumed. Raises as `plan` does."""
+        return self.plan(self.facts, self._decided)
 
     def leftovers(self, facts: Facts) -> HostPlan:
         """What would go if nothing were declared for this host any more. Raises what the agent raises."""
@@ -181,6 +247,12 @@ class HostSession:
             self._part()
         raise AgentError(f"{self.host.name}: not back {time.monotonic() - began:.0f} s after its reboot began", why=why)
 
+    def drop(self) -> None:
+        """Hang up without a word to an agent that may not be reached any more; never raises, never hangs."""
+        self._lost = True
+        if self._connection is not None:
+            self._connection.close()
+
     def _part(self) -> None:
         """End the session with an agent that another one follows: who asked the old one must not end the new one."""
         self.close()
@@ -224,6 +296,12 @@ class HostSession:
                 hint=f"Run this again in a while. If it hangs, end it on the host:  kill -KILL {hello.lock.pid}  "
                 "(the next apply completes what it has begun)",
             )
+        if hello.lock is not None and hello.lock.until:
+            raise LockedError(
+                f"{self.host.name}: another run works on this host: {hello.lock.text()}",
+                why="Unless that is confirmed, the host puts its old network back by itself, and then lets others in.",
+                hint="wait until then, then run this again",
+            )
         if hello.lock is not None:
             raise LockedError(
                 f"{self.host.name}: another run works on this host: {hello.lock.text()}",
@@ -239,4 +317,8 @@ def _facts(hello: Hello, host: Host) -> Facts:
             f"{host.name} runs Debian {release}, the inventory says {host.release}",
             hint="correct hakit.release in the inventory, or leave it out",
         )
-    return Facts(release, hello.packages, hello.memory, live=True)
+    try:
+        seen = network(hello.network)
+    except (ValueError, KeyError, TypeError) as error:
+        raise AgentError(f"{host.name}: the agent tells nonsense of the host's network: {error!r}") from error
+    return Facts(release, hello.packages, hello.memory, live=True, network=seen)

@@ -23,10 +23,10 @@ class Step:
 
     `act` is `work` (carry out `keys` and `remove`), `stop` (stop `unit`, so that its partners can change) or `restore`
     (nothing is to change, but the host is to be taken back into service). `gated`: somebody may notice, so it must
-    serve again afterwards. `disrupts`: it stops serving for a while, so the others must serve before. `whole`: all that
-    runs there stops, so roles that the host holds are handed over before. `atomic`: part of a change on which the
-    members must agree. `half`: where a host waits for others with a part of its changes alone, the `first` half is what
-    goes before, unnoticed, the `second` one begins with what waits.
+    serve again afterwards. `disrupts`: it stops serving for a while, so the others must serve before. `whole`: nothing
+    there serves meanwhile (it boots, or its network changes), so roles that the host holds are handed over before.
+    `atomic`: part of a change on which the members must agree. `half`: where a host waits for others with a part of its
+    changes alone, the `first` half is what goes before, unnoticed, the `second` one begins with what waits.
     """
 
     host: str
@@ -58,6 +58,7 @@ class Step:
             remove=tuple(change.key for change in changes if change.kind == "remove"),
             gated=impacts != {"none"},
             disrupts=not impacts.isdisjoint((DISRUPTIVE, GROUP_ATOMIC)),
+            whole=any(change.key.startswith("network:") and change.kind != "remove" for change in changes),
         )
 
 

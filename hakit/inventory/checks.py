@@ -17,6 +17,7 @@ from hakit.inventory.origin import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hakit.inventory.core import Hardware
     from hakit.inventory.groups import Graph
     from hakit.inventory.model import Host, Site
 
@@ -31,9 +32,43 @@ def all_problems(site: Site, graph: Graph, managed: set[str], *, whole: bool) ->
             message = "a host that hakit manages is named with letters, digits, '.', '_' and '-' only"
             yield Problem(message, node.mark, name)
         yield from logins.problems(host)
+    yield from _hardware(site, managed)
     yield from _same_address(site, graph, {*filter(partial(_by_ssh, site), graph.hosts)} if whole else managed)
     if managed or whole:
         yield from _undefined_groups(graph)
+
+
+def _hardware(site: Site, managed: set[str]) -> Iterator[Problem]:
+    """Hardware is said of virtual machines alone, and only what such a machine can have."""
+    for host in (site.hosts[name] for name in managed):
+        if host.hardware is None:
+            continue
+        if site.lab is None or site.lab.driver != "qemu":
+            message = "is for the virtual machines of a lab (lab: {driver: qemu, …}); all other hosts bring their own"
+            yield Problem(message, host.mark("hardware"), "hakit.hardware")
+            continue
+        yield from _cards(host, host.hardware, (site.lab.interface, *host.nics))
+        serials: dict[str, str] = {}
+        for name, disk in host.hardware.disks.items():
+            serial = disk.serial or name
+            if serials.setdefault(serial, name) != name:
+                message = f"has the serial {serial} of {serials[serial]}; every disk of a host needs its own"
+                yield Problem(message, host.mark("hardware", "disks", name), f"hakit.hardware.disks.{name}")
+
+
+def _cards(host: Host, hardware: Hardware, known: tuple[str, ...]) -> Iterator[Problem]:
+    """NICs that the host does not have, or that are plugged in twice."""
+    group: dict[str, str] = {}
+    named = [("macs", tuple(hardware.macs)), *((f"lags.{name}", nics) for name, nics in hardware.lags.items())]
+    for where, nics in named:
+        for nic in nics:
+            mark, key = host.mark("hardware", *where.split(".", 1)), f"hakit.hardware.{where}"
+            if nic not in known:
+                yield Problem(f"{host.name} has no NIC {nic}; it has {', '.join(known)}", mark, key)
+            elif where != "macs" and (nic in group or nics.count(nic) > 1):
+                yield Problem(f"{nic} is plugged in already, in {group.get(nic, where)}", mark, key)
+            if where != "macs":
+                group.setdefault(nic, where)
 
 
 def _by_ssh(site: Site, name: str) -> bool:

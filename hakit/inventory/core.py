@@ -14,11 +14,13 @@ from hakit.inventory.types import (
     Interface,
     Ip,
     Line,
+    Mac,
     Name,
     Network,
     PackageName,
     Secret,
     Settings,
+    Size,
     expected,
 )
 from hakit.jump import parse as parse_jump
@@ -69,11 +71,56 @@ class Lint(Settings):
 class Lab(Settings):
     """Declares that this inventory is a lab's: its hosts are made by `hakit lab up` and reached only there."""
 
-    driver: Literal["nspawn"] = Field(default="nspawn", description="How hosts are made: systemd-nspawn containers.")
+    driver: Literal["nspawn", "qemu"] = Field(
+        default="nspawn",
+        description="What hosts are: containers of systemd-nspawn, or virtual machines with a kernel of their own.",
+    )
     network: Network = Field(description="The lab's own network; its first address is the bridge's.")
     interface: Interface = Field(default="eth0", description="The name of each host's main NIC.")
     release: Release = Field(default=12, description="Debian's release number on the lab's hosts.")
     packages: tuple[PackageName, ...] = Field(default=(), description="Packages in the base image, beyond its own.")
+
+
+def _serial(value: str) -> str:
+    # A SCSI disk tells udev at most 20 characters of its serial (QEMU's scsi-disk), and udev replaces other signs.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,20}", value):
+        raise expected("at most 20 letters, digits, '_' and '-'", value)
+    return value
+
+
+Serial = Annotated[
+    str,
+    AfterValidator(_serial),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,20}$", "x-expects": "at most 20 letters, digits, '_' and '-'"}
+    ),
+]
+"""A disk's serial number."""
+
+
+class Disk(Settings):
+    """A disk of a virtual machine, empty when it is new."""
+
+    size: Size = Field(description="How much it holds; it takes room only for what is written.")
+    serial: Serial | None = Field(
+        default=None, description="Its serial number, which /dev/disk/by-id tells; left out: its name."
+    )
+
+
+class Hardware(Settings):
+    """What the virtual machine that stands for a host in a lab has; a real host brings its own."""
+
+    memory: Size | None = Field(default=None, description="Its memory; left out: 384MiB.")
+    disks: dict[Serial, Disk] = Field(
+        default_factory=dict, description="Disks beside the one with its system, in the order of their places."
+    )
+    macs: dict[Interface, Mac] = Field(
+        default_factory=dict, description="The addresses of network cards, where they matter: name → MAC."
+    )
+    lags: dict[Name, tuple[Interface, ...]] = Field(
+        default_factory=dict,
+        description="Which NICs are plugged into ports of the switch that speak LACP with each other: a name → NICs.",
+    )
 
 
 def _jump(value: str) -> str:
@@ -129,6 +176,9 @@ class Core(Settings):
     nics: dict[Interface, Cidr | None] = Field(
         default_factory=dict,
         description="NICs beside the main one: name → address/prefix, or null for one without an address.",
+    )
+    hardware: Hardware | None = Field(
+        default=None, description="What the host's virtual machine in a lab has; only where `lab.driver` is qemu."
     )
     services: dict[Name, Service] = Field(default_factory=dict, description="What this site promises, by name.")
     lint: Lint = Field(default_factory=Lint, description="Rules of lint that are waived here, with a reason.")

@@ -319,6 +319,7 @@ class _Loader:
             marks=ChainMap(*marks),
             ignore=lint.ignore if lint else {},
             nics=self.core("nics", parts) or {},
+            hardware=self.core("hardware", parts),
             layers=tuple(layers),
         )
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from hakit.inventory.core import Lab, Service
+    from hakit.inventory.core import Hardware, Lab, Service
     from hakit.inventory.groups import Layer
     from hakit.inventory.origin import Mark, Path, Problem
     from hakit.inventory.secrets import Secret, Secrets
@@ -23,6 +23,7 @@ class Login:
     """How to log in on a host, from ansible_* variables and `hakit.ssh`; None: as ssh_config or the default says.
 
     `jump` are the hosts on the way, the one that is reached directly first; empty: none, whatever ssh_config says.
+    `known_as` is the address under which the host's key is known while it moves from there to `host`.
     """
 
     host: str
@@ -34,6 +35,7 @@ class Login:
     proxy_command: str | None = None
     password: Secret | None = None
     sudo_password: Secret | None = None
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Host:
     `groups` are all its groups but `all`, ancestors included, in Ansible's merge order. `settings` holds the validated
     settings per component, every string and number in them remembers its origin (`origin_of`). `marks` is the side
     table: the place of each key and value by its path below `hakit`. `nics` are the NICs beside the main one (name →
-    address/prefix). `vars` are all other variables, as in Ansible; `layers` is what gave them, weakest first.
+    address/prefix), `hardware` is what its virtual machine in a lab has. `vars` are all other variables, as in Ansible;
+    `layers` is what gave them, weakest first.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Host:
     marks: Mapping[Path, Mark] = field(repr=False)
     ignore: Mapping[str, str] = field(default_factory=dict, repr=False)
     nics: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    hardware: Hardware | None = field(default=None, repr=False)
     layers: tuple[Layer, ...] = field(default=(), repr=False)
 
     def mark(self, *path: str | int) -> Mark | None:

@@ -9,6 +9,7 @@ a text of the form "expects …, got …", which the loader shows with the place
     AbsPath RelPath Mode                      files
     UnitName UserName PackageName Interface   things of the operating system
     Duration                                  seconds
+    Mac Size                                  a network card's address, an amount of bytes
     Secret                                    {secret: NAME}
 """
 
@@ -36,6 +37,7 @@ __all__ = [
     "Interface",
     "Ip",
     "Line",
+    "Mac",
     "Mode",
     "Name",
     "Network",
@@ -44,11 +46,13 @@ __all__ = [
     "RelPath",
     "Secret",
     "Settings",
+    "Size",
     "UnitName",
     "UserName",
     "Word",
     "duration_text",
     "expected",
+    "mebibytes",
     "seconds",
     "split_endpoint",
 ]
@@ -230,6 +234,33 @@ def duration_text(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") + "s"
 
 
+_MEBIBYTES: Final = {"MiB": 1, "GiB": 1024, "TiB": 1024 * 1024}
+
+
+def mebibytes(value: str) -> int:
+    """MiB of a size: `512MiB`, `20GiB`, `1TiB`. Raises ValueError."""
+    number, unit = value[:-3], value[-3:]
+    if unit not in _MEBIBYTES or not (number.isascii() and number.isdecimal()) or len(number) > 6:  # noqa: PLR2004 - 1 EiB
+        raise ValueError(value)
+    return int(number) * _MEBIBYTES[unit]
+
+
+def _size(value: str) -> str:
+    try:
+        if mebibytes(value) > 0:
+            return value
+    except ValueError:
+        pass
+    raise expected("a size such as 512MiB, 20GiB", value)
+
+
+def _mac(value: str) -> str:
+    # The lowest bit of the first byte marks the address of a group of stations (IEEE 802).
+    if not re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", value) or int(value[:2], 16) & 1:
+        raise expected("the MAC address of one card, such as 52:54:00:00:00:01", value)
+    return value.lower()
+
+
 def _duration(value: Any) -> Any:
     what = "a duration with its unit such as 500ms, 3s, 2m, 1h"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -343,3 +374,13 @@ Duration = Annotated[
     _string(r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "a duration with its unit such as 500ms, 3s, 2m, 1h", "duration"),
 ]
 """A duration, written with its unit; the value is in seconds."""
+
+Mac = Annotated[
+    str,
+    AfterValidator(_mac),
+    _string("^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$", "a MAC address such as 52:54:00:00:00:01"),
+]
+"""The address of one network card, in small letters."""
+
+Size = Annotated[str, AfterValidator(_size), _string("^[0-9]{1,6}(MiB|GiB|TiB)$", "a size such as 512MiB, 20GiB")]
+"""An amount of memory or of room on a disk, as written; `mebibytes` counts it."""

@@ -18,7 +18,9 @@ CONNECT_TIMEOUT = 10.0
 
 
 def _say(**answer: object) -> None:
-    print(json.dumps(answer), flush=True)  # noqa: T201 - the protocol with the unprivileged half
+    # In one piece: hosts that are started side by side report from threads of their own.
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+    sys.stdout.flush()
 
 
 def _perform(operation: str) -> int:
@@ -48,6 +50,17 @@ def _connect(lab: str, address: str, port: str) -> int:
     return 0
 
 
+def _inside(lab: str, host: str, *command: str) -> int:
+    from hakit.lab.qemu.inside import run  # noqa: PLC0415 - of one driver alone
+    from hakit.lab.qemu.machine import VirtualMachine  # noqa: PLC0415 - as above
+
+    need_root()
+    record = read_record(Place(lab))
+    if record is None:
+        raise LabError("the lab is down")
+    return run(VirtualMachine(Place(lab), record.plan.host(host)).guest, command)
+
+
 def main(arguments: list[str]) -> int:
     """Run one operation; the exit code says whether it worked."""
     operation, *rest = arguments
@@ -57,6 +70,8 @@ def main(arguments: list[str]) -> int:
         return _sockets(rest[0])
     if operation == "connect":
         return _connect(*rest)
+    if operation == "inside":
+        return _inside(*rest)
     return _perform(operation)
 
 

@@ -19,25 +19,24 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hakit.errors import LabError
 from hakit.lab import image as base
 from hakit.lab import namespace, packages, requirements, sources
+from hakit.lab.cgroup import kill, lab_cgroup, launch, populated, remove_cgroup
 from hakit.lab.disk import KeyPair, host_files, known_hosts
-from hakit.lab.identity import ensure_identity
-from hakit.lab.limits import raise_watchers
-from hakit.lab.machine import Machine, kill, lab_cgroup, launch, populated, remove_cgroup
+from hakit.lab.drivers import driver
 from hakit.lab.plan import HostStatus
 from hakit.lab.state import CACHE, Place, Record, boot_id, locked, need_root, read_record
+from hakit.lab.workers import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from hakit.lab.machine import Machine
     from hakit.lab.plan import HostPlan, LabPlan, Power
 
 PROXY_PORT: Final = 3142
 """Where hosts find the package proxy: the port that Debian's own caching proxies use."""
-BOOT_TIMEOUT: Final = 90.0
-"""Seconds until sshd must answer; 2 s are usual, a machine that is busy with something else takes longer."""
-SHUTDOWN_TIMEOUT: Final = 90.0
-"""Seconds for an orderly shutdown: systemd's own DefaultTimeoutStopSec."""
+LONG: Final = 3.0
+"""Seconds after which a host that has come up is worth a line of its own."""
 PACKAGES_CGROUP: Final = ".packages"
 """The package proxy's cgroup, beside those of the hosts; no host name begins with a dot."""
 
@@ -49,31 +48,25 @@ class Control:
         need_root()
         self.plan = plan
         self.place = Place(plan.id)
+        self.driver = driver(plan.driver)
 
     def up(self, owner: tuple[int, int], progress: Callable[[str], None]) -> None:
         """Make what is missing of the lab and power every host on; returns when sshd answers on all. Raises LabError.
 
         `owner` is the user and group who may use the lab's key.
         """
-        requirements.check()
+        requirements.check(self.plan.driver)
         with self._locked(progress):
             upstreams = {release: sources.read(release) for release in self.plan.releases}
             self._check_unchanged()
             Record(self.plan, boot_id(), owner, complete=False).write(self.place)
             namespace.create(self.place, self.plan)
             self._start_packages(tuple(upstreams.values()))
-            roots = {
-                release: base.ensure(
-                    base.Image(release, self.plan.packages, upstream), self.place, self._proxy, progress
-                )
-                for release, upstream in upstreams.items()
-            }
-            ensure_identity(progress)
-            raise_watchers(len(self.plan.hosts), progress)
+            images = self.driver.prepare(self.plan, self.place, upstreams, self._proxy, progress)
             self._keys(owner)
             self._remove_strangers(progress)
-            self._make_disks(roots)
-            started = self._power_on_all()
+            self._make_disks(images)
+            started = self._power_on_all(progress)
             self._await(self.plan.hosts)
             Record(self.plan, boot_id(), owner, complete=True).write(self.place)
         names = ", ".join(started)
@@ -105,12 +98,12 @@ class Control:
         with self._locked(progress):
             self._up()
             if action == "on":
-                if not machine.running:
+                if not machine.started:
                     machine.start()
             elif action == "pull":
                 machine.pull()
             elif machine.running:
-                machine.power_off(SHUTDOWN_TIMEOUT)
+                machine.power_off(self.driver.shutdown_timeout)
         # Without the lock: another host may be broken while this one boots.
         if action == "on":
             self._await((machine.host,))
@@ -123,29 +116,19 @@ class Control:
             raise LabError(f"{name} has no NIC {nic}", hint=f"It has {', '.join(names)}.")
         self._up()
         chosen = names if nic is None else (nic,)
-        present = namespace.cables(self.place)
         for one in chosen:
-            cable = namespace.cable(name, one)
-            mark = machine.folder / "unplugged" / cable
-            if up:
-                mark.unlink(missing_ok=True)
-            else:
-                mark.touch()
-            if cable in present:
-                namespace.plug(self.place, name, one, up=up)
+            machine.plug(one, up=up)
         return chosen
 
     def enter(self, name: str) -> list[str]:
         """The words before a command that make it run inside a host. Raises LabError when the host is off."""
-        leader = self._machine(name).leader()
-        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
-        return ["nsenter", f"--target={leader}", *spaces, "--"]
+        return self._machine(name).enter()
 
     def _machine(self, name: str) -> Machine:
-        return Machine(self.place, self.plan.host(name))
+        return self.driver.machine(self.place, self.plan.host(name))
 
     def _machines(self) -> tuple[Machine, ...]:
-        return tuple(Machine(self.place, host) for host in self.plan.hosts)
+        return tuple(self.driver.machine(self.place, host) for host in self.plan.machines)
 
     def _locked(self, progress: Callable[[str], None]) -> Any:
         return locked(self.place.folder, "another command works on this lab", progress)
@@ -168,14 +151,15 @@ class Control:
         ]
         if changed:
             raise LabError(
-                f"the inventory has changed the address, login, NICs or release of {', '.join(changed)} "
+                f"the inventory has changed the address, login, NICs, hardware or release of {', '.join(changed)} "
                 "since the lab was made",
                 why="A lab host's disk is made once, as a machine is installed once.",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
-        if (record.plan.network, record.plan.bridge) != (self.plan.network, self.plan.bridge):
+        made, wanted = (f"{plan.driver} on {plan.network}" for plan in (record.plan, self.plan))
+        if made != wanted:
             raise LabError(
-                f"the inventory has changed the lab's network from {record.plan.network} to {self.plan.network}",
+                f"the inventory has changed the lab from {made} to {wanted}",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
 
@@ -227,7 +211,7 @@ class Control:
 
     def _remove_strangers(self, progress: Callable[[str], None]) -> None:
         """Hosts that have left the inventory."""
-        known = {host.name for host in self.plan.hosts}
+        known = {host.name for host in self.plan.machines}
         folder = self.place.folder / "hosts"
         for path in sorted(folder.iterdir()) if folder.exists() else ():
             if path.name not in known:
@@ -238,37 +222,45 @@ class Control:
                 if not path.name.startswith("."):
                     progress(f"removed {path.name}, which has left the inventory")
 
-    def _make_disks(self, roots: Mapping[int, Path]) -> None:
+    def _make_disks(self, images: Mapping[int, Path]) -> None:
         """Make the disks that are missing, each on the image of its host's release."""
         client_key = self.place.identity_file.with_suffix(".pub").read_text(encoding="ascii").split(" hakit-lab")[0]
         keys: dict[str, str] = {}
         for machine in self._machines():
             if not machine.exists:
-                root = roots[machine.host.release]
+                image = images[machine.host.release]
                 files = host_files(
                     self.plan.id,
                     machine.host,
                     host_key=KeyPair.new(),
                     client_key=client_key,
                     proxy=self._proxy,
-                    accounts=base.accounts(root),
+                    accounts=base.accounts(image),
                 )
-                machine.make_disk(root, files)
-            public = machine.folder / "upper/etc/ssh/ssh_host_ed25519_key.pub"
-            keys[machine.host.name] = " ".join(public.read_text(encoding="ascii").split()[:2])
+                machine.make_disk(image, files)
+            keys[machine.host.name] = machine.host_key
         self.place.known_hosts.write_text(known_hosts(keys, self.plan.hosts), encoding="ascii")
 
-    def _power_on_all(self) -> list[str]:
-        started = []
-        for machine in self._machines():
-            if not machine.running:
-                machine.start()
-                started.append(machine.host.name)
-        return started
+    def _power_on_all(self, progress: Callable[[str], None]) -> list[str]:
+        """Start what is off and wait until it answers, as many at once as the driver says; the switch before all."""
+        off = [machine for machine in self._machines() if not machine.started]
+        switch = [machine for machine in off if machine.host == self.plan.switch]
+        hosts = [machine for machine in off if machine not in switch]
+
+        def boot(machine: Machine) -> None:
+            start = time.monotonic()
+            machine.start()
+            self._await((machine.host,))
+            if (took := time.monotonic() - start) > LONG:
+                progress(f"{machine.host.name} is on, {took:.0f} s")
+
+        for machines in (switch, hosts):
+            side_by_side(machines, boot, self.driver.at_once, lambda machine: machine.pull())
+        return [machine.host.name for machine in hosts]
 
     def _await(self, hosts: Sequence[HostPlan]) -> None:
-        deadline = time.monotonic() + BOOT_TIMEOUT
-        waiting = [host for host in hosts if self._main_plugged(host)]
+        deadline = time.monotonic() + self.driver.boot_timeout
+        waiting = [host for host in hosts if host.address and self._main_plugged(host)]
         while waiting:
             for host in tuple(waiting):
                 machine = self._machine(host.name)
@@ -288,16 +280,14 @@ class Control:
         family = socket.AF_INET6 if ":" in host.address else socket.AF_INET
         try:
             with namespace.open_socket(self.place.namespace_file, family) as probe:
-                probe.settimeout(0.3)
+                probe.settimeout(self.driver.greeting)
                 probe.connect((host.address, host.port))
                 return probe.recv(4) == b"SSH-"
         except OSError:
             return False
 
     def _main_plugged(self, host: HostPlan) -> bool:
-        return not (
-            self._machine(host.name).folder / "unplugged" / namespace.cable(host.name, host.nics[0].name)
-        ).exists()
+        return not self._machine(host.name).unplugged(host.nics[0].name).exists()
 
     def _status(self, host: HostPlan, plugged: dict[str, bool]) -> HostStatus:
         machine = self._machine(host.name)
@@ -309,5 +299,4 @@ class Control:
 
     @staticmethod
     def _plugged(machine: Machine, nic: str, plugged: dict[str, bool]) -> bool:
-        cable = namespace.cable(machine.host.name, nic)
-        return plugged.get(cable, not (machine.folder / "unplugged" / cable).exists())
+        return plugged.get(namespace.cable(machine.host.name, nic), not machine.unplugged(nic).exists())

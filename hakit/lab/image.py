@@ -8,17 +8,17 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from hakit.errors import LabError
 from hakit.lab import requirements
+from hakit.lab.cgroup import cgroup_root, entering, kill, remove_cgroup
 from hakit.lab.disk import Accounts
-from hakit.lab.machine import cgroup_root, entering, kill, remove_cgroup
 from hakit.lab.sources import CODENAMES
 from hakit.lab.state import CACHE, LABS, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from hakit.lab.sources import Upstream
@@ -68,7 +68,7 @@ RECIPE: Final = 1
 """Part of the image's key: raise it whenever this module makes another image of the same packages."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """A base image: Debian's release, extra packages, the sources it is made from."""
 
@@ -76,17 +76,41 @@ class Image:
     packages: tuple[str, ...]
     upstream: Upstream
 
+    kind: ClassVar[str] = ""
+    """Tells images apart that are made of the same release for another use."""
+    recipe: ClassVar[tuple[str, ...]] = (str(RECIPE),)
+    """Part of the image's key beside its packages, masked units and files."""
+    takes: ClassVar[str] = "about a minute"
+    """How long it takes to make one, in words."""
+    own: ClassVar[tuple[str, ...]] = PACKAGES
+    masked: ClassVar[tuple[str, ...]] = MASKED
+    files: ClassVar[Mapping[str, str]] = FILES
+
     @property
     def included(self) -> tuple[str, ...]:
         """All packages asked for, sorted."""
-        return tuple(sorted({*PACKAGES, *self.packages}))
+        return tuple(sorted({*self.own, *self.packages}))
 
     @property
     def key(self) -> str:
         """Names the image: Debian's release and a hash of all that goes into it."""
-        parts = (str(RECIPE), *self.included, *NOT_UNPACKED, *MASKED, *FILES.values())
+        parts = (*self.recipe, *self.included, *NOT_UNPACKED, *self.masked, *self.files.values())
         parts = (*parts, self.upstream.deb822(), *self.upstream.options)
-        return f"{CODENAMES[self.release]}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
+        return f"{CODENAMES[self.release]}{self.kind}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
+
+    def finish(self, root: Path) -> None:
+        """Turn a bootstrapped Debian into a base image: no identity of its own, quiet, nothing needless started."""
+        for key in (root / "etc/ssh").glob("ssh_host_*"):
+            key.unlink()
+        for name, content in self.files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.write_text(content, encoding="utf-8")
+        for unit in self.masked:
+            link = root / "etc/systemd/system" / unit
+            link.unlink(missing_ok=True)
+            link.symlink_to("/dev/null")
 
 
 def accounts(root: Path) -> Accounts:
@@ -110,7 +134,7 @@ def ensure(image: Image, place: Place, proxy: str, progress: Callable[[str], Non
             return found
         progress(
             f"making the base image, for all labs: Debian {image.release} with {', '.join(image.included)} "
-            "(about a minute)"
+            f"({image.takes})"
         )
         try:
             made = _make(image, place, proxy, folder)
@@ -140,10 +164,10 @@ def _make(image: Image, place: Place, proxy: str, folder: Path) -> Path:
     kill(left)
     remove_cgroup(left)
     building = folder / f".new-{image.key}"
-    if building.exists():
-        shutil.rmtree(building)
+    for left_over in folder.glob(f"{building.name}*"):
+        shutil.rmtree(left_over)
     _bootstrap(image, place, proxy, building, folder / f"{image.key}-log")
-    _finish(building)
+    image.finish(building)
     os.utime(building)
     return building.rename(folder / f"{image.key}.{int(time.time())}")
 
@@ -192,18 +216,3 @@ def _bootstrap(image: Image, place: Place, proxy: str, target: Path, log: Path) 
 
 def _option_hook(option: str) -> str:
     return f"--customize-hook=echo '{option}' >>\"$1/etc/apt/apt.conf.d/90hakit-lab\""
-
-
-def _finish(root: Path) -> None:
-    """What turns a bootstrapped Debian into a base image: no identity of its own, quiet, nothing needless started."""
-    for key in (root / "etc/ssh").glob("ssh_host_*"):
-        key.unlink()
-    for name, content in FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.write_text(content, encoding="utf-8")
-    for unit in MASKED:
-        link = root / "etc/systemd/system" / unit
-        link.unlink(missing_ok=True)
-        link.symlink_to("/dev/null")

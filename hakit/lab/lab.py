@@ -117,9 +117,14 @@ class Lab:
         return [*privilege.sudo(), *words, "env", "-i", path, "HOME=/root"]
 
     def ssh(self, host: str, command: Sequence[str] = ()) -> list[str]:
-        """The ssh command that logs in on a host; sockets come from the lab's network by OpenSSH's fd passing."""
+        """The ssh command that logs in on a host; sockets come from the lab's network by OpenSSH's fd passing.
+
+        Raises LabError.
+        """
         self._need_up()
         target = self.plan.host(host)
+        if not target.address:
+            raise LabError(f"{host} is the lab's switch, which has no address to log in at")
         # ssh runs this by the user's shell, with "exec" before it.
         program = ["env", f"--chdir={privilege.PACKAGE}", *privilege.PROGRAM, "connect", self.plan.id]
         options = {
@@ -131,6 +136,8 @@ class Lab:
             "IdentitiesOnly": "yes",
             "IdentityFile": str(self.identity_file),
             "ServerAliveInterval": "5",
+            # An emulated machine on a busy computer may say nothing for longer than the usual 15 s.
+            "ServerAliveCountMax": "12" if self.plan.driver == "qemu" else "3",
             "LogLevel": "ERROR",
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

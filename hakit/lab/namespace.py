@@ -9,16 +9,18 @@ import os
 import socket
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from hakit.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hakit.lab.plan import LabPlan
     from hakit.lab.state import Place
 
+T = TypeVar("T")
 BRIDGE: Final = "br0"
 CLONE_NEWNET: Final = 0x40000000
 """From linux/sched.h; the standard library has `os.setns` only from Python 3.12 on."""
@@ -87,14 +89,20 @@ def plug(place: Place, host: str, nic: str, *, up: bool) -> None:
 
 
 def open_socket(namespace_file: Path, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """A TCP socket that lives in a namespace, wherever it is used afterwards. Needs root. Raises OSError.
+    """A TCP socket that lives in a namespace, wherever it is used afterwards. Needs root. Raises OSError."""
+    return inside(namespace_file, lambda: socket.socket(family, socket.SOCK_STREAM))
+
+
+def inside(namespace_file: Path, make: Callable[[], T]) -> T:
+    """What `make` makes inside a namespace. Needs root. Raises OSError.
 
     A socket belongs to the namespace of the thread that makes it. A thread of its own enters the namespace and ends, so
     that no other thread's network ever changes.
     """
-    made: list[socket.socket | OSError] = []
+    made: list[T] = []
+    failed: list[OSError] = []
 
-    def make() -> None:
+    def enter() -> None:
         try:
             handle = os.open(namespace_file, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -102,15 +110,15 @@ def open_socket(namespace_file: Path, family: socket.AddressFamily = socket.AF_I
                 if libc.setns(handle, CLONE_NEWNET) != 0:
                     number = ctypes.get_errno()
                     raise OSError(number, os.strerror(number), str(namespace_file))
-                made.append(socket.socket(family, socket.SOCK_STREAM))
+                made.append(make())
             finally:
                 os.close(handle)
         except OSError as error:
-            made.append(error)
+            failed.append(error)
 
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    if isinstance(made[0], OSError):
-        raise made[0]
+    if failed:
+        raise failed[0]
     return made[0]

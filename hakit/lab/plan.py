@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from hakit.errors import LabError
@@ -16,26 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hakit.inventory.core import Lab
+    from hakit.inventory.core import Hardware, Lab
     from hakit.inventory.model import Host, Site
 
 SSH_PORT = 22
+MEMORY = 384
+"""MiB of a virtual machine: a bare one uses 50 (seen), PostgreSQL and HAProxy at work some 100 more."""
+SWITCH = "switch"
+"""The machine at the other end of NICs that speak LACP."""
+NICS_MAX = 24
+"""The slots of QEMU's PCI bus that its other devices leave to NICs."""
 Power = Literal["on", "off", "pull"]
 
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A network card of a host: its name inside the host and its address/prefix, or None for one without address."""
+    """A network card of a host: its name inside the host and its address/prefix, or None for one without address.
+
+    `mac` and `lag` (the group of ports of the switch that speak LACP with each other) are of virtual machines alone.
+    """
 
     name: str
     address: str | None
+    mac: str | None = None
+    lag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk of a virtual machine beside the one with its system: name, size in MiB, serial number."""
+
+    name: str
+    size: int
+    serial: str
 
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
     """A host of the lab; the first of `nics` is the main one, `user` is whom the inventory logs in as.
 
-    `release` is Debian's release number on its disk.
+    `release` is Debian's release number on its disk; `memory` (MiB) and `disks` are of virtual machines alone.
     """
 
     name: str
@@ -44,11 +64,13 @@ class HostPlan:
     port: int
     nics: tuple[Nic, ...]
     release: int
+    memory: int = MEMORY
+    disks: tuple[Disk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
-    """A whole lab: where its inventory lies (absolute), its network and bridge address, its hosts.
+    """A whole lab: where its inventory lies (absolute), its network and bridge address, its driver, its hosts.
 
     `packages` are in every base image beside the usual ones.
     """
@@ -56,6 +78,7 @@ class LabPlan:
     inventory: str
     network: str
     bridge: str
+    driver: str
     packages: tuple[str, ...]
     hosts: tuple[HostPlan, ...]
 
@@ -65,13 +88,36 @@ class LabPlan:
         return tuple(sorted({host.release for host in self.hosts}))
 
     @property
+    def switch(self) -> HostPlan | None:
+        """The machine that speaks LACP with the hosts; None where no host does.
+
+        Its first NIC is plugged into the lab's bridge, the others are the ports, `lag` names what is bonded.
+        """
+        ports = [
+            Nic(f"p{number}", None, lag=f"{host.name}/{nic.name}/{nic.lag}")
+            for number, (host, nic) in enumerate(
+                ((host, nic) for host in self.hosts for nic in host.nics if nic.lag), start=1
+            )
+        ]
+        if not ports:
+            return None
+        # Of the smallest host's kind, so that no other machine has to be frozen for it.
+        memory, release = min((host.memory, host.release) for host in self.hosts)
+        return HostPlan(SWITCH, "", "root", SSH_PORT, (Nic("uplink", None), *ports), release, memory)
+
+    @property
+    def machines(self) -> tuple[HostPlan, ...]:
+        """Whatever has a power switch: the switch, if there is one, and the hosts."""
+        return (*([self.switch] if self.switch else []), *self.hosts)
+
+    @property
     def id(self) -> str:
         """Names this lab on this machine: eight hex digits of the hash of the inventory's path."""
         return hashlib.sha256(self.inventory.encode()).hexdigest()[:8]
 
     def host(self, name: str) -> HostPlan:
-        """The host of that name. Raises LabError."""
-        for host in self.hosts:
+        """The host of that name, or the switch. Raises LabError."""
+        for host in self.machines:
             if host.name == name:
                 return host
         known = ", ".join(host.name for host in self.hosts)
@@ -89,7 +135,14 @@ class LabPlan:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The plan that `as_json` wrote. Raises KeyError or TypeError when it is none."""
         hosts = tuple(
-            HostPlan(**{**host, "nics": tuple(Nic(**nic) for nic in host["nics"])}) for host in value["hosts"]
+            HostPlan(
+                **{
+                    **host,
+                    "nics": tuple(Nic(**nic) for nic in host["nics"]),
+                    "disks": tuple(Disk(**disk) for disk in host["disks"]),
+                }
+            )
+            for host in value["hosts"]
         )
         return cls(**{**value, "packages": tuple(value["packages"]), "hosts": hosts})
 
@@ -130,13 +183,29 @@ def lab_plan(site: Site) -> LabPlan:
     bridge = network[1]
     hosts = tuple(_host(site, host, network, lab) for host in site.hosts.values())
     _unique(site, hosts, str(bridge))
-    return LabPlan(
+    plan = LabPlan(
         inventory=str(canonical(site.source)),
         network=str(network),
         bridge=f"{bridge}/{network.prefixlen}",
+        driver=lab.driver,
         packages=tuple(str(name) for name in lab.packages),
         hosts=hosts,
     )
+    _room(site, plan)
+    return plan
+
+
+def _room(site: Site, plan: LabPlan) -> None:
+    """Raises LabError where a machine has more NICs than fit in, or a host the switch's name."""
+    if plan.switch and SWITCH in site.hosts:
+        raise LabError(
+            f"{site.source}: {SWITCH}: in a lab with hakit.hardware.lags this is the switch; rename the host"
+        )
+    for machine in plan.machines if plan.driver == "qemu" else ():
+        if len(machine.nics) > NICS_MAX:
+            raise LabError(
+                f"{site.source}: {machine.name} has {len(machine.nics)} NICs; a virtual machine has room for {NICS_MAX}"
+            )
 
 
 def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv6Network, lab: Lab) -> HostPlan:
@@ -164,14 +233,31 @@ def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv
             why=f"The main NIC carries {address} (hakit.address).",
             hint="Give both the same address, or name the other one under hakit.nics.",
         )
+    from hakit.inventory.types import mebibytes  # noqa: PLC0415 - root's half has no site, and starts without pydantic
+
+    main, hardware = Nic(str(lab.interface), f"{address}/{network.prefixlen}"), host.hardware
     return HostPlan(
         name=host.name,
         address=str(address),
         user=str(host.login.user or "root"),
         port=int(host.login.port or SSH_PORT),
-        nics=(Nic(str(lab.interface), f"{address}/{network.prefixlen}"), *extra),
+        nics=tuple(_wired(nic, host.hardware) for nic in (main, *extra)),
         release=int(host.release or lab.release),
+        memory=mebibytes(hardware.memory) if hardware and hardware.memory else MEMORY,
+        disks=tuple(
+            Disk(str(name), mebibytes(disk.size), str(disk.serial or name))
+            for name, disk in (hardware.disks.items() if hardware else ())
+        ),
     )
+
+
+def _wired(nic: Nic, hardware: Hardware | None) -> Nic:
+    """The NIC with its hardware address and the group of switch ports that it is plugged into."""
+    if hardware is None:
+        return nic
+    mac = hardware.macs.get(nic.name)
+    lag = next((name for name, nics in hardware.lags.items() if nic.name in nics), None)
+    return replace(nic, mac=str(mac) if mac else None, lag=str(lag) if lag else None)
 
 
 def _unique(site: Site, hosts: tuple[HostPlan, ...], bridge: str) -> None:

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hakit.errors import LabError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PROGRAMS: Final = {
-    "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "ssh": "openssh-client",
 }
-"""Program → the Debian package that brings it. The Makefile installs the same packages."""
+"""Program → the Debian package that brings it, whatever hosts are made of."""
+DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "nspawn": {"systemd-nspawn": "systemd-container"},
+    "qemu": {
+        "qemu-system-x86_64": "qemu-system-x86",
+        "qemu-img": "qemu-utils",
+        "mkfs.ext4": "e2fsprogs",
+        "zstd": "zstd",
+    },
+}
+"""The same by driver: what its hosts are made of. The Makefile installs the same packages."""
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where root's programs are; the PATH of a user, and of root behind `su`, lacks half of it."""
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-def missing() -> tuple[str, ...]:
-    """The Debian packages that are not installed on this machine."""
-    packages = {package for program, package in PROGRAMS.items() if shutil.which(program, path=PATH) is None}
+def missing(driver: str) -> tuple[str, ...]:
+    """The Debian packages that a driver needs and that are not installed on this machine."""
+    programs = {**PROGRAMS, **DRIVERS[driver]}
+    packages = {package for program, package in programs.items() if shutil.which(program, path=PATH) is None}
     if not KEYRING.exists():
         packages.add("debian-archive-keyring")
     return tuple(sorted(packages))
 
 
-def check() -> None:
+def check(driver: str) -> None:
     """Raises LabError, with the command that installs what is missing."""
-    packages = missing()
+    packages = missing(driver)
     if packages:
         raise LabError(
             f"the lab needs Debian packages that this machine lacks: {', '.join(packages)}",
@@ -40,4 +54,4 @@ def check() -> None:
 
 
 if __name__ == "__main__":
-    print(*missing())  # noqa: T201 - for the Makefile, which installs them
+    print(*sorted({package for name in sys.argv[1:] for package in missing(name)}))  # noqa: T201 - for the Makefile

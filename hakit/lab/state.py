@@ -4,7 +4,7 @@
     lab.json                    the record: plan, boot of this machine, owner
     key, key.pub, known_hosts   how hakit logs in; the key belongs to the user who made the lab
     packages.log                the package proxy's log
-    hosts/NAME/                 image, disk (upper, work), mount point, console.log, unplugged NICs
+    hosts/NAME/                 image, disk, console.log, unplugged NICs, and what else its driver needs
 /var/cache/hakit-lab/           what labs share and outlives them: base images, Debian packages
 /run/netns/hakit-ID             the lab's network
 """

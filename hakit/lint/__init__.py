@@ -9,13 +9,15 @@ from hakit.lint.examine import examine
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hakit.components.base import Component
+    from hakit.components.base import Component, Facts
     from hakit.inventory.model import Site
     from hakit.inventory.origin import Problem
 
 __all__ = ["examine", "findings"]
 
 
-def findings(site: Site, components: Mapping[str, Component]) -> tuple[Problem, ...]:
+def findings(
+    site: Site, components: Mapping[str, Component], facts: Mapping[str, Facts] | None = None
+) -> tuple[Problem, ...]:
     """Everything wrong with a site that is not waived: warnings first, then errors, each by file and line."""
-    return examine(site, components).problems
+    return examine(site, components, facts).problems

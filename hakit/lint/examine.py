@@ -12,7 +12,7 @@ from hakit.suggest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from hakit.components.base import Component
+    from hakit.components.base import Component, Facts
     from hakit.inventory.model import Site
     from hakit.lint.rule import Finding, Rule
 
@@ -44,13 +44,13 @@ class Report:
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
 
-def examine(site: Site, components: Mapping[str, Component]) -> Report:
-    """Check every component's settings and every rule."""
+def examine(site: Site, components: Mapping[str, Component], facts: Mapping[str, Facts] | None = None) -> Report:
+    """Check every component's settings and every rule; `facts` are what is known of hosts by their names."""
     known = rules(components)
     told = [*_component_problems(site, components), *_bad_waivers(site, known, upheld(components))]
     waived: list[Waived] = []
     for rule in known.values():
-        for finding in rule.check(site, components):
+        for finding in rule.findings(site, components, facts or {}):
             reason = finding.host.ignore.get(rule.id)
             if rule.waivable and finding.waivable and reason is not None:
                 waived.append(Waived(rule.id, reason, finding.host.mark("lint", "ignore", rule.id)))

@@ -11,6 +11,7 @@ The decorated name is a `Rule`; a component lists its rules in `Component.rules`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from hakit.components.base import Component
+    from hakit.components.base import Component, Facts
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Path, Severity
 
     Check = Callable[["Site", "Mapping[str, Component]"], "Iterable[Finding]"]
+    Informed = Callable[["Site", "Mapping[str, Component]", "Mapping[str, Facts]"], "Iterable[Finding]"]
 
 M = TypeVar("M", bound="BaseModel")
 
@@ -47,7 +49,8 @@ class Rule:
     """A rule of the domain.
 
     `check` gets the whole site and the components by name. `waivable` is False for rules that protect data.
-    `severity` holds for its findings unless a finding says otherwise.
+    `severity` holds for its findings unless a finding says otherwise. `informed` is the same check for a rule that can
+    tell more where something is known of the hosts (their facts by name).
     """
 
     id: str
@@ -56,6 +59,13 @@ class Rule:
     source: str
     check: Check
     waivable: bool = True
+    informed: Informed | None = None
+
+    def findings(
+        self, site: Site, components: Mapping[str, Component], facts: Mapping[str, Facts]
+    ) -> Iterable[Finding]:
+        """What breaks it, as far as the inventory and what is known of its hosts tell."""
+        return self.check(site, components) if self.informed is None else self.informed(site, components, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,19 @@ def rule(id_: str, severity: Severity, *, reason: str, source: str, waivable: bo
 
     def make(check: Check) -> Rule:
         return Rule(id=id_, severity=severity, reason=reason, source=source, check=check, waivable=waivable)
+
+    return make
+
+
+def informed(id_: str, severity: Severity, *, reason: str, source: str) -> Callable[[Informed], Rule]:
+    """Turn a check that also takes what is known of the hosts into a `Rule`."""
+
+    def make(check: Informed) -> Rule:
+        @wraps(check)
+        def uninformed(site: Site, components: Mapping[str, Component]) -> Iterable[Finding]:
+            return check(site, components, {})
+
+        return Rule(id=id_, severity=severity, reason=reason, source=source, check=uninformed, informed=check)
 
     return make
 

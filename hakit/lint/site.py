@@ -141,6 +141,24 @@ def missing_dependency(site: Site, components: Mapping[str, Component]) -> Itera
                 elif components[needed].health(site, host) is None:
                     yield Finding(host, path, f"{needed} has no way to tell whether it serves, so it can't be tracked")
     yield from _unheld(site, components)
+    for host in site.hosts.values():
+        yield from _linkless(site, host, components)
+
+
+def _linkless(site: Site, host: Host, components: Mapping[str, Component]) -> Iterator[Finding]:
+    """Links that a setting names, and that a host whose links are declared does not have, or not for this."""
+    running = [one for one in components.values() if one.name in host.settings]
+    declared = next((found for one in running if (found := one.links(site, host)) is not None), None)
+    if declared is None:
+        return
+    for component in running:
+        for interface, path in component.interfaces(site, host):
+            if interface not in declared:
+                message = f"{host.name} has no link {interface} — declared are {', '.join(declared)}"
+                yield Finding(host, path, message + did_you_mean(interface, declared), write="a link of the host")
+            elif declared[interface]:
+                message = f"{interface} is {declared[interface]}"
+                yield Finding(host, path, message, write=f"the link that {interface} is a member of")
 
 
 def _unheld(site: Site, components: Mapping[str, Component]) -> Iterator[Finding]:
@@ -156,15 +174,18 @@ def _unheld(site: Site, components: Mapping[str, Component]) -> Iterator[Finding
             address = _ip(tier.address)
             if address is None or address.is_unspecified or address.is_loopback:
                 continue
-            if tier.address not in _own(tier.host) and (tier.address, tier.host.name) not in held:
+            if tier.address not in _own(site, tier.host, components) and (tier.address, tier.host.name) not in held:
                 message = f"this is reached at {tier.address}, an address that nothing brings to {tier.host.name}"
                 write = f"a keepalived instance with {tier.address} on {tier.host.name}, or an address of its own"
                 yield Finding(tier.host, tier.path, message, write, severity="warning")
 
 
-def _own(host: Host) -> tuple[str, ...]:
+def _own(site: Site, host: Host, components: Mapping[str, Component]) -> tuple[str, ...]:
     """The addresses that a host has by itself."""
-    return (host.address, *(str(ipaddress.ip_interface(cidr).ip) for cidr in host.nics.values() if cidr))
+    claimed = (
+        address for one in components.values() if one.name in host.settings for address, _ in one.addresses(site, host)
+    )
+    return (host.address, *(str(ipaddress.ip_interface(cidr).ip) for cidr in host.nics.values() if cidr), *claimed)
 
 
 @rule(
@@ -181,6 +202,8 @@ def address_twice(site: Site, components: Mapping[str, Component]) -> Iterator[F
         for name, cidr in host.nics.items():
             if cidr is not None:
                 owners.setdefault(str(ipaddress.ip_interface(cidr).ip), f"the address of {host.name}'s {name}")
+        for address in _own(site, host, components):
+            owners.setdefault(address, f"{host.name}'s own address")
     for component in components.values():
         for serving in component.serves(site):
             host = site.hosts[serving.hosts[0]]
@@ -190,10 +213,10 @@ def address_twice(site: Site, components: Mapping[str, Component]) -> Iterator[F
                 yield Finding(
                     host, serving.path, f"{serving.address} is already {owner}", write="an address nobody else has"
                 )
-            yield from _outside(site, serving)
+            yield from _outside(site, serving, components)
 
 
-def _outside(site: Site, serving: Serving) -> Iterator[Finding]:
+def _outside(site: Site, serving: Serving, components: Mapping[str, Component]) -> Iterator[Finding]:
     """Warn of an address whose subnet holds no address of a host that shall take it."""
     if not serving.network:
         return
@@ -203,7 +226,9 @@ def _outside(site: Site, serving: Serving) -> Iterator[Finding]:
     for name in serving.hosts:
         host = site.hosts[name]
         known = [
-            address for address in (_ip(one) for one in _own(host)) if address and address.version == network.version
+            address
+            for address in (_ip(one) for one in _own(site, host, components))
+            if address and address.version == network.version
         ]
         if known and not any(address in network for address in known):
             yield Finding(

@@ -93,6 +93,7 @@ def plan_json(plan: SitePlan, steps: Iterable[Step] = (), foreseen: Foreseen = N
                 "same": host.same,
                 "impact": host.impact,
                 "release": host.facts.release,
+                "notes": list(host.notes),
             }
             for host in plan.hosts.values()
         },
@@ -153,10 +154,11 @@ def _effects(changing: tuple[HostPlan, ...]) -> str:
         count(number, noun)
         for noun, number in (
             ("new resource", sum(change.kind == "add" for change in changes)),
-            ("change", sum(change.kind in ("change", "unknown") for change in changes)),
+            ("change", sum(change.kind in ("change", "unknown") and not _is_network(change) for change in changes)),
             ("removal", sum(change.kind == "remove" for change in changes)),
             ("reload", sum(change.impact == "reload" for change in changes)),
-            ("restart", sum(change.impact == "disruptive" for change in changes)),
+            ("restart", sum(change.impact == "disruptive" and not _is_network(change) for change in changes)),
+            ("network change", sum(_is_network(change) for change in changes)),
             ("joint change", sum(change.impact == "group-atomic" for change in changes)),
         )
         if number
@@ -167,6 +169,10 @@ def _effects(changing: tuple[HostPlan, ...]) -> str:
     elif not any(change.impact in ("disruptive", "group-atomic") for change in changes):
         words.append("no service interrupted")
     return ", ".join(words)
+
+
+def _is_network(change: Change) -> bool:
+    return change.key.startswith("network:") and change.kind in ("add", "change")
 
 
 def _change_json(change: Change) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hakit.present.terminal import count, duration, fold, paint, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hakit.engine.outcome import HostResult, Outcome, State
+    from hakit.engine.outcome import HostResult, NetworkEnd, Outcome, State
     from hakit.engine.records import Record
 
 COLOURS = {"changed": "green", "failed": "red", "unreachable": "red", "not started": "yellow"}
@@ -44,10 +44,20 @@ def result_json(outcome: Outcome, run_id: str) -> dict[str, Any]:
         "good": outcome.good,
         "stopped": outcome.stopped,
         "hosts": {
-            host: {"state": one.state, "changed": one.changed, "seconds": round(one.seconds, 3), "why": one.why}
+            host: {
+                "state": one.state,
+                "changed": one.changed,
+                "seconds": round(one.seconds, 3),
+                "why": one.why,
+                **({} if one.network is None else {"network": _network_json(one.network)}),
+            }
             for host, one in sorted(outcome.hosts.items())
         },
     }
+
+
+def _network_json(end: NetworkEnd) -> dict[str, Any]:
+    return {"how": end.how, "seconds": round(end.seconds, 3), "why": end.why, "log": list(end.log)}
 
 
 def _row(host: str, result: HostResult) -> str:

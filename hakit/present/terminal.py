@@ -87,6 +87,8 @@ def printable(text: str) -> str:
 def label(key: str) -> str:
     """A resource by its key, as a reader knows it: `package nginx`, but of what has a path the path alone."""
     kind, name = key.split(":", 1)
+    if kind == name:  # of a kind of which a host has one
+        return kind
     return name if kind in ("files", "directory", "symlink") else f"{kind} {name}"
 
 

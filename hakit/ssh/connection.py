@@ -174,11 +174,19 @@ class ExecChannel:
 class Connection:
     """A logged-in SSH connection. Safe for threads, each with a channel of its own."""
 
-    def __init__(self, target: Target, user: str, transport: Transport, on_close: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        user: str,
+        transport: Transport,
+        on_close: Callable[[Connection], None],
+        pin: Callable[[], None] = lambda: None,
+    ) -> None:
         self.target = target
         self.user = user
         self._transport = transport
         self._on_close = on_close
+        self._pin = pin
 
     @property
     def root(self) -> bool:
@@ -280,6 +288,13 @@ class Connection:
         return Completed(
             -1 if status is None else status, bytes(stdout), channel.stderr(), truncated or channel.overflowed
         )
+
+    def pin(self) -> None:
+        """Have the host known at this address from now on, where it was let in by the key of another one of its own.
+
+        Raises ConnectError.
+        """
+        self._pin()
 
     def close(self) -> None:
         """Hang up. Never waits, may be called twice."""

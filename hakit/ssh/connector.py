@@ -16,7 +16,7 @@ from hakit.ssh.dial import open_socket
 from hakit.ssh.handshake import NoSuchKeyError, Shown, Trust, check, negotiate
 from hakit.ssh.jumps import Jumps
 from hakit.ssh.keys import DEFAULT_NAMES, KeyRing, Offers
-from hakit.ssh.known_hosts import KnownHosts
+from hakit.ssh.known_hosts import KnownHosts, lookup_names, pin
 from hakit.ssh.login import Login
 from hakit.ssh.route import Route, Routes
 from hakit.ssh.wire import Transport, Wire, silence, tune
@@ -148,23 +148,37 @@ class Connector:
         """Log in on one hop; `behind` is the host for whose sake: itself, or one behind it as a jump host."""
         route = self.route(target)
         known = self.known_hosts(route)
+        names = _names(target, route, known)
         offers = self._offers(target, route)
         offers.unlock(password=self._password(target) is not None)
         trust = Trust(self._trust, behind, target.name)
 
         def ask(transport: Transport) -> None:
-            transport.prefer(known.types(route.names), certified=bool(known.authorities(route.names)))
+            transport.prefer(known.types(names), certified=bool(known.authorities(names)))
 
         with self._handshake(target, route, behind, ask) as (transport, deadline):
-            check(known, route.names, target.name, transport, trust)
+            check(known, names, target.name, transport, trust)
             Login(transport, target.name, route.user, offers, self._password(target), deadline).run()
             transport.watch(self.options.keepalive, self.options.keepalive_count)
         if target.sudo_password is None:
             target = replace(target, sudo_password=self.options.sudo_password)
-        connection = Connection(target, route.user, transport, self._forget)
+        line = "" if names == route.names else Shown.by(transport).key.line(route.names[0])
+        connection = Connection(target, route.user, transport, self._forget, lambda: self._pin(line))
         with self._lock:
             self._open.add(connection)
         return connection
+
+    def _pin(self, line: str) -> None:
+        """Keep the key of a host that has moved, under its new address. Raises ConnectError."""
+        file = self.options.pinned
+        if not line or file is None or line in _lines(file):
+            return
+        try:
+            pin(file, (line,))
+        except OSError as error:
+            raise ConnectError(f"{file}: can't be written: {error.strerror}") from error
+        with self._lock:
+            self._known.clear()
 
     def _shown(self, target: Target, ask: Callable[[Transport], None]) -> Shown | None:
         """What a host shows in a key exchange that is asked for by `ask`; None when it has nothing of the kind."""
@@ -223,3 +237,14 @@ class Connector:
             return CommandWire(Command(text))
         except OSError as error:
             raise ConnectError(f"{target.name}: its ProxyCommand can't be started: {error.strerror}") from error
+
+
+def _names(target: Target, route: Route, known: KnownHosts) -> tuple[str, ...]:
+    """The names that a host's key is looked up under: those of another address of its own where it has none here."""
+    if target.known_as is None or known.types(route.names) or known.authorities(route.names):
+        return route.names
+    return lookup_names(target.known_as, route.port)
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if file.exists() else []

@@ -27,7 +27,8 @@ class Target:
     sudo asks for one; calling them raises SecretError where a secret can't be had.
 
     `jump` are the hosts on the way, the first is reached directly (or as its own `jump` says); empty: no jump even
-    where ssh_config has one. `proxy_command` is used in its place, as ssh_config's ProxyCommand.
+    where ssh_config has one. `proxy_command` is used in its place, as ssh_config's ProxyCommand. `known_as` is another
+    address of the same host, whose key it must show where none is known for `host`: it is moving from there.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Target:
     password: Password | None = None
     jump: tuple[Target, ...] | None = None
     proxy_command: str | None = None
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from hakit.agent.resources.unit import Unit
 from hakit.agent.wire import Text
 from hakit.cli import options
 from hakit.cli.reach import connector, target
-from hakit.lab.machine import cgroup_root
+from hakit.lab.cgroup import cgroup_root
 
 if TYPE_CHECKING:
     from hakit.agent.resources.base import Resource

@@ -37,7 +37,15 @@ all:
 """
 
 
-LONGEST = ("test_changes.py", "test_operations.py", "test_hangs.py", "test_matrix.py", "test_agent_resources.py")
+LONGEST = (
+    "test_qemu.py",
+    "test_sabotage.py",
+    "test_changes.py",
+    "test_operations.py",
+    "test_hangs.py",
+    "test_matrix.py",
+    "test_agent_resources.py",
+)
 """Files that take minutes: begun first where files run side by side, so that no worker is left alone with one."""
 
 

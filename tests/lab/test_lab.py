@@ -15,8 +15,8 @@ import pytest
 
 from hakit.errors import LabError
 from hakit.lab import dialer, privilege
+from hakit.lab.cgroup import cgroup_root, lab_cgroup, populated
 from hakit.lab.control import PROXY_PORT
-from hakit.lab.machine import cgroup_root, lab_cgroup, populated
 from hakit.lab.state import Place
 
 if TYPE_CHECKING:

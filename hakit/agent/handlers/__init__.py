@@ -23,6 +23,7 @@ HANDLERS = {
     "extension": ("database", "Extensions"),
     "grant": ("grant", "Grants"),
     "command": ("command", "Commands"),
+    "network": ("network", "Networks"),
 }
 """Module and class by type; a module is loaded when its type is met, for a host pays for each at every start."""
 

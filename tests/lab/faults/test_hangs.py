@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hakit.lab.machine import cgroup_root
+from hakit.lab.cgroup import cgroup_root
 from tests.lab.faults.slow import BEGAN, MADE, SECONDS, agents, begun, script, slow
 from tests.lab.faults.stage import AGENT, CONF, ONE, TWO
 

@@ -125,8 +125,10 @@ class ForkChannel:
 
     def close(self) -> None:
         self.hang_up()
-        os.close(self._in)
-        os.waitpid(self.pid, 0)
+        if self._in >= 0:
+            os.close(self._in)
+            os.waitpid(self.pid, 0)
+            self._in = -1
 
 
 @dataclass

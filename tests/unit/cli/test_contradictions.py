@@ -40,6 +40,7 @@ def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         ("secret rotate app -i nowhere", "nowhere: there is no such inventory", "hakit init DIR"),
         ("plan -i nowhere", "nowhere: there is no such inventory", "hakit init DIR"),
         ("status -i nowhere", "nowhere: there is no such inventory", "hakit init DIR"),
+        ("apply --confirm-timeout 4", "4 is not in the range 5<=x<=3600", "--confirm-timeout"),
         ("apply --failed", "there is no record of an apply", "leave --failed out"),
     ],
 )

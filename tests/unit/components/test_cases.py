@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hakit.agent.declare import Declaration
 from hakit.agent.resources.files import Files
 from hakit.components.content import Content
 from hakit.components.registry import discover
@@ -52,10 +53,13 @@ def shown(resource: Resource) -> str:
         owners = ", ".join(dict.fromkeys(f"{file.owner}:{file.group} {file.mode:04o}" for file in resource.files))
         judges = "".join(f" validated by {' '.join(one.argv)}" for one in resource.validate)
         return f"{resource.key} {owners}{judges}{'' if resource.impact == 'none' else f' → {resource.impact}'}"
-    kind = type(resource)
-    fields = {name: getattr(resource, name) for name in resource._fields if name not in HIDDEN}
-    told = [f"{name}={plain(name, value)}" for name, value in fields.items() if value != getattr(kind, name, None)]
-    return " ".join([resource.key, *told])
+    return " ".join([resource.key, *told(resource)])
+
+
+def told(declaration: Declaration) -> list[str]:
+    kind = type(declaration)
+    fields = {name: getattr(declaration, name) for name in declaration._fields if name not in HIDDEN}
+    return [f"{name}={plain(name, value)}" for name, value in fields.items() if value != getattr(kind, name, None)]
 
 
 def plain(name: str, value: object) -> str:
@@ -63,6 +67,8 @@ def plain(name: str, value: object) -> str:
         return value.masked()
     if isinstance(value, tuple):
         value = tuple(one for one in value if not str(one).startswith(LIBRARIES))
+        if any(isinstance(one, Declaration) for one in value):
+            return "".join(f"\n  {' '.join(told(one))}" for one in value)
     return f"{value:04o}" if name == "mode" else repr(value)
 
 

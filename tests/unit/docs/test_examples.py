@@ -189,8 +189,9 @@ def test_the_ssh_page_says_when_a_host_counts_as_lost() -> None:
 
 def test_the_lab_page_lists_what_the_lab_needs() -> None:
     essential = {"util-linux"}  # every Debian has it
-    needed = {*requirements.PROGRAMS.values(), "debian-archive-keyring"} - essential
-    assert any(set(span.split()) == needed for span in page("docs/lab.md").spans)
+    needed = {*requirements.PROGRAMS.values(), *requirements.DRIVERS["nspawn"].values(), "debian-archive-keyring"}
+    assert any(set(span.split()) == needed - essential for span in page("docs/lab.md").spans)
+    assert any(set(span.split()) == set(requirements.DRIVERS["qemu"].values()) for span in page("docs/lab.md").spans)
     assert any(set(image.PACKAGES) <= set(span.split()) for span in page("docs/lab.md").spans)
 
 

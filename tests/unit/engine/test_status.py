@@ -374,6 +374,10 @@ def test_a_run_on_a_host_is_told() -> None:
     busy = replace(HELLO, lock=Holder("ann", "16:03", "r1", 7))
     hosts = {**state.hosts, "db": replace(state.hosts["db"], hello=busy)}
     assert "db  a run works on it: ann since 16:03" in status_text(replace(state, hosts=hosts))
+    armed = replace(HELLO, lock=Holder("ann", "16:03", "r1", 0, until="16:05:12"))
+    hosts["db"] = replace(state.hosts["db"], hello=armed)
+    told = "db  a run works on it: ann (run r1), whose change of the network is settled by 16:05:12"
+    assert told in status_text(replace(state, hosts=hosts))
 
 
 class Hosts:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hakit.cli.lab import _lab
 from hakit.errors import LabError
 from hakit.inventory import load
-from hakit.lab.plan import LabPlan, Nic, lab_plan
+from hakit.lab.lab import Lab
+from hakit.lab.plan import Disk, LabPlan, Nic, lab_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +134,7 @@ text = st.text(min_size=1, max_size=10)
         inventory=text,
         network=text,
         bridge=text,
+        driver=text,
         packages=st.tuples(text),
         hosts=st.just(()),
     )
@@ -144,3 +146,66 @@ def test_a_plan_survives_the_way_to_roots_half(plan: LabPlan) -> None:
 def test_a_plan_with_hosts_survives_too(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "    lb1: {ansible_host: 10.77.0.11, hakit: {nics: {eth1: null}}}\n")
     assert LabPlan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
+
+
+MACHINES = HEAD.replace("nspawn", "qemu")
+
+
+def test_the_hardware_of_virtual_machines_comes_from_the_inventory(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        "    db1:\n"
+        "      ansible_host: 10.77.0.31\n"
+        "      hakit:\n"
+        "        nics: {eth1: null, eth2: null}\n"
+        "        hardware:\n"
+        "          memory: 1GiB\n"
+        "          disks: {b: {size: 2GiB, serial: B1}, a: {size: 64MiB}}\n"
+        '          macs: {eth0: "52:54:00:AB:00:01"}\n'
+        "          lags: {trunk: [eth0, eth1]}\n"
+        "    db2: {ansible_host: 10.77.0.32}\n",
+        MACHINES,
+    )
+    db1, db2 = plan.hosts
+    assert plan.driver == "qemu"
+    assert (db1.memory, db2.memory) == (1024, 384)
+    assert db1.disks == (Disk("b", 2048, "B1"), Disk("a", 64, "a")), "in the order of the inventory"
+    assert db1.nics[0] == Nic("eth0", "10.77.0.31/24", "52:54:00:ab:00:01", "trunk")
+    assert db1.nics[1:] == (Nic("eth1", None, lag="trunk"), Nic("eth2", None))
+    assert plan.switch is not None
+    assert [nic.lag for nic in plan.switch.nics] == [None, "db1/eth0/trunk", "db1/eth1/trunk"]
+    assert plan.machines == (plan.switch, db1, db2)
+    assert plan.host("switch") == plan.switch
+    assert LabPlan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
+
+
+def test_a_lab_without_lacp_has_no_switch(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "    switch: {ansible_host: 10.77.0.11}\n", MACHINES)
+    assert plan.switch is None
+    assert plan.machines == plan.hosts
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("switch: {ansible_host: 10.77.0.11, hakit: {hardware: {lags: {a: [eth0]}}}}", "this is the switch"),
+        (
+            "db1: {ansible_host: 10.77.0.11, hakit: {nics: {" + ", ".join(f"n{i}: null" for i in range(24)) + "}}}",
+            "db1 has 25 NICs",
+        ),
+    ],
+)
+def test_what_no_machine_has_room_for_is_refused(tmp_path: Path, host: str, said: str) -> None:
+    with pytest.raises(LabError, match=said):
+        plan_of(tmp_path, f"    {host}\n", MACHINES)
+
+
+def test_nobody_logs_in_on_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(
+        tmp_path, "    db1: {ansible_host: 10.77.0.31, hakit: {hardware: {lags: {trunk: [eth0]}}}}\n", MACHINES
+    )
+    lab = Lab(plan)
+    monkeypatch.setattr(lab, "is_up", lambda: True)
+    assert "root@10.77.0.31" in lab.ssh("db1")
+    with pytest.raises(LabError, match="no address"):
+        lab.ssh("switch")

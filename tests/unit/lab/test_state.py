@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = HostPlan("lb1", "10.77.0.11", "root", 22, (Nic("eth0", "10.77.0.11/24"),), 12)
-PLAN = LabPlan("/site/hosts.yml", "10.77.0.0/24", "10.77.0.1/24", (), (HOST,))
+PLAN = LabPlan("/site/hosts.yml", "10.77.0.0/24", "10.77.0.1/24", "nspawn", (), (HOST,))
 
 
 @pytest.fixture

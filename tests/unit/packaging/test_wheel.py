@@ -50,7 +50,7 @@ def test_it_holds_every_template_module_and_script(wheel: Path) -> None:
     templates = {f"hakit/templates/{name}" for name in files(ROOT / "templates")}
     package = {f"hakit/{name}" for name in files(ROOT / "hakit") if name.endswith((".py", ".sh"))}
     assert templates
-    assert {"hakit/cli/main.py", "hakit/lab/host.sh"} <= package
+    assert {"hakit/cli/main.py", "hakit/lab/nspawn/host.sh", "hakit/lab/qemu/first.sh"} <= package
     assert inside >= templates | package
     assert {name.split("/")[0] for name in inside} == {"hakit", f"hakit-{__version__}.dist-info"}, (
         "nothing else is installed"

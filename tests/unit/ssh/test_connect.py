@@ -17,6 +17,7 @@ from hakit.agent.client import Client
 from hakit.agent.starting import AgentGone
 from hakit.errors import ConnectError, HostKeyError, LoginError
 from hakit.ssh import Connector, Options, Target
+from hakit.ssh.dial import direct
 from hakit.ssh.wire import Transport
 from tests.unit.ssh.sshd import Sshd, keygen, running, wait_for
 
@@ -236,6 +237,47 @@ def test_a_hostkeyalias_is_what_the_key_stands_under(
     config.write_text("HostKeyAlias cluster\n")
     with Connector(replace(options, known_hosts=(known,), config=config)) as connector:
         assert connector.connect(target).alive
+
+
+def moved(options: Options, pinned: Path) -> Options:
+    """The same host is met at every address."""
+    return replace(options, pinned=pinned, dial=lambda _, port, timeout: direct("127.0.0.1", port, timeout))
+
+
+def test_a_host_that_moves_must_show_the_key_of_its_old_address(
+    sshd: Sshd, options: Options, target: Target, tmp_path: Path
+) -> None:
+    new = replace(target, host="127.0.0.2")
+    options = moved(options, tmp_path / "pinned")
+    with Connector(options) as connector:
+        with pytest.raises(HostKeyError, match="unknown"):
+            connector.connect(new)
+        connection = connector.connect(replace(new, known_as=target.host))
+        assert connection.run("echo here", 10).stdout == b"here\n"
+        assert not (tmp_path / "pinned").exists()
+        connection.pin()
+        connection.pin()
+        assert connector.connect(new).alive
+    (line,) = (tmp_path / "pinned").read_text().splitlines()
+    assert line.startswith(f"[127.0.0.2]:{sshd.port} ssh-ed25519 ")
+    with Connector(options) as connector:
+        connector.connect(new).pin()
+    assert (tmp_path / "pinned").read_text() == f"{line}\n"
+
+
+def test_a_stranger_at_the_new_address_is_not_let_through(
+    sshd: Sshd, options: Options, target: Target, tmp_path: Path
+) -> None:
+    blob = Path(f"{keygen(tmp_path / 'other')}.pub").read_text().split()[1]
+    known = tmp_path / "known"
+    options = replace(moved(options, tmp_path / "pinned"), known_hosts=(known,))
+    for lines in (
+        f"[127.0.0.1]:{sshd.port} ssh-ed25519 {blob}\n",
+        f"[127.0.0.1]:{sshd.port} {sshd.public('ed25519')}\n[127.0.0.2]:{sshd.port} ssh-ed25519 {blob}\n",
+    ):
+        known.write_text(lines)
+        with Connector(options) as connector, pytest.raises(HostKeyError, match="HAS CHANGED"):
+            connector.connect(replace(target, host="127.0.0.2", known_as="127.0.0.1"))
 
 
 @pytest.mark.parametrize(("kind", "pem"), [("ed25519", False), ("ecdsa", False), ("ecdsa", True), ("rsa", True)])

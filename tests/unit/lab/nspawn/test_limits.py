@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.lab.limits import raise_watchers
+from hakit.lab.nspawn.limits import raise_watchers
 
 if TYPE_CHECKING:
     from pathlib import Path

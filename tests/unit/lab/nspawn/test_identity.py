@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hakit.lab.identity import ensure_identity
+from hakit.lab.nspawn.identity import ensure_identity
 
 if TYPE_CHECKING:
     from pathlib import Path

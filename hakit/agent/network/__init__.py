@@ -1,0 +1,1 @@
+"""A host's network: what is found there, what it is now, how it differs from what is declared."""

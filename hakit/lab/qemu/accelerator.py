@@ -1,0 +1,63 @@
+"""Whether the processor of this machine runs virtual machines by itself (KVM) or QEMU emulates one (TCG)."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hakit.lab.qemu.command import QEMU
+from hakit.lab.state import CACHE, boot_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROBE: Final = bytes.fromhex("baf400b03fee") + b"\xf4\xeb\xfd"
+"""A boot sector: mov dx,0xf4; mov al,0x3f; out dx,al; hlt; jmp. It ends QEMU with the exit code below."""
+ENDED: Final = (0x3F << 1) | 1
+"""What isa-debug-exit makes of 0x3f."""
+PATIENCE: Final = 5.0
+"""Seconds for the firmware and a boot sector. Emulated they take 0.3, and a KVM that is slower is of no use: one inside
+another virtual machine was seen to take 15."""
+
+
+def _silent(_: str) -> None:
+    """For callers who want no progress."""
+
+
+def choose(progress: Callable[[str], None] = _silent, kept: Path = CACHE / "accelerator") -> str:
+    """`kvm` or `tcg`; found out once per boot of this machine.
+
+    By booting: a /dev/kvm may be there and refuse, or accept and never run anything, as in some virtual machines.
+    """
+    try:
+        boot, chosen = kept.read_text(encoding="ascii").split()
+        if boot == boot_id() and chosen in ("kvm", "tcg"):
+            return chosen
+    except (OSError, ValueError):
+        pass
+    chosen = "kvm" if Path("/dev/kvm").exists() and boots("kvm") else "tcg"
+    if chosen == "tcg":
+        progress("virtual machines are emulated, which is slow: this machine has no KVM that works")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(f"{boot_id()} {chosen}\n", encoding="ascii")
+    return chosen
+
+
+def boots(accelerator: str) -> bool:
+    """Whether QEMU runs a boot sector with an accelerator."""
+    with tempfile.NamedTemporaryFile(prefix="hakit-probe-") as disk:
+        disk.write(PROBE.ljust(510, b"\0") + b"\x55\xaa")
+        disk.flush()
+        drive = f"driver=raw,node-name=disk,file.driver=file,file.filename={disk.name}"
+        command = [
+            *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-accel", accelerator),
+            *("-m", "16", "-blockdev", drive, "-device", "ide-hd,drive=disk", "-no-reboot"),
+            *("-device", "isa-debug-exit,iobase=0xf4,iosize=1"),
+        ]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+    return done.returncode == ENDED
