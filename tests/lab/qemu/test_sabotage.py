@@ -40,7 +40,7 @@ all:
 """
 SHORTEST = 45
 """Seconds for a confirmation where the machines are quick."""
-MARGIN = 2.0
+MARGIN = 3.0
 """Times as long as a change takes that is confirmed at once: who finds fault with a network needs time to say so."""
 FIRST = 400
 """Seconds for the first one: to another manager it takes ten times as long as what follows."""
