@@ -1,4 +1,4 @@
-"""What is known of a host's disks and arrays beyond the inventory: as its agent tells it, and as the record keeps it."""
+"""What is known of a host's disks and arrays beyond the inventory: as its agent tells it and the record keeps it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from hakit.components.base import Facts
 from hakit.engine import places
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
-from hakit.components.storage import storage
 from hakit.engine.facts import network, wanted, wants_network
 from hakit.engine.plan import HostPlan, changes_of, held_of
 from hakit.engine.systems import System, gone

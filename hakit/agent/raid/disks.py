@@ -1,7 +1,7 @@
 """The disks of this host as they are called at this moment, and the one that a word of the inventory means.
 
-Everything is read from files: sysfs, and udev's own records (`/run/udev/data/b<major>:<minor>`). A `Disk` is good for the
-step that it was read for, no longer: after a boot, or a cable pulled and put back, its name may be another disk's.
+Everything is read from files: sysfs, and udev's own records (`/run/udev/data/b<major>:<minor>`). A `Disk` is good for
+the step that it was read for, no longer: after a boot, or a cable pulled and put back, its name may be another disk's.
 """
 
 from __future__ import annotations

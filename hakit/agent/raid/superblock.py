@@ -125,7 +125,8 @@ def _checksum(data: bytes, slots: int) -> int:
     words = sum(unpack_from(f"<{length // 4}I", data)) - unpack_from("<I", data, 216)[0]
     if length % 4:
         words += unpack_from("<H", data, length - 2)[0]
-    return (words & 0xFFFFFFFF) + (words >> 32) & 0xFFFFFFFF
+    folded: int = (words & 0xFFFFFFFF) + (words >> 32) & 0xFFFFFFFF
+    return folded
 
 
 def old(data: bytes, offset: int) -> Member | None:

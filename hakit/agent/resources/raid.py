@@ -11,13 +11,14 @@ empty (`hakit.agent.raid.proof` finds nothing, anywhere), or something that nobo
 
 from __future__ import annotations
 
-from hakit.agent.declare import Declaration
 from hakit.agent.resources.base import Resource
 from hakit.agent.resources.files import File
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
+
+    from hakit.agent.declare import Declaration
 
     Nested = dict[str, type[Declaration]]
 
@@ -42,9 +43,9 @@ class Array(Resource):
     - A device bears anything else: it is refused with what was found on which disk. A disk whose serial is in `wipe`
       *and* confirmed for this very run is wiped of that first, unless somebody holds it.
 
-    `uuid` is four times eight small hexadecimal digits with colons, as mdadm prints it. `adopt` when the inventory names
-    it: the array is somebody's already. `host` and `array` make the name in the superblock, `host:array`. `level` is 0,
-    1, 4, 5, 6 or 10. `devices` are the members in their order, `spares` and `journal` (empty: none) come beside them.
+    `uuid` is four times eight small hexadecimal digits with colons, as mdadm prints it. `adopt` when the inventory
+    names it: the array is somebody's already. `host` and `array` make the name in the superblock, `host:array`. `level`
+    is 0, 1, 4, 5, 6 or 10. `devices` are the members in their order, `spares` and `journal` (empty: none) come beside them.
     With `partition` a disk is not a member itself: the GPT partition is that hakit makes on it, `size` MiB from 1 MiB
     on (0: all but 1 MiB of the disk, a multiple of 1 MiB). Without it `size` is what each member gives (0: all of it).
     `chunk` is in KiB (0: mdadm's choice), `layout` mdadm's word for it (empty: its choice). `consistency` is one of
@@ -158,8 +159,9 @@ class Mount(Resource):
 
     `unit` is its name (systemd-escape --path) and `file` its file. The unit is wanted by local-fs.target and its
     options say `nofail`: a host boots without the array, while what needs the mount (RequiresMountsFor=) does not start
-    without it. A mount point that holds anything while it is not mounted is refused: that would be hidden. Another device
-    mounted there is refused. Changed options are taken by a remount. Removal only reports: nothing is ever unmounted.
+    without it. A mount point that holds anything while it is not mounted is refused: that would be hidden. Another
+    device mounted there is refused. Changed options are taken by a remount. Removal only reports: nothing is ever
+    unmounted.
     """
 
     type: ClassVar[str] = "mount"
