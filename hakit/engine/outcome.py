@@ -37,6 +37,7 @@ class HostResult:
     """How a host ended: `changed` counts resources, `why` tells why it failed or was left alone.
 
     `network` tells how the change of its network ended, where there was one.
+    `untold` are hosts that helped it out of its duties and could not be told to help it back.
     """
 
     state: State
@@ -44,12 +45,15 @@ class HostResult:
     seconds: float = 0.0
     why: str = ""
     network: NetworkEnd | None = None
+    untold: tuple[str, ...] = ()
 
     def plus(self, other: HostResult) -> HostResult:
         """This and a later step of the same host as one: the worse state counts, then whether anything changed."""
         worse = max((self, other), key=lambda one: _WORST.index(one.state))
         seconds, network = self.seconds + other.seconds, other.network or self.network
-        return HostResult(worse.state, self.changed + other.changed, seconds, worse.why, network)
+        return HostResult(
+            worse.state, self.changed + other.changed, seconds, worse.why, network, self.untold + other.untold
+        )
 
 
 _WORST: tuple[State, ...] = ("same", "changed", "not started", "failed", "unreachable")

@@ -86,6 +86,7 @@ class Rolling:
         self._running: dict[str, Step] = {}
         self._silent: dict[str, str] = {}
         self._moving: dict[str, Due] = {}
+        self._reached = frozenset(name for name, session in run.sessions.items() if session.usable)
         self._touched: set[str] = set()  # steps whose work may have changed something
 
     def aborted(self) -> bool:
@@ -163,6 +164,9 @@ class Rolling:
 
     def _settle(self, step: Step, result: HostResult) -> None:
         self.outcome.add(step.host, result)
+        for helper in result.untold:
+            why = f"it could not be told, and may go on counting {step.host} as out of service until the next apply"
+            self.outcome.add(helper, HostResult("failed", why=why))
         if result.state in {"failed", "not started"}:
             self._leave_with(step.host, result, step)
         self._leave_if_enough()
@@ -320,13 +324,14 @@ class Rolling:
             if why:
                 self._note(host, "stays out of service; the next apply takes it back once it serves")
             else:
-                self.duty.back(host)
+                lost = tuple(name for name in self.duty.back(host) if name in self._reached)
+                result = replace(result, untold=lost)
                 self._run.sink(events.Returned(host))
         why = why or self.gate.await_serving(host, groups)
         if not why or result.state == "failed":
             return result
         self._note(host, why)
-        return HostResult("failed", result.changed, result.seconds, why)
+        return replace(result, state="failed", why=why)
 
     def _fall_silent(self, step: Step) -> HostResult:
         """Stop a follower's unit, so that its leader can change alone; the leader must serve."""

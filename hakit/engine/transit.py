@@ -139,7 +139,7 @@ class Transit:
                 why = "; ".join(reaching.why.values())
                 return self._ended("lost", f"it was not reached again: {why}" if why else "its old network is not back")
             if not self._reach(reaching):
-                self._obstacle = "; ".join(reaching.why.values()) or self._obstacle
+                self._hampered("; ".join(reaching.why.values()))
                 continue
             told = self._look()
             end = self._judge(told, reaching) if told is not None else None
@@ -166,6 +166,11 @@ class Transit:
         self._opened = found.began
         return True
 
+    def _hampered(self, why: str) -> None:
+        """Remember what stands in the way, but not that the return takes connections down: that is no reason for it."""
+        if why and (not self._obstacle or time.monotonic() < self._end):
+            self._obstacle = why
+
     def _look(self) -> Told | None:
         """What the host tells; None where it tells nothing. Without an id it is asked for the one of this run."""
         asked = time.monotonic()
@@ -177,7 +182,7 @@ class Transit:
         except FrameError as error:
             raise AgentError(f"{self._host.name}: {error}") from error
         except (ConnectError, AgentError) as error:
-            self._obstacle = error.message
+            self._hampered(error.message)
             return None
         if not self._id and told.run == self._run.scope.run_id:
             self._id = told.armed
@@ -249,6 +254,7 @@ class Transit:
             self._say_once(f"the host was not told, and does it by itself: {error.message}")
         # Its agent has the lock, and would keep it for long if the connection broke.
         self._session.close()
+        self._end = time.monotonic()
 
     def _returned(self, told: Told) -> NetworkEnd:
         why = told.why

@@ -39,6 +39,7 @@ all:
 
 LONGEST = (
     "test_qemu.py",
+    "test_sabotage.py",
     "test_changes.py",
     "test_operations.py",
     "test_hangs.py",

@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from hakit.agent.postgres.place import USER, slot_name
-from hakit.components.postgresql import hba, parameters
+from hakit.components.postgresql import hba, parameters, together
 from hakit.components.postgresql.members import COMPONENT, VERSIONS, clusters, may_lead, settings_of
 from hakit.components.postgresql.settings import kibibytes
 from hakit.components.postgresql.tuning import extra
@@ -149,7 +149,8 @@ def _member(site: Site, cluster: Cluster, host: Host) -> Problems:
     yield from _data(host, settings)
     yield from _replication(settings)
     yield from _parameters(host, settings)
-    yield from _access(site, settings)
+    yield from together.faults(cluster, settings)
+    yield from _access(site, host, settings)
     yield from _objects(settings)
 
 
@@ -213,7 +214,7 @@ def _replication(settings: PostgresqlSettings) -> Problems:
 
 
 def _parameters(host: Host, settings: PostgresqlSettings) -> Problems:
-    versions = [VERSIONS[host.release]] if host.release in VERSIONS else sorted(set(VERSIONS.values()))
+    versions = _versions(host)
     for name, value in settings.parameters.items():
         if wrong := _wrong(versions, name, value):
             yield ("parameters", name), wrong
@@ -227,13 +228,18 @@ def _parameters(host: Host, settings: PostgresqlSettings) -> Problems:
             yield ("extra", place), wrong
 
 
+def _versions(host: Host) -> list[int]:
+    """The servers that a host may have: of its release, or of any where that is not said."""
+    return [VERSIONS[host.release]] if host.release in VERSIONS else sorted(set(VERSIONS.values()))
+
+
 def _wrong(versions: list[int], name: str, value: Value) -> str | None:
     """What every release that the host may have finds wrong: which one it is may not be known here."""
     faults = [parameters.fault(version, name, value) for version in versions]
     return None if None in faults else faults[0]
 
 
-def _access(site: Site, settings: PostgresqlSettings) -> Problems:
+def _access(site: Site, host: Host, settings: PostgresqlSettings) -> Problems:
     for place, access in enumerate(settings.access):
         path: Path = ("access", place)
         if (access.group is None) == (access.network is None):
@@ -247,8 +253,9 @@ def _access(site: Site, settings: PostgresqlSettings) -> Problems:
         for at, name in enumerate(access.roles):
             if name != hba.ALL and not _is_role(settings, name):
                 yield (*path, "roles", at), _no_role(settings, name)
+    oldest = min(_versions(host))
     for place, line in enumerate(settings.hba_extra):
-        found = hba.parse(line)
+        found = hba.parse(line, oldest)
         if isinstance(found, str):
             yield ("hba_extra", place), found
 

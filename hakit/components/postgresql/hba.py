@@ -29,6 +29,8 @@ REWOUND = "postgres"
 LOOPBACK = ("127.0.0.1/32", "::1/128")
 _TYPES = ("local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
 _INCLUDES = ("include", "include_if_exists", "include_dir")
+INCLUDING = 16
+"""The first version that reads these in pg_hba.conf (its release notes, E.1.3.1.4)."""
 _METHODS = frozenset(
     [SCRAM, "trust", "reject", "md5", "password", "gss", "ident", "peer", "pam", "ldap", "radius", "cert"]
 )
@@ -174,9 +176,12 @@ def host_address(address: str) -> str:
     return f"{ip}/{ip.max_prefixlen}"
 
 
-def parse(line: str) -> Row | str | None:
-    """A line as a row; None for one that says nothing here; what is wrong with it, in words."""
+def parse(line: str, version: int = INCLUDING) -> Row | str | None:
+    """A line as a row of a server's; None for one that says nothing here; what is wrong with it, in words."""
     words = _TOKEN.findall(line.partition("#")[0] if '"' not in line else line)
+    if words and words[0] in _INCLUDES and version < INCLUDING:
+        newer = f"{INCLUDING} and newer do: say  release: 13  of such hosts"
+        return f"PostgreSQL {version} reads no {words[0]} here, {newer}"
     if not words or words[0] in _INCLUDES:
         return None
     kind, *rest = words

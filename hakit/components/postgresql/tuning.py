@@ -34,6 +34,10 @@ SPARE = 4
 MIB = 1024**2
 CHECKPOINT = "1GB"
 """WAL between two checkpoints at most: PostgreSQL's default of max_wal_size."""
+WAL_SIZES = {"min_wal_size": 5, "max_wal_size": 64}
+"""What initdb sets them to, in segments (DEFAULT_MIN_WAL_SEGS and DEFAULT_MAX_WAL_SEGS of its xlog_internal.h)."""
+SEGMENT = "16MB"
+"""The size of a WAL segment where initdb is told nothing; the server's own defaults are for it."""
 CERTIFICATE = ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key")
 """What Debian's ssl-cert makes on each host: it hides what is said, and proves nobody's name."""
 
@@ -173,11 +177,20 @@ def _derived(settings: PostgresqlSettings, cluster: Cluster, host: Host, place: 
     }
 
 
+def _wal_sizes(settings: PostgresqlSettings) -> dict[str, str]:
+    """For segments larger than usual, of which the server wants two at least and its defaults may hold fewer."""
+    segment = kibibytes(settings.data.wal_segment or SEGMENT)
+    if segment <= kibibytes(SEGMENT):
+        return {}
+    return {name: f"{count * segment // 1024}MB" for name, count in WAL_SIZES.items()}
+
+
 def _defaults(settings: PostgresqlSettings, cluster: Cluster, size: int | None) -> dict[str, Any]:
     """What the inventory may set otherwise."""
     count = senders(cluster)
     return {
         **({} if size is None else memory(size)),
+        **_wal_sizes(settings),
         "wal_level": "replica",
         "max_wal_senders": count,
         "max_replication_slots": count,

@@ -14,6 +14,7 @@ SSH, LAB, AGENT = "tests/unit/ssh", "tests/lab", "tests/unit/agent"
 OPERATIONS = f"{LAB}/test_operations.py"
 HERE = "tests/lab/faults/test_runs.py"
 MAINTENANCE = f"{LAB}/postgres/test_maintenance.py"
+SABOTAGE = f"{LAB}/qemu/test_sabotage.py::test_the_old_network_returns_by_itself"
 PLANTED = "tests/lab/faults/test_secrets.py"
 
 
@@ -402,6 +403,64 @@ ROWS: tuple[Row, ...] = (
             "sudo's password is wrong",
             "It is tried on one host; the others say that it was not tried there",
             ("tests/unit/engine/test_sudo_password.py::test_a_wrong_password_is_given_to_one_host",),
+        ),
+    ),
+    *_rows(
+        "network",
+        *(
+            (name, broken, promise, (SABOTAGE,))
+            for name, broken, promise in (
+                (
+                    "wrong-gateway",
+                    "The new network's gateway answers nobody",
+                    "The host finds that before the confirmation; the change is given up, the old network returns",
+                ),
+                (
+                    "wrong-netmask",
+                    "With the new netmask nothing leads to the controller any more",
+                    "Nobody can confirm it, so the old network returns by itself",
+                ),
+                (
+                    "member-without-carrier",
+                    "A member of the new bond has no carrier",
+                    "The same as with a wrong gateway: half a bond is not confirmed",
+                ),
+                (
+                    "wrong-vlan",
+                    "The host's address moves to a VLAN in which nobody is",
+                    "Nobody can confirm it, so the old network returns by itself",
+                ),
+                (
+                    "lacp-without-partner",
+                    "The new bond speaks LACP, the switch does not",
+                    "The host misses its partner and says so, even while frames pass; the old network returns",
+                ),
+                (
+                    "agent-killed-in-mid-change",
+                    "The change and the agent are killed when the old network is gone and the new one not there",
+                    "What was cut off is never confirmed; the timer puts the old network back",
+                ),
+                (
+                    "controller-killed-in-transit",
+                    "hakit is killed while the new network waits for its confirmation",
+                    "The old network returns by itself; the next plan tells of it",
+                ),
+                (
+                    "reset-in-mid-change",
+                    "The host loses its power amid the change",
+                    "The old files are back before the boot reads them, and nothing is put back a second time",
+                ),
+                (
+                    "reset-before-the-confirmation",
+                    "The host loses its power between the change and its confirmation",
+                    "The same: what was not confirmed does not outlive a restart",
+                ),
+                (
+                    "service-that-fails",
+                    "systemd-networkd does not start any more, or ifupdown's scripts fail, for the old network too",
+                    "The change ends at once; links, addresses and routes are put back without their manager",
+                ),
+            )
         ),
     ),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from tests.lab.faults.stage import Stage
 
-Area = Literal["host", "ssh", "run", "content", "secrets", "change", "database"]
+Area = Literal["host", "ssh", "run", "content", "secrets", "change", "network", "database"]
 Fault = Callable[["Stage"], AbstractContextManager[Any]]
 Edit = Callable[[dict[str, Any]], None]
 Ends = Literal["as it was", "as it should be", "in part"]
@@ -22,6 +22,7 @@ AREAS: dict[Area, str] = {
     "content": "Content that nobody vouches for",
     "secrets": "Secrets",
     "change": "Change without an outage",
+    "network": "Changes of a host's own network",
     "database": "PostgreSQL clusters",
 }
 

@@ -239,11 +239,12 @@ def test_every_row_is_understood_as_meant(
         "host all all 10.0.0.9/8 scram-sha-256",
         "host all all fd00::1 scram-sha-256",
         "host all all fd00::1/64 scram-sha-256",
+        "include /dev/null",
     ],
 )
 def test_a_line_is_refused_exactly_where_the_server_refuses_it(line: str, empty_cluster: Path, programs: Path) -> None:
     found = rows_of(programs, empty_cluster, f"{line}\n")
-    ours = hba.parse(line)
+    ours = hba.parse(line, int(programs.parent.name))
     assert isinstance(ours, str) == any(row[-1] for row in found)
     if isinstance(ours, hba.Row):
         assert [ours.type, ",".join(ours.databases), ",".join(ours.users), ours.method] == [*found[0][:3], found[0][5]]

@@ -48,6 +48,28 @@ def test_a_plain_cluster_breaks_nothing(tmp_path: Path) -> None:
         ({"parameters": {"log_statement": "dll"}}, "parameters.log_statement", "(did you mean ddl?)"),
         ({"parameters": {"fsync": "perhaps"}}, "parameters.fsync", "expects on or off, got perhaps"),
         ({"parameters": {"checkpoint_timeout": "5hours"}}, "parameters.checkpoint_timeout", "a time with its unit"),
+        (
+            {"parameters": {"autovacuum_max_workers": 262143}},
+            "parameters.autovacuum_max_workers",
+            "max_connections 100 + autovacuum_max_workers 262143 + max_worker_processes 8 + max_wal_senders 10 + 1",
+        ),
+        (
+            {"parameters": {"max_connections": 200000}, "extra": ["max_worker_processes = 100000"]},
+            "parameters.max_connections",
+            "makes 300014 processes, and a server starts with 262143 at most",
+        ),
+        ({"extra": ["max_connections = 262122"]}, "extra[0]", "makes 262144 processes"),
+        ({"parameters": {"max_connections": 3}}, "parameters.max_connections", "leaves nothing of max_connections 3"),
+        (
+            {"parameters": {"max_connections": 20, "superuser_reserved_connections": 20}},
+            "parameters.superuser_reserved_connections",
+            "superuser_reserved_connections 20 leaves nothing of max_connections 20",
+        ),
+        (
+            {"parameters": {"max_wal_size": "64MB"}, "data": {"wal_segment": "64MB"}},
+            "parameters.max_wal_size",
+            "two WAL segments at least, 128MB",
+        ),
         ({"parameters": {"block_size": 8192}}, "parameters.block_size", "can't be set"),
         ({"parameters": {"Port": 5433}}, "parameters.Port", "hakit derives port: write  port"),
         ({"extra": ["primary_conninfo = 'host=db9'"]}, "extra[0]", "hakit derives primary_conninfo"),
@@ -59,6 +81,7 @@ def test_a_plain_cluster_breaks_nothing(tmp_path: Path) -> None:
         ({"access": [{"group": "apps", "roles": ["ap"]}]}, "access[0].roles[0]", "no such role: ap"),
         ({"access": [{"network": "10.9.0.0/24", "method": "cert"}]}, "access[0].method", "write tls: true"),
         ({"hba_extra": ["host all 10.0.0.0/8 scram-sha-256"]}, "hba_extra[0]", "database, user, address and method"),
+        ({"hba_extra": ["include /etc/x"]}, "hba_extra[0]", "PostgreSQL 15 reads no include here"),
         ({"hba_extra": ["hots all all all reject"]}, "hba_extra[0]", "a row begins with"),
         ({"hba_extra": ["host all all all scram"]}, "hba_extra[0]", "no such method: scram"),
         ({"hba_extra": ["host all all 10.0.0.0/8 peer"]}, "hba_extra[0]", "peer is for rows of local, not of host"),
@@ -91,6 +114,19 @@ def test_what_cannot_be_rendered(tmp_path: Path, settings: dict[str, Any], key: 
     problems = cluster(tmp_path, **settings)
     assert list(problems) == [f"postgresql.{key}"]
     assert said in problems[f"postgresql.{key}"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"parameters": {"max_connections": 262121}},
+        {"parameters": {"max_connections": 4}},
+        {"parameters": {"max_wal_size": "128MB", "min_wal_size": "128MB"}, "data": {"wal_segment": "64MB"}},
+    ],
+)
+def test_what_fits_by_a_hair(tmp_path: Path, settings: dict[str, Any]) -> None:
+    found = cluster(tmp_path, **settings)
+    assert not [said for said in found.values() if "start" in said]
 
 
 @pytest.mark.parametrize(

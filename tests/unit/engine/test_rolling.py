@@ -357,6 +357,22 @@ def test_a_helper_that_is_gone_holds_nobody_up(place: Site) -> None:
     assert any("lb1 could not be told" in one.text for one in place.events if isinstance(one, events.Noted))
 
 
+def test_a_helper_that_is_lost_before_it_takes_a_host_back_has_failed(place: Site) -> None:
+    """Its agent was killed, say: it may serve, and leave the host out."""
+    place.sessions["web1"].serves = True
+    work = place.worker()
+
+    def losing(step: Step) -> HostResult:
+        place.sessions["lb1"].usable = False
+        return work(step)
+
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), losing)
+    assert outcome.hosts["web1"].state == "changed"
+    assert outcome.hosts["lb1"].state == "failed"
+    assert "may go on counting web1 as out of service" in outcome.hosts["lb1"].why
+    assert not outcome.good
+
+
 def divided(*hosts: str) -> list[Step]:
     """web1 whole; the data of these hosts come from it, everything else goes before."""
     steps = [Step("web1", keys=("data:own",))]
@@ -470,8 +486,9 @@ def test_a_helper_that_another_run_works_on_by_then_hinders_no_return(place: Sit
         place.sessions["lb1"].locked = True
         return HostResult("changed", 1)
 
-    assert place.rolling().execute(in_order("web1", disrupts=True), work).good
+    outcome = place.rolling().execute(in_order("web1", disrupts=True), work)
     assert place.diary[-1] == "web1: unmark web1"
+    assert {name: one.state for name, one in outcome.hosts.items()} == {"web1": "changed", "lb1": "failed"}
 
 
 class Changing:

@@ -296,6 +296,22 @@ def test_what_is_still_missing_in_the_end_is_given_up_with_the_reason() -> None:
     assert place.left[-1] == ""
 
 
+def test_what_the_return_takes_down_is_no_reason_for_it() -> None:
+    silent = "the gateway 10.0.0.1 does not answer"
+    place = Place(told(silent, left=1.0), ended("returned", silent))
+    tries: list[int] = []
+
+    def connect() -> Connected:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectError(f"web1: {OLD}: no answer within 10 s")
+        return Connected(OLD)
+
+    place.then["giveup"] = lambda: place.ways.update({OLD: connect})
+    assert place.change().why == silent
+    assert len(tries) == 3
+
+
 def test_a_host_that_is_slow_to_answer_is_told_sooner() -> None:
     lacking = told("eth1: no carrier", left=6.0)
     for seconds, words in ((0.4, ["giveup eth1: no carrier"]), (0.0, [])):
