@@ -31,6 +31,12 @@ REMOVAL = (
     "role",
     "cluster",
     "network",
+    "mount",
+    "filesystem",
+    "volume",
+    "volumegroup",
+    "array",
+    "initramfs",
 )
 
 

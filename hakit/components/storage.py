@@ -55,12 +55,23 @@ class SeenArray:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenVolume:
+    """A logical volume that is active, and the file system on it, empty where there is none."""
+
+    group: str
+    volume: str
+    filesystem: str = ""
+    filesystem_uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SeenStorage:
-    """Disks, arrays that run, and the ARRAY lines of the host's present mdadm.conf."""
+    """Disks, arrays that run, volumes, and the ARRAY lines of the host's present mdadm.conf."""
 
     disks: tuple[SeenDisk, ...] = ()
     arrays: tuple[SeenArray, ...] = ()
     lines: tuple[str, ...] = ()
+    volumes: tuple[SeenVolume, ...] = ()
 
 
 def storage(seen: Any) -> SeenStorage | None:
@@ -71,7 +82,12 @@ def storage(seen: Any) -> SeenStorage | None:
         tuple(_disk(one) for one in seen["disks"]),
         tuple(_array(one) for one in seen["arrays"]),
         tuple(str(line) for line in seen["lines"]),
+        tuple(_volume(one) for one in seen.get("volumes", ())),
     )
+
+
+def _volume(seen: Any) -> SeenVolume:
+    return SeenVolume(**{name: str(seen[name]) for name in ("group", "volume", "filesystem", "filesystem_uuid")})
 
 
 def _disk(seen: Any) -> SeenDisk:

@@ -50,8 +50,8 @@ class Array(Resource):
     MiB from 1 MiB on (0: all but 1 MiB of the disk, a multiple of 1 MiB). Without it `size` is
     what each member gives (0: all of it).
     `chunk` is in KiB (0: mdadm's choice), `layout` mdadm's word for it (empty: its choice). `consistency` is one of
-    `bitmap`, `ppl`, `journal`, `resync`. `wipe` are the serials that the inventory allows to wipe; none is without the
-    word of the command line.
+    `bitmap`, `ppl`, `journal`, `resync`. `wipe` are the serials that the inventory allows to wipe, `confirmed` those
+    that the command line names for this very run: a disk is wiped that is among both.
 
     Removal only reports: an array that leaves the inventory goes on as it is.
     """
@@ -71,6 +71,7 @@ class Array(Resource):
     consistency: str = BITMAP
     adopt: bool = False
     wipe: tuple[str, ...] = ()
+    confirmed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
