@@ -79,7 +79,7 @@ def _members(one: Disk, work: Work) -> list[dict[str, Any]]:
     finally:
         os.close(fd)
     names = ("uuid", "name", "level", "role", "version")
-    return [{name: getattr(member, name) for name in names} for member in there if member.sound]
+    return [{name: getattr(member, name) for name in names} for member in there if member.sound and member.here]
 
 
 def _array(name: str, work: Work) -> dict[str, Any]:

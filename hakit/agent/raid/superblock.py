@@ -29,13 +29,15 @@ class Member:
     `version` is `0.90`, `1.0`, `1.1` or `1.2`, `offset` where it begins, in bytes. `uuid` is the array's, as mdadm
     prints it; `name` the array's, `host:array` (empty for 0.90). `level` is the number or md's word for it. `role` is
     the slot in the array, `spare`, `faulty` or `journal`. `created` and `events` tell which of two is the older one.
-    `sound` is whether its checksum holds.
+    `sound` is whether its checksum holds, `here` whether it stands where it says that it does: metadata 1.0 of the last
+    partition stands at the end of the disk as well.
     """
 
     __slots__ = (
         "created",
         "devices",
         "events",
+        "here",
         "level",
         "name",
         "offset",
@@ -57,6 +59,7 @@ class Member:
         self.created = 0
         self.events = 0
         self.sound = False
+        self.here = True
         self.reshaping = False
 
     def text(self) -> str:
@@ -104,6 +107,7 @@ def new(data: bytes, offset: int, version: str) -> Member | None:
     one.created = unpack_from("<Q", data, 64)[0] & 0xFF_FFFF_FFFF  # seconds are its lower 40 bits
     one.events = unpack_from("<Q", data, 200)[0]
     one.reshaping = bool(unpack_from("<I", data, 8)[0] & RESHAPING)
+    one.here = unpack_from("<Q", data, 144)[0] == offset // SECTOR
     number, slots = unpack_from("<I", data, 160)[0], unpack_from("<I", data, 220)[0]
     one.role = _role(data, number, slots)
     one.sound = _checksum(data, slots) == unpack_from("<I", data, 216)[0]
