@@ -25,6 +25,7 @@ if TYPE_CHECKING:
       hakit lab ssh -i inventories/lab lb1
       hakit lab power -i inventories/lab pull lb1
       hakit lab link -i inventories/lab down lb2 eth0
+      hakit lab unplug -i inventories/lab-vm db1 data1
     """,
 )
 def lab() -> None:
@@ -83,7 +84,7 @@ def down(inventory: Path) -> None:
 @options.inventory
 @options.as_json
 def status(inventory: Path, *, as_json: bool) -> None:
-    """Show each host: power, whether sshd answers, its cables."""
+    """Show each host: power, whether sshd answers, its cables and disks."""
     made = _lab(inventory)
     is_up, hosts = made.is_up(), made.status()
     if as_json:
@@ -180,6 +181,76 @@ def link(inventory: Path, action: str, host: str, nic: str | None) -> None:
         click.echo(f"Plug it in with  hakit lab link -i {inventory} up {host}{f' {nic}' if nic else ''}")
 
 
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab unplug -i inventories/lab-vm db1 data1
+    """,
+)
+@options.inventory
+@click.argument("host", shell_complete=complete.hosts)
+@click.argument("disk")
+def unplug(inventory: Path, host: str, disk: str) -> None:
+    """Pull a disk out of a host, as a hand does it: while it runs, whatever it is doing.
+
+    It keeps its content, and stays out while the host is off. Virtual machines have disks of their own.
+    """
+    _lab(inventory).unplug(host, disk)
+    click.echo(f"{host}: {disk} is out")
+    click.echo(f"Put it back with  hakit lab plug -i {inventory} {host} {disk}")
+
+
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab plug -i inventories/lab-vm db1 data1
+      hakit lab plug -i inventories/lab-vm db1 data3 --size 2GiB
+      hakit lab plug -i inventories/lab-vm db1 old --image found-in-a-drawer.img --serial WD-0007
+    """,
+)
+@options.inventory
+@click.argument("host", shell_complete=complete.hosts)
+@click.argument("disk")
+@click.option("--size", default="", metavar="SIZE", help="Plug in a new, blank disk of this size, such as 512MiB.")
+@click.option(
+    "--image",
+    default="",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="Plug in a new disk with the bytes of this file.",
+)
+@click.option("--serial", default="", metavar="SERIAL", help="The new disk's serial number; left out: its name.")
+@click.option("--wwn", default="", metavar="0x5…", help="The new disk's WWN; left out: it has none.")
+@click.option("--place", type=int, metavar="N", help="Where it comes; left out: where it was, or the first free place.")
+def plug(
+    inventory: Path, host: str, disk: str, *, size: str, image: str, serial: str, wwn: str, place: int | None
+) -> None:
+    """Plug a disk into a host, also while it runs.
+
+    One that was pulled out, or with --size or --image a new one.
+    """
+    from hakit.lab.plan import NewDisk
+
+    if size and image:
+        raise click.UsageError("a new disk has either a --size or an --image")
+    if (serial or wwn) and not (size or image):
+        raise click.UsageError("only a new disk is given a --serial or a --wwn; it needs a --size or an --image")
+    new = NewDisk(_bytes(size) if size else 0, image, serial, wwn) if size or image else None
+    taken = _lab(inventory).plug(host, disk, place=place, new=new)
+    click.echo(f"{host}: {disk} is in, at place {taken}")
+    click.echo(f"Pull it out with  hakit lab unplug -i {inventory} {host} {disk}")
+
+
+def _bytes(size: str) -> int:
+    from hakit.inventory.types import mebibytes
+
+    try:
+        return mebibytes(size) << 20
+    except ValueError:
+        raise click.BadParameter(f"{size!r} is no size such as 512MiB, 20GiB", param_hint="--size") from None
+
+
 def _lab(inventory: Path) -> Lab:
     from hakit.lab import Lab
 
@@ -191,8 +262,10 @@ def _progress(text: str) -> None:
 
 
 def _words(host: HostStatus) -> str:
+    out = [disk.name for disk in host.disks if not disk.plugged]
+    drawer = f", unplugged: {', '.join(out)}" if out else ""
     if host.power != "on":
-        return {"off": "off", "absent": "not made yet"}[host.power]
+        return {"off": "off", "absent": "not made yet"}[host.power] + drawer
     pulled = [name for name, plugged in host.nics if not plugged]
     words = "on, ssh answers" if host.ssh else "on, ssh does not answer"
-    return words + (f", cable of {', '.join(pulled)} pulled" if pulled else "")
+    return words + (f", cable of {', '.join(pulled)} pulled" if pulled else "") + drawer

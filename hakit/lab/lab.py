@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from hakit.errors import LabError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakit.inventory.model import Site
-    from hakit.lab.plan import Power
+    from hakit.lab.plan import NewDisk, Power
 
 
 def _silent(_: str) -> None:
@@ -72,7 +73,7 @@ class Lab:
     def status(self) -> tuple[HostStatus, ...]:
         """How every host stands. Raises LabError."""
         found: list[dict[str, Any]] = privilege.call("status", self.plan, {}, _silent)
-        return tuple(HostStatus(**{**one, "nics": tuple(one["nics"].items())}) for one in found)
+        return tuple(HostStatus.from_json(one) for one in found)
 
     def power(self, host: str, action: Power, progress: Callable[[str], None] = _silent) -> None:
         """Switch a host `on` (returns when sshd answers), `off` in order, or `pull` its power. Raises LabError."""
@@ -81,6 +82,28 @@ class Lab:
     def link(self, host: str, nic: str | None, *, up: bool) -> tuple[str, ...]:
         """Plug in or pull a NIC's cable, all of the host's when `nic` is None; returns their names. Raises LabError."""
         return tuple(privilege.call("link", self.plan, {"name": host, "nic": nic, "up": up}, _silent))
+
+    def plug(self, host: str, disk: str, *, place: int | None = None, new: NewDisk | None = None) -> int:
+        """Plug a disk in, at once where the host runs; returns its place. Raises LabError.
+
+        Without `place` it comes where it was, or into the first place that is free. `new` makes it first.
+        """
+        arguments = {"name": host, "disk": disk, "place": place, "new": asdict(new) if new else None}
+        made: int = privilege.call("plug", self.plan, arguments, _silent)
+        return made
+
+    def unplug(self, host: str, disk: str) -> None:
+        """Take a disk out, at once where the host runs; it keeps its content, as in a drawer. Raises LabError."""
+        privilege.call("unplug", self.plan, {"name": host, "disk": disk}, _silent)
+
+    def arrange(self, host: str, disks: Sequence[str]) -> None:
+        """Have exactly these disks plugged in, in this order, while the host is off. Raises LabError."""
+        privilege.call("arrange", self.plan, {"name": host, "disks": list(disks)}, _silent)
+
+    def checksum(self, host: str, disk: str) -> str:
+        """Tells whether a disk's bytes are what they were. Raises LabError while it is in a host that runs."""
+        found: str = privilege.call("checksum", self.plan, {"name": host, "disk": disk}, _silent)
+        return found
 
     def dial(self, address: str, port: int, timeout: float) -> socket.socket:
         """A TCP connection made inside the lab's network, to an address or a host's name. Raises OSError, LabError."""

@@ -52,6 +52,31 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class DataDisk:
+    """A disk of a virtual machine as it stands: its size in bytes, and its place, which an unplugged one remembers."""
+
+    name: str
+    serial: str
+    wwn: str
+    size: int
+    place: int
+    plugged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NewDisk:
+    """A disk that is to be made: `size` bytes of zeros, or the bytes of the file `image` (absolute).
+
+    `serial` is its name unless said; without a `wwn` it has none.
+    """
+
+    size: int = 0
+    image: str = ""
+    serial: str = ""
+    wwn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostPlan:
     """A host of the lab; the first of `nics` is the main one, `user` is whom the inventory logs in as.
 
@@ -149,13 +174,17 @@ class LabPlan:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """A host as it stands: powered `on`, `off` or not made (`absent`); whether sshd answers; NIC → plugged in."""
+    """A host as it stands: powered `on`, `off` or not made (`absent`); whether sshd answers; NIC → plugged in.
+
+    `disks` are the data disks of a virtual machine, those in its drawer too.
+    """
 
     name: str
     address: str
     power: Literal["on", "off", "absent"]
     ssh: bool
     nics: tuple[tuple[str, bool], ...]
+    disks: tuple[DataDisk, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The status as JSON values."""
@@ -165,7 +194,14 @@ class HostStatus:
             "power": self.power,
             "ssh": self.ssh,
             "nics": dict(self.nics),
+            "disks": [asdict(disk) for disk in self.disks],
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The status that `as_json` wrote. Raises KeyError or TypeError when it is none."""
+        nics, disks = tuple(value["nics"].items()), tuple(DataDisk(**disk) for disk in value["disks"])
+        return cls(**{**value, "nics": nics, "disks": disks})
 
 
 def lab_plan(site: Site) -> LabPlan:
