@@ -249,6 +249,7 @@ class HostContext:
     """What a component sees while it declares the resources of one host.
 
     `decided` is the value of its `Decision`; None where nothing was observed: offline, and where it observes nothing.
+    `wipe` are the serial numbers of disks that the command line confirms to be wiped.
     """
 
     site: Site
@@ -258,6 +259,7 @@ class HostContext:
     templates: Templates
     registry: Mapping[str, Component]
     decided: object | None = None
+    wipe: frozenset[str] = frozenset()
 
     def settings(self, model: type[M]) -> M:
         """This host's settings of this component."""

@@ -60,17 +60,19 @@ def declare(
     templates: Templates,
     *,
     decided: Mapping[str, object] | None = None,
+    wipe: frozenset[str] = frozenset(),
 ) -> HostResources:
     """All resources of a host in an order that works. Raises InventoryError, TemplateError, SecretError.
 
-    `decided` is, by component, the value that was decided for this host; offline there is none.
+    `decided` is, by component, the value that was decided for this host; offline there is none. `wipe` are the serial
+    numbers of disks that the command line confirms to be wiped.
     """
     decided = decided or {}
     found: dict[str, Resource] = {}
     for name, component in components.items():
         if name not in host.settings:
             continue
-        ctx = HostContext(site, host, facts, name, templates, components, decided.get(name))
+        ctx = HostContext(site, host, facts, name, templates, components, decided.get(name), wipe)
         for resource in component.resources(ctx):
             _add(found, resource if resource.component else resource.replace(component=name), host)
     _one_owner_per_path(found.values(), host)

@@ -45,7 +45,8 @@ class Scope:
     """What a run works on and how: the site, which of its hosts and components, how to reach a host.
 
     `watched` are hosts that are asked, not changed: they stand in for some that are, or are to look at them. `movers`
-    hand roles over before their holder is out of service.
+    hand roles over before their holder is out of service. `wipe` are the serial numbers of disks that the command line
+    confirms to be wiped.
     """
 
     site: Site
@@ -57,6 +58,7 @@ class Scope:
     forks: int = 10
     watched: tuple[str, ...] = ()
     movers: tuple[Mover, ...] = ()
+    wipe: frozenset[str] = frozenset()
     who: str = field(default_factory=lambda: f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()})")
     rendering: threading.Lock = field(default_factory=threading.Lock)
     templates: Templates = field(init=False)

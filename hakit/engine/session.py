@@ -153,7 +153,9 @@ class HostSession:
         values = {name: one.value for name, one in decided.items()}
         scope = self.scope
         with scope.rendering:
-            self.declared = declare(scope.site, scope.components, self.host, facts, scope.templates, decided=values)
+            self.declared = declare(
+                scope.site, scope.components, self.host, facts, scope.templates, decided=values, wipe=scope.wipe
+            )
         with self._talking():
             resources = scope.narrowed(self.declared)
             items = self.client.plan(resources, scope.owned, self._keep, scope.elsewhere(self.declared))
