@@ -49,7 +49,7 @@ def _array_name(value: str) -> str:
 
 
 def _serial(value: str) -> str:
-    if not _SERIAL.fullmatch(value):
+    if not _SERIAL.fullmatch(value) or value.startswith("/"):
         raise expected("a disk's serial number", value)
     return value.removeprefix(SERIAL)
 
