@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from re import findall
 
-from hakit.agent.raid.disks import CLASS, disks, text, udev
+from hakit.agent.raid.disks import CLASS, SECTOR, disks, text, udev
 from hakit.agent.raid.superblock import members, text_of
 
 TYPE_CHECKING = False
@@ -21,17 +21,19 @@ UUID = r"(?i)\buuid=([0-9a-f:]{32,35})"
 
 
 def found(work: Work) -> dict[str, Any]:
-    """`disks`, `arrays` and `lines`.
+    """`disks`, `arrays`, `volumes` and `lines`.
 
     Of a disk: serial, wwn, links (names in /dev/disk/by-id, its partitions' too), size in bytes, bus, removable, and
     `members`, the md superblocks on it and its partitions (uuid, name, level, role, version). Of an array that runs:
     uuid, name (`host:array`, or empty), device (its name in /dev/md, or empty), level, version, degraded (members that
-    are missing), sync (what it does), filesystem and its uuid. `lines` are the ARRAY lines of mdadm.conf.
+    are missing), sync (what it does), filesystem and its uuid. Of a logical volume: group, volume, size, filesystem
+    and its uuid. `lines` are the ARRAY lines of mdadm.conf.
     """
     there = disks(work)
     return {
         "disks": [_disk(one, there, work) for one in there if not one.parent],
         "arrays": [one for one in (_array(name, work) for name in _names(work)) if one["uuid"]],
+        "volumes": [one for one in (_volume(name, work) for name in _mapped(work)) if one["group"]],
         "lines": lines(text(CONF, work)),
     }
 
@@ -94,6 +96,24 @@ def _array(name: str, work: Work) -> dict[str, Any]:
         "version": text(f"{folder}/md/metadata_version", work),
         "degraded": int(degraded) if degraded.isdigit() else 0,
         "sync": text(f"{folder}/md/sync_action", work),
+        "filesystem": known.get("ID_FS_TYPE", ""),
+        "filesystem_uuid": known.get("ID_FS_UUID", ""),
+    }
+
+
+def _mapped(work: Work) -> list[str]:
+    folder = work.at(CLASS)
+    return sorted(name for name in os.listdir(folder) if name.startswith("dm-")) if os.path.isdir(folder) else []
+
+
+def _volume(name: str, work: Work) -> dict[str, Any]:
+    folder = f"{CLASS}/{name}"
+    known = udev(text(f"{folder}/dev", work), work)
+    size = text(f"{folder}/size", work)
+    return {
+        "group": known.get("DM_VG_NAME", ""),
+        "volume": known.get("DM_LV_NAME", ""),
+        "size": int(size) * SECTOR if size.isdigit() else 0,
         "filesystem": known.get("ID_FS_TYPE", ""),
         "filesystem_uuid": known.get("ID_FS_UUID", ""),
     }

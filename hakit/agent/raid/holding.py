@@ -21,19 +21,28 @@ PATIENCE = 3.0  # seconds for who only looks: udev and smartd open a disk for mi
 POLL = 0.1
 
 
-def held(one: Disk, there: list[Disk], work: Work) -> list[Finding]:
-    """Who uses a disk or one of its partitions; its partitions themselves are told, too. Raises OSError."""
+def held(one: Disk, there: list[Disk], work: Work, excused: str = "") -> list[Finding]:
+    """Who uses a disk or one of its partitions; its partitions themselves are told, too. Raises OSError.
+
+    `excused` is an array of our own, half made, that is stopped before anything is done.
+    """
     parts = [other for other in there if other.parent == one.name]
     found = []
+    free = []
     for part in (one, *parts):
+        holders = _holders(part.name, work)
+        if not excused or excused not in holders:
+            free.append(part)
         if part.parent:
             found.append(Finding(PARTITION, f"the partition {part.name} ({size(part.size)})"))
-        found += [Finding(HELD, f"{part.name} is used by {_named(name, work)}") for name in _holders(part.name, work)]
+        found += [Finding(HELD, f"{part.name} is used by {_named(name, work)}") for name in holders if name != excused]
         found += [Finding(HELD, f"{part.name} is mounted on {where}") for where in mounts(part, work)]
         if part.path in _swaps(work):
             found.append(Finding(HELD, f"{part.name} is swap that is in use"))
         found += _loops(part, work)
-    return found + _open([one, *parts], work) + _claimed([one, *parts], work)
+    if len(free) <= len(parts):  # what has a partition for itself has claimed the disk as well
+        free = []
+    return found + _open([one, *parts], work) + _claimed(free, work)
 
 
 def _holders(name: str, work: Work) -> list[str]:

@@ -29,11 +29,13 @@ class Member:
     `version` is `0.90`, `1.0`, `1.1` or `1.2`, `offset` where it begins, in bytes. `uuid` is the array's, as mdadm
     prints it; `name` the array's, `host:array` (empty for 0.90). `level` is the number or md's word for it. `role` is
     the slot in the array, `spare`, `faulty` or `journal`. `created` and `events` tell which of two is the older one.
+    `active` are the slots that have a device in its view of the array (metadata 1.x: empty for 0.90).
     `sound` is whether its checksum holds, `here` whether it stands where it says that it does: metadata 1.0 of the last
     partition stands at the end of the disk as well.
     """
 
     __slots__ = (
+        "active",
         "created",
         "devices",
         "events",
@@ -55,6 +57,7 @@ class Member:
         self.name = ""
         self.level = ""
         self.role = ""
+        self.active: frozenset[int] = frozenset()
         self.devices = 0
         self.created = 0
         self.events = 0
@@ -110,6 +113,7 @@ def new(data: bytes, offset: int, version: str) -> Member | None:
     one.here = unpack_from("<Q", data, 144)[0] == offset // SECTOR
     number, slots = unpack_from("<I", data, 160)[0], unpack_from("<I", data, 220)[0]
     one.role = _role(data, number, slots)
+    one.active = _active(data, slots)
     one.sound = _checksum(data, slots) == unpack_from("<I", data, 216)[0]
     return one
 
@@ -119,6 +123,12 @@ def _role(data: bytes, number: int, slots: int) -> str:
         return "spare"
     role: int = unpack_from("<H", data, _ROLES + 2 * number)[0]
     return {SPARE: "spare", FAULTY: "faulty", OF_JOURNAL: "journal"}.get(role, str(role))
+
+
+def _active(data: bytes, slots: int) -> frozenset[int]:
+    if _ROLES + 2 * slots > len(data):
+        return frozenset()
+    return frozenset(role for role in unpack_from(f"<{slots}H", data, _ROLES) if role < OF_JOURNAL)
 
 
 def _checksum(data: bytes, slots: int) -> int:
