@@ -141,6 +141,7 @@ class RedundancyGroup:
     `keep` members have to serve while another one is disrupted. `service` is asked of clients: whether the group as a
     whole serves. `unit` is what a group-atomic change stops on the backups, before the holder changes. `patience` are
     the seconds that a member may need to serve again after it was changed, where that is more than a daemon's start.
+    `sound`, which the engine fills in, tell of a member, asked itself, whether it would survive the next failure.
     """
 
     name: str
@@ -153,6 +154,7 @@ class RedundancyGroup:
     unit: str = ""
     reached: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
     patience: float = 0.0
+    sound: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
 
     def asked(self, host: str) -> tuple[Probe, ...]:
         """All that tells whether a member serves and is given work."""

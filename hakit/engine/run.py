@@ -19,6 +19,7 @@ from hakit.engine.duty import MAINTENANCE, RETIRED, ROLLING, describe
 from hakit.engine.events import Noted, Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
+from hakit.engine.sound import with_sound
 from hakit.engine.threads import completed
 from hakit.errors import HakitError, RefusedError
 
@@ -85,7 +86,11 @@ class Scope:
         """All redundancy groups of the site; a service is asked of them only at addresses that the site keeps alive."""
         kept = {serving.address for one in self.components.values() for serving in one.serves(self.site)}
         kept |= {host.address for host in self.site.hosts.values()}
-        return tuple(_kept(group, kept) for one in self.components.values() for group in one.groups(self.site))
+        return tuple(
+            with_sound(_kept(group, kept), self.site, self.components)
+            for one in self.components.values()
+            for group in one.groups(self.site)
+        )
 
 
 def _kept(group: RedundancyGroup, addresses: Collection[str]) -> RedundancyGroup:

@@ -51,7 +51,7 @@ def test_sh_reads_the_programs(host: Path) -> None:
 @every_host
 def test_systemd_takes_the_mounts_and_timers(host: Path, tmp_path: Path) -> None:
     folder = host / "etc/systemd/system"
-    mounts = [shutil.copy(path, tmp_path) for path in folder.glob("*.mount")]
+    mounts = [str(shutil.copy(path, tmp_path)) for path in folder.glob("*.mount")]
     if mounts:
         told = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *mounts)
         complaints = [line for line in told.stderr.splitlines() if str(tmp_path) in line or ".mount" in line]
