@@ -216,7 +216,6 @@ def unplug(inventory: Path, host: str, disk: str) -> None:
 @click.option("--size", default="", metavar="SIZE", help="Plug in a new, blank disk of this size, such as 512MiB.")
 @click.option(
     "--image",
-    default="",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
     help="Plug in a new disk with the bytes of this file.",
 )
@@ -224,7 +223,7 @@ def unplug(inventory: Path, host: str, disk: str) -> None:
 @click.option("--wwn", default="", metavar="0x5…", help="The new disk's WWN; left out: it has none.")
 @click.option("--place", type=int, metavar="N", help="Where it comes; left out: where it was, or the first free place.")
 def plug(
-    inventory: Path, host: str, disk: str, *, size: str, image: str, serial: str, wwn: str, place: int | None
+    inventory: Path, host: str, disk: str, *, size: str, image: str | None, serial: str, wwn: str, place: int | None
 ) -> None:
     """Plug a disk into a host, also while it runs.
 
@@ -236,7 +235,7 @@ def plug(
         raise click.UsageError("a new disk has either a --size or an --image")
     if (serial or wwn) and not (size or image):
         raise click.UsageError("only a new disk is given a --serial or a --wwn; it needs a --size or an --image")
-    new = NewDisk(_bytes(size) if size else 0, image, serial, wwn) if size or image else None
+    new = NewDisk(_bytes(size) if size else 0, image or "", serial, wwn) if size or image else None
     taken = _lab(inventory).plug(host, disk, place=place, new=new)
     click.echo(f"{host}: {disk} is in, at place {taken}")
     click.echo(f"Pull it out with  hakit lab unplug -i {inventory} {host} {disk}")
@@ -246,9 +245,12 @@ def _bytes(size: str) -> int:
     from hakit.inventory.types import mebibytes
 
     try:
-        return mebibytes(size) << 20
+        count = mebibytes(size) << 20
     except ValueError:
-        raise click.BadParameter(f"{size!r} is no size such as 512MiB, 20GiB", param_hint="--size") from None
+        count = 0
+    if not count:
+        raise click.BadParameter(f"{size!r} is no size such as 512MiB, 20GiB", param_hint="--size")
+    return count
 
 
 def _lab(inventory: Path) -> Lab:
