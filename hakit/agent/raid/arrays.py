@@ -1,4 +1,4 @@
-"""The arrays that the kernel has just now, started or not: read from sysfs (kernel, Documentation/admin-guide/md.rst)."""
+"""The arrays that the kernel has just now, started or not, from sysfs (kernel, Documentation/admin-guide/md.rst)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hakit.agent.raid.superblock import members, text_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hakit.agent.raid.disks import Disk
+    from hakit.agent.raid.superblock import Read
     from hakit.agent.work import Work
 
 IN_SYNC, REBUILDING, FAULTY, SPARE, MISSING = "in_sync", "rebuilding", "faulty", "spare", "missing"
@@ -151,8 +152,13 @@ def _places(folder: str, work: Work) -> list[Place]:
     return found
 
 
+def reader(fd: int) -> Read:
+    """How an open device is read."""
+    return lambda offset, length: os.pread(fd, length, offset)
+
+
 def _number(told: str) -> int:
-    word = told.split()[0] if told else ""
+    word = told.split(maxsplit=1)[0] if told else ""
     return int(word) if word.isdigit() else 0
 
 
@@ -174,7 +180,7 @@ def _of_members(places: list[Place], work: Work) -> str:
         except OSError:
             continue
         try:
-            found = members(lambda offset, length, fd=fd: os.pread(fd, length, offset), size)  # type: ignore[misc]  # bound now
+            found = members(reader(fd), size)
         except OSError:
             continue
         finally:

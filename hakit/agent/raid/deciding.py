@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Part = tuple[Disk, Member]
 
 FINE, RENAME, ASSEMBLE, PROVE, CREATE, REFUSE = "fine", "rename", "assemble", "prove", "create", "refuse"
-"""As it is; runs under another name and nobody uses it; has superblocks; the proof has yet to be made; empty; neither."""
+"""As it is; runs under another name, unused; has superblocks; the proof is yet to be made; empty; none of these."""
 DEVICE, SPARE, JOURNAL = "device", "spare", "journal"
 MARGIN = 1  # events by which members differ that were cut off at once (mdadm, Assemble.c: event_margin)
 UNEVEN = 0.01  # of a member's size: mdadm asks above that
@@ -172,7 +172,7 @@ LAYOUTS = {0: "left-asymmetric", 1: "right-asymmetric", 2: "left-symmetric", 3: 
 
 
 def layout_word(live: Running) -> str:
-    """mdadm's word for an array's layout; empty where it has none, or a rare one (md(4))."""
+    """The word of mdadm for an array's layout; empty where it has none, or a rare one (md(4))."""
     if live.level in {"5", "6"}:
         return LAYOUTS.get(live.layout, "")
     if live.level == "10":
@@ -190,7 +190,9 @@ def _members(scene: Scene, live: Running) -> list[str]:
         names = {part.name for part, _ in one.parts} | ({one.disk.name} if one.disk else set())
         declared |= names
         if one.disk is None:
-            found.append(f"{one.trouble or f'there is no disk {one.word}'}; hakit raid replace puts another in its place")
+            found.append(
+                f"{one.trouble or f'there is no disk {one.word}'}; hakit raid replace puts another in its place"
+            )
         elif not any(live.place(name) for name in names):
             found.append(f"{one.text()} is declared and no member of it: hakit raid replace adds it")
     strange = [place.name for place in live.places if place.name not in declared]
@@ -217,9 +219,17 @@ def _assemble(array: Array, scene: Scene) -> Verdict:
         why += [f"there is no disk {one.word}" for one in scene.bearings if one.disk is None]
     if why:
         return Verdict(REFUSE, why)
-    told += [f"there is no disk {one.word}: the array is assembled without it" for one in scene.bearings if not one.disk]
-    told += [f"{one.text()} bears no superblock of it: left alone" for one in scene.bearings if one.disk and not one.parts]
-    told += [f"{part.text()} is a member of it and not declared" for part, _ in chosen if part in [stray for stray, _ in scene.strays]]
+    told += [
+        f"there is no disk {one.word}: the array is assembled without it" for one in scene.bearings if not one.disk
+    ]
+    told += [
+        f"{one.text()} bears no superblock of it: left alone" for one in scene.bearings if one.disk and not one.parts
+    ]
+    told += [
+        f"{part.text()} is a member of it and not declared"
+        for part, _ in chosen
+        if part in [stray for stray, _ in scene.strays]
+    ]
     verdict = Verdict(ASSEMBLE, told=told)
     verdict.parts = chosen
     return verdict
@@ -256,7 +266,7 @@ def _contradictions(parts: list[Part]) -> list[str]:
         for other, theirs in slotted[number + 1 :]:
             if int(member.role) not in theirs.active and int(theirs.role) not in member.active:
                 why.append(
-                    f"{disk.text()} and {other.text()} each say that the other has failed: they ran one without the other"
+                    f"{disk.text()} and {other.text()} each say that the other failed: they ran one without the other"
                 )
     return why
 

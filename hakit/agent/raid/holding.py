@@ -21,10 +21,11 @@ PATIENCE = 3.0  # seconds for who only looks: udev and smartd open a disk for mi
 POLL = 0.1
 
 
-def held(one: Disk, there: list[Disk], work: Work, excused: str = "") -> list[Finding]:
+def held(one: Disk, there: list[Disk], work: Work, excused: str = "", *, ours: bool = False) -> list[Finding]:
     """Who uses a disk or one of its partitions; its partitions themselves are told, too. Raises OSError.
 
-    `excused` is an array of our own, half made, that is stopped before anything is done.
+    `excused` is an array of our own, half made, that is stopped before anything is done; `ours` when it is we who have
+    the disk exclusively.
     """
     parts = [other for other in there if other.parent == one.name]
     found = []
@@ -40,7 +41,7 @@ def held(one: Disk, there: list[Disk], work: Work, excused: str = "") -> list[Fi
         if part.path in _swaps(work):
             found.append(Finding(HELD, f"{part.name} is swap that is in use"))
         found += _loops(part, work)
-    if len(free) <= len(parts):  # what has a partition for itself has claimed the disk as well
+    if ours or len(free) <= len(parts):  # what has a partition for itself has claimed the disk as well
         free = []
     return found + _open([one, *parts], work) + _claimed(free, work)
 

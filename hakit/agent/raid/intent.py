@@ -23,9 +23,10 @@ CREATING, BUILT = "creating", "built"
 
 
 class Intent(Declaration):
-    """`serials` are the disks, `wiped` those that were confirmed to be wiped, `wrote` what mkfs or pvcreate began with.
+    """`serials` are the disks, `wiped` those that were confirmed to be wiped.
 
-    `building` until the first build was seen to be over, `fresh` until something was seen to be on the array.
+    `building` until the first build was seen to be over, `fresh` until a file system or volumes were put on the array.
+    `volumes` (`group/volume`) were made on it and have no file system yet.
     """
 
     array: str
@@ -35,6 +36,7 @@ class Intent(Declaration):
     wiped: tuple[str, ...] = ()
     building: bool = True
     fresh: bool = True
+    volumes: tuple[str, ...] = ()
 
     def wire(self) -> dict[str, Any]:
         """As JSON."""
@@ -61,7 +63,9 @@ def read(array: str, uuid: str, work: Work) -> Intent | None:
     try:
         found = Intent(**jsonlite.loads(data.decode("utf-8").strip()))
     except (ValueError, TypeError, AttributeError) as error:
-        raise Failure(f"{name} is damaged ({error}): what hakit began to make there is no longer known", path=name) from None
+        raise Failure(
+            f"{name} is damaged ({error}): what hakit began to make there is no longer known", path=name
+        ) from None
     return found if found.uuid == uuid else None
 
 
@@ -77,10 +81,25 @@ def forget(array: str, work: Work) -> None:
         disk.delete(path(array, work))
 
 
-def settle(intent: Intent, work: Work, **changes: bool) -> None:
+def all_intents(work: Work) -> list[Intent]:
+    """Every record that can be read."""
+    try:
+        names = sorted(name for name in os.listdir(folder(work)) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        try:
+            found.append(Intent(**jsonlite.loads(disk.read_own(f"{folder(work)}/{name}").decode("utf-8").strip())))
+        except (OSError, ValueError, TypeError, AttributeError):  # who needs this very one is told by `read`
+            continue
+    return found
+
+
+def settle(intent: Intent, work: Work, **changes: Any) -> None:
     """Remember how far it is; nothing once nothing is left to remember. Raises OSError."""
     new = intent.replace(stage=BUILT, **changes)
-    if not new.building and not new.fresh:
+    if not new.building and not new.fresh and not new.volumes:
         forget(intent.array, work)
     elif new != intent:
         write(new, work)

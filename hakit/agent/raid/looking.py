@@ -8,11 +8,11 @@ import stat
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid import proof
-from hakit.agent.raid.arrays import arrays, running
+from hakit.agent.raid.arrays import arrays, reader, running
 from hakit.agent.raid.deciding import DEVICE, JOURNAL, PROVE, SPARE, Bearing, Scene, decide
 from hakit.agent.raid.disks import CLASS, disks, resolve, text
-from hakit.agent.raid.finding import DATA, HELD, MIB, PARTITION, SIGNATURE, TABLE, Finding
-from hakit.agent.raid.holding import held, mounts
+from hakit.agent.raid.finding import DATA, MIB, PARTITION, SIGNATURE, TABLE, Finding
+from hakit.agent.raid.holding import held
 from hakit.agent.raid.signatures import signatures
 from hakit.agent.raid.superblock import members
 from hakit.agent.raid.table import extent, table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 HEAD = MIB
-"""What mdadm --create writes at the beginning of a member before the array runs: superblock, bitmap, header of a PPL."""
+"""Where mdadm --create writes before the array runs: superblock, bitmap, header of a PPL."""
 SECTOR_FILE = "queue/logical_block_size"
 
 
@@ -54,7 +54,7 @@ def look(array: Array, work: Work, opened: dict[str, int] | None = None) -> Look
         for one in scene.bearings:
             if one.disk is not None:
                 fd = (opened or {}).get(one.disk.name, -1)
-                one.found, one.half = _proof(array, one, scene, there, work, fd)
+                one.found, one.half = _proof(array, one.disk, scene, there, work, fd=fd)
         verdict = decide(array, scene)
     return Looked(scene, there, verdict)
 
@@ -90,7 +90,9 @@ def _bearing(array: Array, word: str, role: str, there: list[Disk], work: Work) 
 def parts_of(family: list[Disk], uuid: str, work: Work) -> list[Part]:
     """The superblocks with a UUID on some devices."""
     return [
-        (one, member) for one in family for member in superblocks(one, work)
+        (one, member)
+        for one in family
+        for member in superblocks(one, work)
         if member.uuid == uuid and member.sound and member.here
     ]
 
@@ -113,11 +115,6 @@ def superblocks(one: Disk, work: Work) -> list[Member]:
         return []
     finally:
         os.close(fd)
-
-
-def reader(fd: int) -> Read:
-    """How an open device is read."""
-    return lambda offset, length: os.pread(fd, length, offset)
 
 
 def in_use(live: Running, work: Work) -> bool:
@@ -151,16 +148,16 @@ def our_table(array: Array, one: Disk, work: Work) -> list[tuple[int, bytes]]:
 
 
 def _proof(
-    array: Array, bearing: Bearing, scene: Scene, there: list[Disk], work: Work, fd: int
+    array: Array, disk: Disk, scene: Scene, there: list[Disk], work: Work, *, fd: int
 ) -> tuple[list[Finding], bool]:
     """What a disk bears, and whether that is only what our own cut-short creation has left."""
-    disk, intent, live = bearing.disk, scene.intent, scene.live
-    assert disk is not None  # noqa: S101 - the callers look
+    intent, live = scene.intent, scene.live
     excused = live.name if intent is not None and live is not None and not scene.busy else ""
     found = prove(disk, there, work, fd, excused=excused)
     if not found or intent is None or intent.stage != intents.CREATING or disk.serial not in intent.serials:
         return found, False
-    ours = prove(disk, there, work, fd, known=our_table(array, disk, work), half=_half(array, disk), excused=excused)
+    known = our_table(array, disk, work)
+    ours = prove(disk, there, work, fd, known=known, half=_half(array, disk), excused=excused)
     return (ours, True) if not ours else (found, False)
 
 
@@ -179,11 +176,11 @@ def prove(
     half: tuple[int, str] | None = None,
     excused: str = "",
 ) -> list[Finding]:
-    """What a disk bears that must be empty; nothing is the proof. `known` and `half` are our own, and count for nothing.
+    """What a disk bears that must be empty; nothing is the proof. `known` and `half` are ours and count for nothing.
 
     Raises OSError.
     """
-    found = held(one, there, work, excused)
+    found = held(one, there, work, excused, ours=fd >= 0)
     own = -1
     try:
         if fd < 0:
@@ -239,11 +236,3 @@ def second_opinion(one: Disk, work: Work) -> list[Finding]:
         if len(words) == 2:  # noqa: PLR2004 - the two that were asked for
             found.append(Finding(SIGNATURE, words[0], int(words[1], 16)))
     return found
-
-
-def users(one: Disk, there: list[Disk], work: Work) -> list[str]:
-    """Who uses a disk, in words."""
-    return [finding.text() for finding in held(one, there, work) if finding.kind == HELD]
-
-
-__all__ = ["Looked", "look", "mounts", "our_table", "parts_of", "prove", "superblocks", "users"]

@@ -12,7 +12,6 @@ from hakit.agent.raid import intent as intents
 from hakit.agent.raid.arrays import running
 from hakit.agent.raid.deciding import DEVICE, JOURNAL, SPARE
 from hakit.agent.raid.disks import disks, resolve
-from hakit.agent.raid.finding import MIB
 from hakit.agent.raid.looking import HEAD, look, our_table
 from hakit.agent.raid.proof import BACK, FRONT, ZEROS
 from hakit.agent.raid.table import extent
@@ -59,7 +58,7 @@ class Exclusive:
 
 
 def create(array: Array, planned: Verdict, work: Work) -> None:
-    """Make an array of disks that are proven empty, or confirmed to be wiped, in this moment. Raises Failure, OSError."""
+    """Make an array of disks that are proven empty, or confirmed to be wiped, just now. Raises Failure, OSError."""
     looked = look(array, work)
     live = looked.scene.live
     _must_be_planned(looked, planned)
@@ -225,6 +224,3 @@ def assemble(array: Array, planned: Verdict, work: Work) -> None:
     record = intents.read(array.array, array.uuid, work)
     if record is not None and record.stage == intents.CREATING:
         intents.settle(record, work)
-
-
-__all__ = ["MIB", "assemble", "command", "create", "reread", "stop", "wipe"]

@@ -17,7 +17,7 @@ ENTRIES, ENTRY, HEADER = 128, 128, 92
 
 
 def extent(disk: int, size: int) -> tuple[int, int]:
-    """First byte and length of the partition on a disk of so many bytes; `size` MiB, or 0: all but a MiB at each end."""
+    """First byte and length of the partition; `size` MiB of `disk` bytes, or 0: all but a MiB at each end."""
     return MIB, size * MIB if size else (disk // MIB - 2) * MIB
 
 
@@ -48,7 +48,9 @@ def table(disk: int, sector: int, size: int, array: str, uuid: str, serial: str)
         return whole + bytes(sector - len(whole))
 
     covered = min(last, 0xFFFFFFFF)
-    protective = bytes(446) + pack("<B3sB3sII", 0, b"\0\2\0", 0xEE, b"\xff\xff\xff", 1, covered) + bytes(48) + b"\x55\xaa"
+    protective = (
+        bytes(446) + pack("<B3sB3sII", 0, b"\0\2\0", 0xEE, b"\xff\xff\xff", 1, covered) + bytes(48) + b"\x55\xaa"
+    )
     spare = last - reserved + 1
     return [
         (spare * sector, entries),
