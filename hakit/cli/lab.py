@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,6 @@ import click
 from hakit.cli import complete, options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hakit.lab import Lab
     from hakit.lab.plan import HostStatus
 
@@ -216,14 +215,14 @@ def unplug(inventory: Path, host: str, disk: str) -> None:
 @click.option("--size", default="", metavar="SIZE", help="Plug in a new, blank disk of this size, such as 512MiB.")
 @click.option(
     "--image",
-    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    type=click.Path(resolve_path=True, path_type=Path),
     help="Plug in a new disk with the bytes of this file.",
 )
 @click.option("--serial", default="", metavar="SERIAL", help="The new disk's serial number; left out: its name.")
 @click.option("--wwn", default="", metavar="0x5…", help="The new disk's WWN; left out: it has none.")
 @click.option("--place", type=int, metavar="N", help="Where it comes; left out: where it was, or the first free place.")
 def plug(
-    inventory: Path, host: str, disk: str, *, size: str, image: str | None, serial: str, wwn: str, place: int | None
+    inventory: Path, host: str, disk: str, *, size: str, image: Path | None, serial: str, wwn: str, place: int | None
 ) -> None:
     """Plug a disk into a host, also while it runs.
 
@@ -235,7 +234,9 @@ def plug(
         raise click.UsageError("a new disk has either a --size or an --image")
     if (serial or wwn) and not (size or image):
         raise click.UsageError("only a new disk is given a --serial or a --wwn; it needs a --size or an --image")
-    new = NewDisk(_bytes(size) if size else 0, image or "", serial, wwn) if size or image else None
+    if image and not image.is_file():
+        raise click.BadParameter(f"{image} is no file", param_hint="--image")
+    new = NewDisk(_bytes(size) if size else 0, str(image or ""), serial, wwn) if size or image else None
     taken = _lab(inventory).plug(host, disk, place=place, new=new)
     click.echo(f"{host}: {disk} is in, at place {taken}")
     click.echo(f"Pull it out with  hakit lab unplug -i {inventory} {host} {disk}")
