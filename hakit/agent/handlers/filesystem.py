@@ -138,10 +138,9 @@ def target(device: str, array: str, work: Work) -> Disk | None:
         if live is None or not live.started:
             return None
         return Disk(live.name, live.number, live.size)
-    try:
-        name = os.path.basename(os.path.realpath(work.at(device), strict=True) if not work.root else work.at(device))
-    except OSError:
+    if not os.path.exists(work.at(device)):
         return None
+    name = os.path.basename(os.path.realpath(work.at(device)))
     if not os.path.isdir(work.at(f"{CLASS}/{name}")):
         return None
     sectors = text(f"{CLASS}/{name}/size", work)
