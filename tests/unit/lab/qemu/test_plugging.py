@@ -75,7 +75,7 @@ def test_a_new_disk_is_blank_or_the_copy_of_a_file(tmp_path: Path, asked: Asked)
         (("--serial", "S7"), "only a new disk"),
         (("--wwn", "0x5000c500a1b2c3d4"), "only a new disk"),
         (("--size", "1GiB", "--image", __file__), "either a --size or an --image"),
-        (("--image", "/no/such/file"), "does not exist"),
+        (("--image", "/no/such/file"), "/no/such/file is no file"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_done(
