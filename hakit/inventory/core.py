@@ -98,6 +98,22 @@ Serial = Annotated[
 """A disk's serial number."""
 
 
+def _wwn(value: str) -> str:
+    if not re.fullmatch(r"0x5[0-9a-f]{15}", value):
+        raise expected("0x5 and 15 more small hexadecimal digits", value)
+    return value
+
+
+Wwn = Annotated[
+    str,
+    AfterValidator(_wwn),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^0x5[0-9a-f]{15}$", "x-expects": "0x5 and 15 more small hexadecimal digits"}
+    ),
+]
+"""A name that a disk's maker gives it: NAA 5, 64 bits (SCSI's SPC-5)."""
+
+
 class Disk(Settings):
     """A disk of a virtual machine, empty when it is new."""
 
@@ -105,6 +121,7 @@ class Disk(Settings):
     serial: Serial | None = Field(
         default=None, description="Its serial number, which /dev/disk/by-id tells; left out: its name."
     )
+    wwn: Wwn | None = Field(default=None, description="Its WWN, which /dev/disk/by-id tells then; left out: none.")
 
 
 class Hardware(Settings):

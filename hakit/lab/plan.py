@@ -44,11 +44,12 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk of a virtual machine beside the one with its system: name, size in MiB, serial number."""
+    """A disk of a virtual machine beside the one with its system: name, size in MiB, serial number, WWN or none."""
 
     name: str
     size: int
     serial: str
+    wwn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +282,7 @@ def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv
         release=int(host.release or lab.release),
         memory=mebibytes(hardware.memory) if hardware and hardware.memory else MEMORY,
         disks=tuple(
-            Disk(str(name), mebibytes(disk.size), str(disk.serial or name))
+            Disk(str(name), mebibytes(disk.size), str(disk.serial or name), str(disk.wwn or ""))
             for name, disk in (hardware.disks.items() if hardware else ())
         ),
     )

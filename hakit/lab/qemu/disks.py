@@ -29,7 +29,7 @@ SECTOR: Final = 512
 
 def declared(disks: Iterable[Disk]) -> tuple[DataDisk, ...]:
     """The disks that a new machine has, as its inventory says: all plugged in, in this order."""
-    return tuple(DataDisk(disk.name, disk.serial, "", disk.size << 20, place) for place, disk in enumerate(disks))
+    return tuple(DataDisk(disk.name, disk.serial, disk.wwn, disk.size << 20, place) for place, disk in enumerate(disks))
 
 
 def named(disks: Sequence[DataDisk], name: str) -> DataDisk:
