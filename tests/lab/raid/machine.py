@@ -19,6 +19,12 @@ INSTALL: Final = (
 )
 """An array of somebody else's, before hakit is there."""
 
+FILLED: Final = "cd {mount} && dd if=/dev/urandom of=data bs=1M count=60 status=none && sha256sum data >sum && sync"
+"""Shell: 60 MiB that are known again."""
+SLOW: Final = "echo 1000 >/proc/sys/dev/raid/speed_limit_max"
+FAST: Final = "echo 200000 >/proc/sys/dev/raid/speed_limit_max"
+"""KiB a second: slow enough for a rebuild to be seen, and the kernel's own."""
+
 
 def inventory(raid: Mapping[str, Any] | None = None, disks: Mapping[str, str] | None = None) -> str:
     """The one host, its disks (name → size) and its arrays; a JSON text, which is YAML too."""
@@ -93,6 +99,11 @@ class Machine:
             " done; true"
         )
         return set(self.sh(script).split())
+
+    def holds(self, mount: str) -> bool:
+        """Whether a mount, once it is there, holds what `FILLED` wrote; a host boots without waiting for it."""
+        self.eventually(f"mountpoint -q {mount}", f"{mount} is mounted")
+        return self.true(f"cd {mount} && sha256sum -c sum")
 
     def idle(self, array: str) -> None:
         """Wait until an array neither builds, rebuilds nor reshapes."""

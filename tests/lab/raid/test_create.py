@@ -9,7 +9,7 @@ import pytest
 
 from hakit.lab.plan import NewDisk
 from tests.lab.qemu.running import Running
-from tests.lab.raid.machine import HOST, PATIENCE, Machine, inventory
+from tests.lab.raid.machine import FAST, FILLED, HOST, PATIENCE, SLOW, Machine, inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,6 @@ SIZE = 256 << 20
 ONE, TEN = ("a1", "a2"), ("b1", "b2", "b3", "b4")
 DISKS = dict.fromkeys((*ONE, *TEN), "256MiB")
 MOUNTS = {"one": "/srv/one", "ten": "/srv/ten"}
-FILLED = "cd {mount} && dd if=/dev/urandom of=data bs=1M count=60 status=none && sha256sum data >sum && sync"
-SLOW, FAST = "echo 3000 >/proc/sys/dev/raid/speed_limit_max", "echo 200000 >/proc/sys/dev/raid/speed_limit_max"
-"""KiB a second: slow enough for a rebuild to be seen, and the kernel's own."""
 
 
 def arrays(one: tuple[str, ...] = ONE, ten: tuple[str, ...] = TEN) -> dict[str, Any]:
@@ -57,7 +54,7 @@ def machine(lab_factory: LabFactory) -> Machine:
 
 def intact(machine: Machine) -> bool:
     """Whether both mounts hold what was written."""
-    return all(machine.true(f"mountpoint -q {mount} && cd {mount} && sha256sum -c sum") for mount in MOUNTS.values())
+    return all(machine.holds(mount) for mount in MOUNTS.values())
 
 
 def test_arrays_are_as_declared(machine: Machine) -> None:

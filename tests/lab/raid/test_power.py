@@ -10,7 +10,7 @@ import pytest
 
 from hakit.lab.plan import NewDisk
 from tests.lab.qemu.running import Running
-from tests.lab.raid.machine import HOST, PATIENCE, Machine, inventory
+from tests.lab.raid.machine import FILLED, HOST, PATIENCE, SLOW, Machine, inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,8 +70,6 @@ CUTS = (
     Cut("after the first mount", "/usr/bin/systemctl", "*start*srv-*", "after"),
 )
 SIZE = 128 << 20
-SLOW = "echo 1000 >/proc/sys/dev/raid/speed_limit_max"
-FAST = "echo 200000 >/proc/sys/dev/raid/speed_limit_max"
 
 
 def array(name: str, *disks: str, **more: Any) -> dict[str, Any]:
@@ -87,7 +85,7 @@ def machine(lab_factory: LabFactory) -> Machine:
     declare(one)
     one.apply()
     one.idle("kept")
-    one.sh("cd /srv/kept && dd if=/dev/urandom of=data bs=1M count=20 status=none && sha256sum data >sum && sync")
+    one.sh(FILLED.format(mount="/srv/kept"))
     return one
 
 
@@ -132,7 +130,7 @@ def test_the_next_apply_goes_on_with_an_array_that_was_half_made(machine: Machin
 
 def kept(machine: Machine) -> bool:
     """Whether the first array holds what was written when it was made."""
-    return machine.true("mountpoint -q /srv/kept && cd /srv/kept && sha256sum -c sum")
+    return machine.holds("/srv/kept")
 
 
 def test_a_rebuild_goes_on_after_the_power_fails(machine: Machine, tmp_path: Path) -> None:
@@ -172,7 +170,7 @@ def test_a_reshape_goes_on_after_the_power_fails(machine: Machine, tmp_path: Pat
     machine.declare(inventory(raid))
     machine.apply()
     machine.idle("grown")
-    machine.sh("cd /srv/grown && dd if=/dev/urandom of=data bs=1M count=60 status=none && sha256sum data >sum && sync")
+    machine.sh(FILLED.format(mount="/srv/grown"))
     raid = {"arrays": {**array("kept", "k3", "k2"), **array("grown", *disks, level=5, consistency="ppl")}}
     machine.declare(inventory(raid))
     machine.sh(SLOW)
@@ -181,12 +179,12 @@ def test_a_reshape_goes_on_after_the_power_fails(machine: Machine, tmp_path: Pat
     lab.power(HOST, "pull")
     assert running.end(PATIENCE) != 0, running.said
     lab.power(HOST, "on")
-    assert machine.true("cd /srv/grown && sha256sum -c sum"), "while it is reshaped"
+    assert machine.holds("/srv/grown"), "while it is reshaped"
     done = machine.lab.hakit("raid", "grow", HOST, "grown", "--yes", timeout=2 * PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     machine.idle("grown")
     assert machine.members("grown") == set(disks)
-    assert machine.true("cd /srv/grown && sha256sum -c sum")
+    assert machine.holds("/srv/grown")
     machine.settled()
 
 
