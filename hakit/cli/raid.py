@@ -71,8 +71,8 @@ Examples:
 def status(ctx: click.Context, *, asked: options.Asked, host: str | None, watch: bool, as_json: bool) -> None:
     """Say how each array is: members, rebuilds and how long they take, sectors that differ, the last scrub.
 
-    Without HOST those of all hosts are shown. Nothing is changed. Exit codes: 0 all are whole, 1 not, 2 the inventory or
-    the command line is wrong.
+    Without HOST those of all hosts are shown. Nothing is changed. Exit codes: 0 all are whole, 1 not, 2 the inventory
+    or the command line is wrong.
     """
     import time
 
@@ -141,8 +141,8 @@ def replace(
 
     OLD is a serial number, or what the inventory calls the disk; NEW the same. Left out, it is the one declared disk
     that is no member yet, or on a terminal the one that you plug in. The new disk is proven empty as for a new array.
-    It ends once that is in sync; Ctrl-C leaves the rebuild alone. Exit codes: 0 done, 1 refused or failed, 2 the inventory
-    or the command line is wrong, 130 interrupted.
+    It ends once that is in sync; Ctrl-C leaves the rebuild alone. Exit codes: 0 done, 1 refused or failed, 2 the
+    inventory or the command line is wrong, 130 interrupted.
     """
     import json
     import time

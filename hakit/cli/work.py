@@ -34,7 +34,8 @@ def begin(
     """Load, check and select; nothing is sent yet. `failed` narrows to the hosts that did not end well last time.
 
     `option` is how the user named the hosts, for messages; `check` raises what is wrong with other words of the command
-    line, before anybody asks whether a lab is up. `wipe` are the serial numbers of disks that may be wiped. Raises InventoryError, UsageError, LabError.
+    line, before anybody asks whether a lab is up. `wipe` are the serial numbers of disks that may be wiped. Raises
+    InventoryError, UsageError, LabError.
     """
     from hakit.cli.reach import connector, target
     from hakit.engine.records import unfinished

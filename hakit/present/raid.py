@@ -85,7 +85,7 @@ def _scrubbed(one: Picture, now: datetime) -> str:
     text = "never read through that anybody knows of"
     if one.scrubbed:
         try:
-            since = now - datetime.fromisoformat(one.scrubbed.replace("Z", "+00:00")).astimezone(UTC)
+            since = now - datetime.fromisoformat(one.scrubbed).astimezone(UTC)
             text = f"read through {span(since.total_seconds())} ago"
         except ValueError:
             text = f"read through {printable(one.scrubbed)}"

@@ -122,8 +122,9 @@ def picture(host: str, name: str, told: Mapping[str, Any]) -> Picture:
 
 
 def _disk(told: Any) -> Disk:
-    words: dict[str, Any] = {key: typed(told, key, str) for key in WORDS}
-    return Disk(**words, **{key: typed(told, key, int) for key in ("slot", "size", "errors")}, why=told.get("why", ""))
+    values: dict[str, Any] = {key: typed(told, key, str) for key in WORDS}
+    values |= {key: typed(told, key, int) for key in ("slot", "size", "errors")}
+    return Disk(**values, why=str(told.get("why", "")))
 
 
 def _number(told: Mapping[str, Any], key: str) -> float | None:

@@ -85,12 +85,12 @@ class Replacement:
             )
         gone = self._known(picture, old)
         coming = new or self._declared(picture, old)
-        if coming and picture.member(coming) is gone:
-            raise UsageError(f"{old} can't be replaced by itself", hint="name the new disk:  --with serial:SERIAL")
+        if coming and gone is not None and gone.is_called(coming):
+            raise UsageError(f"{old} can't be replaced by itself", hint="name the new disk after it:  serial:SERIAL")
         if not coming and self._operator.pick is None:
             raise UsageError(
                 f"nothing says which disk comes in place of {old}; nothing was changed",
-                hint="write it into the inventory in its place, or add  --with serial:SERIAL",
+                hint="write it into the inventory in its place, or name it after the old one:  serial:SERIAL",
             )
         before = {disk.serial for disk in self._hands.disks().disks}
         if gone is not None and gone.state != "missing":

@@ -103,7 +103,7 @@ def _configuration(ctx: HostContext, settings: RaidSettings, known: Mapping[str,
                 {"device": device(name), "uuid": known[name].uuid, "spares": len(array.spares)}
                 for name, array in settings.arrays.items()
             ],
-            foreign=foreign(ctx.host, known, ctx.facts.storage),
+            foreign=foreign(known, ctx.facts.storage),
         ),
     )
     yield ctx.file(

@@ -11,7 +11,7 @@ from hakit.components.raid.values import BY_ID, SERIAL, WWN
 from hakit.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from hakit.components.base import Facts
     from hakit.components.raid.model import Store
@@ -61,57 +61,31 @@ def plain(uuid: str) -> str:
 def identify(host: Host, name: str, array: Array, facts: Facts) -> Known:
     """Who a declared array is on its host.
 
-    Raises RefusedError where its disks hold two arrays that could be meant, or none that could be adopted; only where
-    the host was asked.
+    Where its disks hold several that could be meant it is one of them, the one that runs before the others: the host
+    refuses it with what was found on which disk, and goes on with the other arrays.
     """
     storage = facts.storage
     wanted, own = full_name(host.name, name), new_uuid(host.name, name, array)
     if storage is None:
         return Known(own, wanted)
     there = list(_members(name, array, storage))
-    known = {one.uuid for _, one in there} | {one.uuid for one in storage.arrays}
-    if own in known:
-        found = [own]
-    elif array.adopt:
-        found = list(dict.fromkeys(one.uuid for _, one in there))
-    else:
-        found = list(dict.fromkeys(one.uuid for _, one in there if one.name == wanted))
     running = {one.uuid: one for one in storage.arrays}
-    if len(found) > 1:
-        found = [uuid for uuid in found if uuid in running] or found
-    if len(found) > 1 and facts.live:
-        raise _ambiguous(host, name, there, found)
-    if not found and array.adopt and facts.live:
-        raise RefusedError(
-            f"{host.name}: {NAME}.arrays.{name} is to be adopted, and none of its disks bears an array",
-            why=f"Looked for at {', '.join(word.device for word in words(name, array))}.",
-            hint="correct its devices, or take  adopt  out to have it made",
-        )
+    if own in {*running, *(one.uuid for one in there)}:
+        found = [own]
+    else:
+        found = list(dict.fromkeys(one.uuid for one in there if array.adopt or one.name == wanted))
+        found.sort(key=lambda uuid: uuid not in running)
     if not found:
         return Known(own, wanted)
-    names = [one.name for _, one in there if one.uuid == found[0]] or [wanted]
+    names = [one.name for one in there if one.uuid == found[0]] or [wanted]
     return Known(found[0], names[0] or wanted, running.get(found[0]), made=True)
 
 
-def _members(name: str, array: Array, storage: SeenStorage) -> Iterator[tuple[SeenDisk, SeenMember]]:
+def _members(name: str, array: Array, storage: SeenStorage) -> Iterator[SeenMember]:
     """The superblocks on the declared disks."""
     for word in words(name, array):
         for disk in disks(word.device, storage):
-            for member in disk.members:
-                yield disk, member
-
-
-def _ambiguous(
-    host: Host, name: str, there: Iterable[tuple[SeenDisk, SeenMember]], found: Iterable[str]
-) -> RefusedError:
-    told = "; ".join(
-        f"{uuid} on {', '.join(disk.serial for disk, member in there if member.uuid == uuid)}" for uuid in found
-    )
-    return RefusedError(
-        f"{host.name}: the disks of {NAME}.arrays.{name} bear {len(list(found))} arrays that could be meant",
-        why=f"Their superblocks say {told}.",
-        hint="keep the disks of the right one in the inventory; the others are left alone",
-    )
+            yield from disk.members
 
 
 def identities(host: Host, settings: RaidSettings, facts: Facts) -> dict[str, Known]:
@@ -142,49 +116,25 @@ def filesystem(store: Store, known: Known, storage: SeenStorage | None) -> str:
     return seen if seen and kind == store.settings.filesystem else own
 
 
-def foreign(host: Host, known: Mapping[str, Known], storage: SeenStorage | None) -> tuple[str, ...]:
+def foreign(known: Mapping[str, Known], storage: SeenStorage | None) -> tuple[str, ...]:
     """The ARRAY lines of arrays that are not hakit's: those of the host's own file, then of others that run.
 
-    Raises RefusedError where one that is there has the name of a declared array.
+    One that has the name of a declared array gets none: two arrays can't have one name, and the host refuses the
+    declared one while the other is there.
     """
     if storage is None:
         return ()
-    ours = {plain(one.uuid) for one in known.values()}
-    there = {plain(one.uuid): one for one in storage.arrays}
-    alive = {*there, *(plain(member.uuid) for disk in storage.disks for member in disk.members)}
-    names = {device(name): name for name in known}
+    told = {plain(one.uuid) for one in known.values()}
+    names = {device(name) for name in known}
     kept: list[str] = []
-    told: set[str] = set()
     for line in storage.lines:
-        uuid = _uuid_of(line)
+        uuid = match[1] if (match := _UUID.search(line)) else ""
         path = match[1] if (match := _LINE.match(line)) else ""
-        path = path if path.startswith("/dev/") else device(path)
-        if uuid in ours or uuid in told:
-            continue
-        if path in names and uuid not in alive:
-            continue  # it named an array that is gone
-        if path in names:
-            raise _taken(host, names[path], uuid)
-        told.add(uuid)
-        kept.append(line)
-    for uuid, one in there.items():
+        if plain(uuid) not in told and (path if path.startswith("/dev/") else device(path)) not in names:
+            told.add(plain(uuid))
+            kept.append(line)
+    for one in storage.arrays:
         name = one.device.rpartition("/")[2] or one.name.rpartition(":")[2]
-        if uuid in ours or uuid in told or not name:
-            continue
-        if name in known:
-            raise _taken(host, name, uuid)
-        kept.append(f"ARRAY {device(name)} UUID={one.uuid}")
+        if plain(one.uuid) not in told and name and device(name) not in names:
+            kept.append(f"ARRAY {device(name)} UUID={one.uuid}")
     return tuple(kept)
-
-
-def _uuid_of(line: str) -> str:
-    found = _UUID.search(line)
-    return plain(found[1]) if found else ""
-
-
-def _taken(host: Host, name: str, uuid: str) -> RefusedError:
-    return RefusedError(
-        f"{host.name}: another array of this host is called {device(name)}: the one with UUID {uuid}",
-        why="Its disks are not those that the inventory declares.",
-        hint=f"call {NAME}.arrays.{name} otherwise; or if it is meant, name its disks and say  adopt: true",
-    )

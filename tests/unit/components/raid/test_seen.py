@@ -84,18 +84,14 @@ def test_an_array_is_adopted_by_what_its_disks_say(tmp_path: Path) -> None:
     one = a_site(tmp_path, adopt=True)
     found = array(declared(one, facts(disk("A1", member(name="old:md0")), disk("B2", member(name="old:md0")))))
     assert (found.uuid, found.adopt) == (OLD, True)
-    with pytest.raises(RefusedError, match="none of its disks bears an array"):
-        declared(one, facts())
-    assert array(declared(one, facts(live=False))).adopt
+    nothing = array(declared(one, facts()))
+    assert (nothing.uuid, nothing.adopt) == (array(declared(one, Facts())).uuid, True)
 
 
-def test_two_arrays_that_could_be_meant_are_refused_unless_one_runs(tmp_path: Path) -> None:
+def test_of_several_that_could_be_meant_it_is_the_one_that_runs(tmp_path: Path) -> None:
     one = a_site(tmp_path)
     disks = (disk("A1", member()), disk("B2", member(OTHER)))
-    with pytest.raises(RefusedError, match="bear 2 arrays that could be meant") as caught:
-        declared(one, facts(*disks))
-    assert f"{OLD} on A1" in str(caught.value.why)
-    assert f"{OTHER} on B2" in str(caught.value.why)
+    assert array(declared(one, facts(*disks))).uuid == OLD
     assert array(declared(one, facts(*disks, arrays=(SeenArray(OTHER, "a:data", "data"),)))).uuid == OTHER
 
 
@@ -159,12 +155,12 @@ def test_lines_of_arrays_of_others_are_kept_and_those_that_run_get_one(tmp_path:
     assert conf(one, facts(disk("A1", member()), disk("B2"), lines=lines[1:])) == [f"ARRAY /dev/md/data UUID={OLD}"]
 
 
-def test_another_array_of_the_same_name_is_refused(tmp_path: Path) -> None:
+def test_another_array_of_the_same_name_has_no_line_beside_ours(tmp_path: Path) -> None:
     one = a_site(tmp_path)
-    with pytest.raises(RefusedError, match="another array of this host is called /dev/md/data"):
-        conf(one, facts(arrays=(SeenArray(OTHER, "x:data", "data"),)))
-    with pytest.raises(RefusedError, match="another array of this host is called /dev/md/data"):
-        conf(one, facts(disk("A1"), disk("B2"), disk("C3", member(OTHER)), lines=(f"ARRAY /dev/md/data UUID={OTHER}",)))
+    ours = f"ARRAY /dev/md/data UUID={array(declared(one, Facts())).uuid}"
+    assert conf(one, facts(arrays=(SeenArray(OTHER, "x:data", "data"),))) == [ours]
+    line = f"ARRAY /dev/md/data UUID={OTHER}"
+    assert conf(one, facts(disk("A1"), disk("B2"), disk("C3", member(OTHER)), lines=(line,))) == [ours]
 
 
 @pytest.mark.parametrize(("buses", "told"), [(("virtio", "nvme"), False), (("virtio", "ata"), True)])
