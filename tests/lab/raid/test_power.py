@@ -165,13 +165,13 @@ def test_a_reshape_goes_on_after_the_power_fails(machine: Machine, tmp_path: Pat
     for disk in disks:
         lab.plug(HOST, disk, new=NewDisk(size=SIZE))
     machine.await_disks(disks)
-    first = array("grown", *disks[:3], level=5, consistency="ppl")
+    first = array("grown", *disks[:3], level=5)
     raid = {"arrays": {**array("kept", "k3", "k2"), **first}}
     machine.declare(inventory(raid))
     machine.apply()
     machine.idle("grown")
     machine.sh(FILLED.format(mount="/srv/grown"))
-    raid = {"arrays": {**array("kept", "k3", "k2"), **array("grown", *disks, level=5, consistency="ppl")}}
+    raid = {"arrays": {**array("kept", "k3", "k2"), **array("grown", *disks, level=5)}}
     machine.declare(inventory(raid))
     machine.sh(SLOW)
     running = Running(machine.lab.inventory, tmp_path / "grow", "raid", "grow", HOST, "grown", "--yes")
