@@ -76,8 +76,8 @@ def create(array: Array, planned: Verdict, work: Work) -> None:
             wipe(opened.fds[disk.name], disk)
         for one in looked.scene.bearings:
             if one.disk is not None:
-                _prepare(array, one, opened.fds[one.disk.name], work)
-    devices = {role: [_node(array, one, work) for one in looked.scene.bearings if one.role == role] for role in ROLES}
+                prepare(array, one, opened.fds[one.disk.name], work)
+    devices = {role: [node(array, one, work) for one in looked.scene.bearings if one.role == role] for role in ROLES}
     work.must(command(array, devices), f"create /dev/md/{array.array}", MDADM)
     _appears(array, work)
     record = intents.read(array.array, array.uuid, work)
@@ -132,7 +132,7 @@ def _zero(fd: int, begin: int, end: int) -> None:
         begin += os.pwrite(fd, ZEROS[: min(len(ZEROS), end - begin)], begin)
 
 
-def _prepare(array: Array, bearing: Bearing, fd: int, work: Work) -> None:
+def prepare(array: Array, bearing: Bearing, fd: int, work: Work) -> None:
     """Clear what our own cut-short creation left, and make the partition. Raises OSError, Failure."""
     disk = bearing.disk
     assert disk is not None  # noqa: S101 - the caller looks
@@ -165,7 +165,7 @@ def reread(fd: int, disk: Disk) -> None:
             return
 
 
-def _node(array: Array, bearing: Bearing, work: Work) -> str:
+def node(array: Array, bearing: Bearing, work: Work) -> str:
     """The device that becomes a member: the disk by its word, resolved now, or its partition. Raises Failure."""
     deadline = monotonic() + APPEARS
     while True:
@@ -205,11 +205,16 @@ def stop(live: Running, work: Work) -> None:
 
 def assemble(array: Array, planned: Verdict, work: Work) -> None:
     """Assemble an array of the members that it has, or have it under its name. Raises Failure, OSError."""
+    from hakit.agent.raid.growing import backup_of
+
     looked = look(array, work)
     _must_be_planned(looked, planned)
     if looked.scene.live is not None:
         stop(looked.scene.live, work)
     argv = ["mdadm", "--assemble", f"/dev/md/{array.array}", f"--uuid={array.uuid}", f"--homehost={array.host}"]
+    backup = backup_of(array, work) if any(member.reshaping for _, member in looked.verdict.parts) else ""
+    if backup:
+        argv.append(f"--backup-file={backup}")
     result = work.run([*argv, *(work.at(disk.path) for disk, _ in looked.verdict.parts)], MDADM)
     live = running(array.uuid, work)
     if live is None or not live.started:
