@@ -231,3 +231,12 @@ def test_a_checksum_tells_content_and_not_how_it_is_kept(
     assert checksum(whole) != checksum(sparse)
     whole.write_bytes(content + b"\0" * 512)
     assert checksum(whole) != checksum(sparse), "another size"
+
+
+def test_a_block_at_another_place_is_another_content(tmp_path: Path) -> None:
+    sums = set()
+    for place in range(3):
+        file = tmp_path / str(place)
+        file.write_bytes(b"\0" * BLOCK * place + b"x" * BLOCK + b"\0" * BLOCK * (2 - place))
+        sums.add(checksum(file))
+    assert len(sums) == 3
