@@ -90,7 +90,8 @@ def _scrubbed(one: Picture, now: datetime) -> str:
         except ValueError:
             text = f"read through {printable(one.scrubbed)}"
     if one.mismatches:
-        return f"{text}, {paint(f'{count(one.mismatches, "sector")} differ', 'yellow')}"
+        differ = paint(f"{count(one.mismatches, 'sector')} differ", "yellow")
+        return f"{text}, {differ}"
     return f"{text}, no copies differ" if one.mismatches == 0 and one.scrubbed else text
 
 

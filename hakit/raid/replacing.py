@@ -130,7 +130,7 @@ class Replacement:
             question = f"{gone.text()} is in sync: {self._array} has one copy less until the new disk is rebuilt"
             if not self._operator.confirm(question, known):
                 raise UsageError(
-                    f"taking {known} out was not confirmed; nothing was changed", hint=f"--confirm {known}"
+                    f"taking {known} out was not confirmed; nothing was changed", hint=f"add  --confirm {known}"
                 )
         word = gone.word or f"{SERIAL}{gone.serial}"
         if gone.state != "faulty":
