@@ -139,7 +139,7 @@ def test_disks_are_pulled_and_others_plugged_in_while_the_host_runs(lab: LabHand
     lab.lab.unplug("one", "new")
     assert lab.lab.plug("one", "data", place=0) == 0
     assert [(disk.name, disk.plugged) for disk in lab.lab.status()[0].disks if disk.name == "new"] == [("new", False)]
-    with pytest.raises(LabError, match="no disks of its own|no disk data"):
+    with pytest.raises(LabError, match="no disk data"):
         lab.lab.unplug("two", "data")
 
 
