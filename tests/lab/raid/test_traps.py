@@ -58,7 +58,7 @@ def machine(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -
     by_hand = [trap for trap in ALL if trap.made]
     for trap in by_hand:
         plug(one, trap, folder)
-    one.await_disks(tuple(serial for trap in by_hand for serial in trap.told))
+    one.await_disks(tuple(disk for trap in by_hand for disk in trap.disks))
     for trap in by_hand:
         one.sh(f"set -e; {trap.variables} {trap.made}")
 
@@ -77,7 +77,7 @@ def sprung(machine: Machine) -> Sprung:
     machine.lab.lab.power(HOST, "off")
     found = Sprung(machine, checksums(machine))
     machine.lab.lab.power(HOST, "on")
-    machine.await_disks(tuple(serial for trap in TRAPS for serial in trap.told[: 1 + (not trap.absent)]))
+    machine.await_disks(tuple(trap.serial(disk) for trap in TRAPS for disk in trap.disks))
     # What the early boot and udev start takes its time: degraded arrays 30 s (mdadm-last-resort@.timer).
     for trap in TRAPS:
         if trap.sprung:
@@ -108,18 +108,14 @@ def sprung(machine: Machine) -> Sprung:
 
 def plug(machine: Machine, trap: Trap, folder: Path) -> None:
     """Make the disks of a trap and plug them in; one that is absent, or comes late, stays blank or out."""
-    name, partner = trap.disks
-    lab = machine.lab.lab
-    if trap.write and trap is not LATE:
-        image = folder / name
-        images.make(image, trap.size, trap.write)
-        assert images.kind(image) == trap.kind
-        new = NewDisk(image=str(image), serial=trap.told[0])
-    else:
-        new = NewDisk(size=trap.size, serial=trap.told[0])
-    lab.plug(HOST, name, new=new)
-    if not trap.absent:
-        lab.plug(HOST, partner, new=NewDisk(size=trap.partner or trap.size, serial=trap.told[1]))
+    for disk in trap.disks:
+        new = NewDisk(size=trap.partner or trap.size if disk.endswith("-p") else trap.size, serial=trap.serial(disk))
+        if disk == trap.name and trap.write and trap is not LATE:
+            image = folder / disk
+            images.make(image, trap.size, trap.write)
+            assert images.kind(image) == trap.kind
+            new = NewDisk(image=str(image), serial=disk)
+        machine.lab.lab.plug(HOST, disk, new=new)
 
 
 def checksums(machine: Machine) -> dict[str, str]:
@@ -132,12 +128,12 @@ def checksums(machine: Machine) -> dict[str, str]:
 def test_it_is_refused_with_what_was_found_and_no_byte_changes(sprung: Sprung, trap: Trap) -> None:
     said = sprung.said.get(trap.name, "")
     assert re.search(trap.said, said, re.IGNORECASE), said
-    assert any(serial in said for serial in trap.told), f"an operator must know which disk\n{said}"
+    assert trap.name in said, f"an operator must know which disk\n{said}"
     assert sprung.codes[trap.name] != 0
     if not trap.alone:
-        assert sprung.planned.get(trap.name) == "refused"
+        assert sprung.planned[trap.name] == "refused"
     for disk in trap.disks:
-        assert sprung.after.get(disk) == sprung.before.get(disk), disk
+        assert sprung.after[disk] == sprung.before[disk], disk
 
 
 def test_nothing_else_has_changed_either(sprung: Sprung) -> None:
@@ -151,17 +147,17 @@ def test_arrays_of_this_host_are_assembled_and_a_stale_member_is_no_copy(sprung:
     machine.declare(raid(*ASSEMBLED))
     said = machine.apply()
     assert machine.sh("head -n1 /dev/md/ours").strip() == "ours"
-    assert machine.members("ours") == set(OURS.told)
+    assert machine.members("ours") == set(OURS.disks)
     assert machine.sh("head -n1 /dev/md/stale").strip() == "behind", "what was written last is there"
-    assert machine.members("stale") == {STALE.told[0]}
-    assert STALE.told[1] in said, "somebody must hear of a member that is out"
+    assert machine.members("stale") == {STALE.disks[0]}
+    assert STALE.disks[1] in said, "somebody must hear of a member that is out"
     machine.lab.lab.power(HOST, "pull")
     assert machine.lab.lab.checksum(HOST, STALE.disks[1]) == sprung.before[STALE.disks[1]]
     machine.lab.lab.power(HOST, "on")
 
 
 def test_a_disk_that_comes_after_the_plan_is_looked_at_again(machine: Machine, tmp_path: Path) -> None:
-    name, _ = LATE.disks
+    name = LATE.name
     image = tmp_path / name
     images.make(image, LATE.size, LATE.write)
     machine.declare(raid(LATE))

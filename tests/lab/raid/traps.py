@@ -30,7 +30,8 @@ class Trap:
     `write` makes the disk's image on this machine, `kind` is what util-linux takes that for. `made` is a script that
     makes it on the machine itself before it is booted for the trap, `sprung` one that runs when it has booted; both
     have the disks in `$a` and `$b`. `alone`: what is wrong is seen before the disks are, and keeps every array of the
-    inventory from being planned. `devices` are what the inventory calls its disks.
+    inventory from being planned. `devices` are what the inventory calls its disks. The partner of a trap that is `absent`
+    is not there; one with a `clone` has a third disk that tells the serial of the first.
     """
 
     name: str
@@ -43,29 +44,28 @@ class Trap:
     sprung: str = ""
     alone: bool = False
     devices: tuple[str, ...] = ()
-    serials: tuple[str, str] = ("", "")
     absent: bool = False
+    clone: bool = False
 
     @property
-    def disks(self) -> tuple[str, str]:
-        """The names of its disks in the lab."""
-        return self.name, f"{self.name}-p"
+    def disks(self) -> tuple[str, ...]:
+        """The names of its disks in the lab; the names are their serials, but a clone tells that of the first."""
+        pair = (self.name, f"{self.name}-p")
+        return (*pair[: 1 if self.absent else 2], *((f"{self.name}-c",) if self.clone else ()))
 
-    @property
-    def told(self) -> tuple[str, str]:
-        """The serials that they tell."""
-        first, second = (told or name for told, name in zip(self.serials, self.disks, strict=True))
-        return first, second
+    def serial(self, disk: str) -> str:
+        """What a disk tells."""
+        return self.name if disk.endswith("-c") else disk
 
     @property
     def words(self) -> tuple[str, ...]:
         """What the inventory says."""
-        return self.devices or tuple(f"serial:{serial}" for serial in self.told)
+        return self.devices or (f"serial:{self.name}", f"serial:{self.name}-p")
 
     @property
     def variables(self) -> str:
         """Shell: `a` and `b` are its disks, under names that last."""
-        return " ".join(f"{name}={BY_ID}{serial};" for name, serial in zip("ab", self.told, strict=True))
+        return f"a={BY_ID}{self.name}; b={BY_ID}{self.name}-p;"
 
 
 def superblock(metadata: str) -> str:
@@ -92,9 +92,9 @@ TRAPS = (
     Trap("gpt", "GPT|partition", images.gpt, "gpt"),
     Trap("mbr", "MBR|DOS|partition", images.table, "dos"),
     Trap("swap", "swap", images.swap, "swap"),
-    Trap("md090", OLD.format("0.90", "0.90"), made=superblock("0.90"), sprung=RELEASED),
-    Trap("md10", OLD.format("1.0", "1.0"), made=superblock("1.0"), sprung=RELEASED),
-    Trap("md12", OLD.format("1.2", "1.2"), made=superblock("1.2"), sprung=RELEASED),
+    Trap("old090", OLD.format("0.90", "0.90"), made=superblock("0.90"), sprung=RELEASED),
+    Trap("old10", OLD.format("1.0", "1.0"), made=superblock("1.0"), sprung=RELEASED),
+    Trap("old12", OLD.format("1.2", "1.2"), made=superblock("1.2"), sprung=RELEASED),
     Trap("foreign", "elsewhere:theirs", made=FOREIGN),
     Trap("mounted", "mounted", images.ext4, "ext4", sprung="mkdir -p /mnt/t && mount -t ext4 -o ro,noload $a /mnt/t"),
     Trap("held", r"held|in use|open|busy|uses", sprung="setsid -f sleep 100000 <$a >/dev/null 2>&1"),
@@ -106,7 +106,7 @@ TRAPS = (
     Trap("archive", "data|tar", images.archive),
     Trap("missing", "missing-p|no disk|not there|absent|means no", absent=True),
     Trap("smaller", "smaller|only|differ|equal", partner=32 * MIB, alone=True),
-    Trap("twins", "both say|same serial|clones|is 2 disks|2 disks", serials=("twins", "twins"), alone=True),
+    Trap("twins", "both say|same serial|clones|is 2 disks|2 disks", clone=True),
     Trap(
         "twice",
         "same disk|already",
