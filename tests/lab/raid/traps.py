@@ -30,8 +30,8 @@ class Trap:
     `write` makes the disk's image on this machine, `kind` is what util-linux takes that for. `made` is a script that
     makes it on the machine itself before it is booted for the trap, `sprung` one that runs when it has booted; both
     have the disks in `$a` and `$b`. `alone`: what is wrong is seen before the disks are, and keeps every array of the
-    inventory from being planned. `devices` are what the inventory calls its disks. The partner of a trap that is `absent`
-    is not there; one with a `clone` has a third disk that tells the serial of the first.
+    inventory from being planned. `devices` are what the inventory calls its disks. The partner of a trap that is
+    `absent` is not there; one with a `clone` has a third disk that tells the serial of the first.
     """
 
     name: str
