@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.lab.plan import NewDisk
-from tests.lab.raid.machine import FAST, HOST, PATIENCE, SLOW, Machine
+from tests.lab.raid.machine import BAKED, FAST, HOST, PATIENCE, QUICK, SLOW, Machine
 
 if TYPE_CHECKING:
     from tests.lab.conftest import LabFactory
@@ -43,7 +43,7 @@ def inventory(*disks: str) -> str:
         "postgresql": database,
     }
     site = {
-        "lab": {"driver": "qemu", "network": "10.79.0.0/24"},
+        "lab": {"driver": "qemu", "network": "10.79.0.0/24", "packages": list(BAKED)},
         "secrets": {"command": ["echo", "{name} of a lab"]},
     }
     hosts = {HOST: {"ansible_host": "10.79.0.11", "hakit": own}}
@@ -54,6 +54,7 @@ def inventory(*disks: str) -> str:
 def machine(lab_factory: LabFactory) -> Machine:
     """A host with the database, and nothing in it."""
     one = Machine(lab_factory(inventory(*DISKS)))
+    one.sh(QUICK)
     one.apply()
     one.idle("pg")
     return one

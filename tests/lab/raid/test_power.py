@@ -10,7 +10,7 @@ import pytest
 
 from hakit.lab.plan import NewDisk
 from tests.lab.qemu.running import Running
-from tests.lab.raid.machine import FILLED, HOST, PATIENCE, SLOW, Machine, inventory
+from tests.lab.raid.machine import BAKED, FILLED, HOST, PATIENCE, QUICK, SLOW, Machine, inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +70,7 @@ CUTS = (
     Cut("after the first mount", "/usr/bin/systemctl", "*start*srv-*", "after"),
 )
 SIZE = 128 << 20
+DISKS = {"k1": "128MiB", "k2": "128MiB"}
 
 
 def array(name: str, *disks: str, **more: Any) -> dict[str, Any]:
@@ -81,7 +82,8 @@ def array(name: str, *disks: str, **more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def machine(lab_factory: LabFactory) -> Machine:
     """A host with one array, so that all that arrays need is there."""
-    one = Machine(lab_factory(inventory(disks={"k1": "128MiB", "k2": "128MiB"})))
+    one = Machine(lab_factory(inventory(disks=DISKS, packages=BAKED)))
+    one.sh(QUICK)
     declare(one)
     one.apply()
     one.idle("kept")
@@ -92,7 +94,7 @@ def machine(lab_factory: LabFactory) -> Machine:
 def declare(machine: Machine, more: dict[str, Any] | None = None) -> None:
     """The array that is kept, and more."""
     raid = {"arrays": {**array("kept", "k1", "k2"), **(more or {})}}
-    machine.declare(inventory(raid, {"k1": "128MiB", "k2": "128MiB"}))
+    machine.declare(inventory(raid, DISKS, BAKED))
 
 
 def boot_id(machine: Machine) -> str:
@@ -143,7 +145,7 @@ def test_a_rebuild_goes_on_after_the_power_fails(machine: Machine, tmp_path: Pat
     machine.sh(SLOW)
     lab.plug(HOST, "k3", new=NewDisk(size=SIZE))
     replaced = {"arrays": array("kept", "k3", "k2")}
-    machine.declare(inventory(replaced, {"k1": "128MiB", "k2": "128MiB"}))
+    machine.declare(inventory(replaced, DISKS, BAKED))
     running = Running(
         machine.lab.inventory, tmp_path / "replace", "raid", "replace", HOST, "kept", "serial:k1", "--yes"
     )
@@ -167,12 +169,12 @@ def test_a_reshape_goes_on_after_the_power_fails(machine: Machine, tmp_path: Pat
     machine.await_disks(disks)
     first = array("grown", *disks[:3], level=5)
     raid = {"arrays": {**array("kept", "k3", "k2"), **first}}
-    machine.declare(inventory(raid))
+    machine.declare(inventory(raid, DISKS, BAKED))
     machine.apply()
     machine.idle("grown")
     machine.sh(FILLED.format(mount="/srv/grown"))
     raid = {"arrays": {**array("kept", "k3", "k2"), **array("grown", *disks, level=5)}}
-    machine.declare(inventory(raid))
+    machine.declare(inventory(raid, DISKS, BAKED))
     machine.sh(SLOW)
     running = Running(machine.lab.inventory, tmp_path / "grow", "raid", "grow", HOST, "grown", "--yes")
     running.wait_for(lambda: machine.state("grown", "sync_action") == "reshape", "the reshape begins", PATIENCE)

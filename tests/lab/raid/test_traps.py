@@ -18,7 +18,7 @@ from hakit.lab.plan import NewDisk
 from hakit.lab.qemu.drawer import checksum
 from tests.lab.conftest import ROOT
 from tests.lab.raid import images
-from tests.lab.raid.machine import HOST, INSTALL, PATIENCE, Machine, inventory
+from tests.lab.raid.machine import BAKED, HOST, PATIENCE, QUICK, Machine, inventory
 from tests.lab.raid.traps import ALL, ASSEMBLED, LATE, OURS, STALE, TRAPS
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class Sprung:
 
 def raid(*traps: Trap) -> str:
     """An inventory with the arrays of traps."""
-    return inventory({"arrays": {trap.name: {"level": 1, "devices": list(trap.words)} for trap in traps}})
+    return inventory(
+        {"arrays": {trap.name: {"level": 1, "devices": list(trap.words)} for trap in traps}}, packages=BAKED
+    )
 
 
 @pytest.fixture(scope="module")
 def machine(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """A host with mdadm and the disks of all traps, booted with them, each trap sprung."""
-    one = Machine(lab_factory(inventory()))
-    one.sh(INSTALL, timeout=2 * PATIENCE)
+    one = Machine(lab_factory(inventory(packages=BAKED)))
+    one.sh(QUICK)
     folder = tmp_path_factory.mktemp("images")
     by_hand = [trap for trap in ALL if trap.made]
     for trap in by_hand:
