@@ -202,7 +202,7 @@ def scrub(*, asked: options.Asked, host: str, array: str | None, stop: bool, rep
         raise UsageError("--stop and --repair exclude each other", hint="leave one of them out")
     action = "stop" if stop else "repair" if repair else "check"
     with _at_work(asked, host, array or "", quiet=as_json) as (hands, _, record):
-        names = [array] if array else list(hands.arrays)
+        names = [array] if array else [name for name, known in hands.arrays.items() if known.level]
         for name in names:
             hands.do(name, "scrub", action=action)
     result = {"host": host, "arrays": names, "action": action}
@@ -226,8 +226,8 @@ Examples:
     "--backup",
     default="",
     metavar="PATH",
-    help="Where on the host mdadm keeps what a crash in the middle needs; not on the array itself. Left out: below "
-    "/var/lib/hakit.",
+    help="Where on the host mdadm keeps what a crash in the middle needs; not on the array itself. Left out: "
+    "/var/lib/hakit/ARRAY.grow.",
 )
 @options.assume_yes
 @options.as_json
@@ -241,23 +241,20 @@ def grow(*, asked: options.Asked, host: str, array: str, backup: str, assume_yes
     import json
     import time
 
-    from hakit.agent.answers import typed
     from hakit.cli.work import agreed
+    from hakit.raid.growing import Growth
 
     with _at_work(asked, host, array, quiet=as_json) as (hands, watching, record):
-        steps = [str(step) for step in typed(hands.do(array, "growth"), "steps", list)]
-        if steps:
-            for step in steps:
-                watching.say(f"{host}  {array}  {step}")
-            if not assume_yes:
-                with watching.paused():
-                    if not agreed(f"Reshape {array} of {host}?", as_json=as_json):
-                        click.echo("Nothing was changed.")
-                        raise click.exceptions.Exit(1)
-            hands.do(array, "grow", **({"backup": backup} if backup else {}))
-        while (picture := hands.look(array)).busy or picture.action == "reshape":
-            watching.show(picture, "reshapes")
-            time.sleep(PAUSE)
+        growth = Growth(hands, host, array, watching.show, time.sleep)
+        steps = growth.steps()
+        for step in steps:
+            watching.say(f"{host}  {array}  {step}")
+        if steps and not assume_yes:
+            with watching.paused():
+                if not agreed(f"Reshape {array} of {host}?", as_json=as_json):
+                    click.echo("Nothing was changed.")
+                    raise click.exceptions.Exit(1)
+        picture = growth.run(backup or f"/var/lib/hakit/{array}.grow")
     result = {"host": host, "array": array, "steps": steps, "state": picture.state, "size": picture.size}
     text = f"Done: {array} of {host} is {picture.state}." if steps else f"{array} of {host} is as declared."
     _conclude(record, result, json.dumps(result, indent=2) if as_json else text)
@@ -371,13 +368,14 @@ def _to_write(hands: Hands, array: str, old: str, done: Replaced) -> str:
     """What the inventory has yet to say, where it still names the old disk."""
     from hakit.components.raid.model import NAME
     from hakit.components.raid.settings import RaidSettings
+    from hakit.raid.picture import is_called
 
     settings: Any = hands.host.settings[NAME]
     assert isinstance(settings, RaidSettings)  # noqa: S101 - for the type checker
     declared = settings.arrays[array]
     for key, devices in (("devices", declared.devices), ("spares", declared.spares)):
         for place, word in enumerate(devices):
-            if word in (old, f"serial:{done.old}", done.old) or (word != done.new and word.endswith(f"_{done.old}")):
+            if word != done.new and (is_called(word, old) or is_called(word, done.old)):
                 mark = hands.host.mark(NAME, "arrays", array, key, place)
                 return f"Write  {done.new}  in place of  {word}{f' ({mark})' if mark else ''}"
     return ""

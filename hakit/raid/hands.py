@@ -10,7 +10,7 @@ from hakit.components.storage import storage
 from hakit.engine.compile import declare
 from hakit.engine.examination import talking
 from hakit.errors import AgentError
-from hakit.raid.picture import picture
+from hakit.raid.picture import is_called, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,13 +48,13 @@ class Hands:
         return self._do(verb, self.arrays[name], arguments, ACT)
 
     def exchange(self, name: str, old: str, new: str) -> None:
-        """Take an array from now on as one of the disk `new` in place of `old` (words of the inventory)."""
+        """Take an array from now on as one of the disk `new` (a word) in place of `old` (a word or a serial number)."""
         known = self.arrays[name]
         if new in known.devices or new in known.spares:
             return
-        devices = tuple(new if word == old else word for word in known.devices)
-        spares = tuple(new if word == old else word for word in known.spares)
-        journal = new if known.journal == old else known.journal
+        devices = tuple(new if is_called(word, old) else word for word in known.devices)
+        spares = tuple(new if is_called(word, old) else word for word in known.spares)
+        journal = new if is_called(known.journal, old) else known.journal
         self.arrays[name] = known.replace(devices=devices, spares=spares, journal=journal)
 
     def disks(self) -> SeenStorage:

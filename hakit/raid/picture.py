@@ -19,6 +19,12 @@ GOOD = ("clean", "resync", "check")
 BUSY = ("rebuilding", "reshaping")
 
 
+def is_called(word: str, name: str) -> bool:
+    """Whether a word of the inventory is a disk that an operator names so, by the word or the serial number."""
+    serial = name.removeprefix(SERIAL)
+    return bool(word) and (word in (name, f"{SERIAL}{serial}") or word.endswith(f"_{serial}"))
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """A member, or a declared disk that is none.
@@ -43,7 +49,7 @@ class Disk:
 
     def is_called(self, word: str) -> bool:
         """Whether an operator's word means it: a serial number, or what the inventory says."""
-        return word != "" and word in (self.word, self.serial, f"{SERIAL}{self.serial}")
+        return word != "" and (word.removeprefix(SERIAL) == self.serial or is_called(self.word, word))
 
     def text(self) -> str:
         """For a person who has to find it."""

@@ -83,8 +83,8 @@ class Replacement:
                 f"{self._host}: array {self._array} is {picture.state}: a new disk could be rebuilt from nothing",
                 hint="see what its disks say with  hakit raid status",
             )
-        gone = self._known(picture, old)
-        coming = new or self._declared(picture, old)
+        coming = new or _entering(picture) or self._declared(picture, old)
+        gone = self._known(picture, old, coming)
         if coming and gone is not None and gone.is_called(coming):
             raise UsageError(f"{old} can't be replaced by itself", hint="name the new disk after it:  serial:SERIAL")
         if not coming and self._operator.pick is None:
@@ -93,12 +93,13 @@ class Replacement:
                 hint="write it into the inventory in its place, or name it after the old one:  serial:SERIAL",
             )
         before = {disk.serial for disk in self._hands.disks().disks}
-        if gone is not None and gone.state != "missing":
-            self._take_out(picture, gone)
+        if gone is not None:
+            self._take_out(gone)
+        elif any(not disk.serial and disk.state != "missing" for disk in picture.members):
+            self._let_go(_word(old))  # md still has a member whose disk was pulled
         if not coming:
             coming = self._await_newcomer(before)
-        word = gone.word if gone is not None and gone.word else old
-        self._hands.exchange(self._array, word, coming)
+        self._hands.exchange(self._array, gone.serial if gone is not None and gone.serial else old, coming)
         self._add(coming)
         began = time.monotonic()
         last = self._await(lambda now: _settled(now, coming), "rebuilds")
@@ -106,10 +107,10 @@ class Replacement:
             gone.serial if gone is not None and gone.serial else old, coming, time.monotonic() - began, last
         )
 
-    def _known(self, picture: Picture, old: str) -> Disk | None:
+    def _known(self, picture: Picture, old: str, coming: str) -> Disk | None:
         """The member that is to go; None where it went already. Raises UsageError for a word that means nothing."""
         found = picture.member(old)
-        if found is not None or picture.degraded:
+        if found is not None or picture.member(coming) or any(not disk.serial for disk in picture.members):
             return found
         names = [disk.serial or disk.word for disk in picture.members]
         raise UsageError(
@@ -123,7 +124,11 @@ class Replacement:
         ready = [disk for disk in others if disk.state != "absent"] or others
         return ready[0].word if len(ready) == 1 else ""
 
-    def _take_out(self, picture: Picture, gone: Disk) -> None:
+    def _let_go(self, word: str) -> None:
+        self._hands.do(self._array, "fail", device=word)
+        self._hands.do(self._array, "remove", device=word)
+
+    def _take_out(self, gone: Disk) -> None:
         """Have the array do without a disk, and say which one to pull."""
         known = gone.serial or gone.word
         if gone.state == "in_sync":
@@ -132,11 +137,7 @@ class Replacement:
                 raise UsageError(
                     f"taking {known} out was not confirmed; nothing was changed", hint=f"add  --confirm {known}"
                 )
-        word = gone.word or f"{SERIAL}{gone.serial}"
-        if gone.state != "faulty":
-            self._hands.do(self._array, "fail", device=word)
-        self._hands.do(self._array, "remove", device=word)
-        del picture
+        self._let_go(gone.word or _word(gone.serial))
         self._operator.tell(f"{known} is out of {self._array}. Pull the disk {gone.text()}")
 
     def _await_newcomer(self, before: set[str]) -> str:
@@ -175,6 +176,17 @@ class Replacement:
                 return picture
             self._operator.show(picture, what)
             self._sleep(PAUSE)
+
+
+def _word(name: str) -> str:
+    """What the inventory would call a disk that is named by its serial number alone."""
+    return name if name.startswith(("/dev/", SERIAL, "wwn:")) else f"{SERIAL}{name}"
+
+
+def _entering(picture: Picture) -> str:
+    """The disk that is being rebuilt already, where it is one."""
+    found = [disk for disk in picture.members if disk.state == "rebuilding"]
+    return found[0].word or _word(found[0].serial) if len(found) == 1 else ""
 
 
 def _settled(picture: Picture, word: str) -> bool:

@@ -8,7 +8,8 @@ from time import gmtime, strftime
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid.arrays import FAULTY, IN_SYNC, MISSING, REBUILDING, SPARE, running
-from hakit.agent.raid.disks import disks, resolve, udev
+from hakit.agent.raid.disks import disks, resolve, text, udev
+from hakit.agent.raid.found import CONF, lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,11 +86,21 @@ def building(array: Array, work: Work) -> bool:
     return record is not None and record.building
 
 
-def probe(uuid: str, work: Work) -> tuple[bool, str]:
-    """Whether an array runs with all its redundancy, and its state in words."""
-    live = running(uuid, work)
+def probe(name: str, work: Work) -> tuple[bool, str]:
+    """Whether the array that mdadm.conf has as /dev/md/NAME runs with all its redundancy, and its state in words."""
+    uuid = named(name, work)
+    live = running(uuid, work) if uuid else None
     first = any(one.building for one in intents.all_intents(work) if one.uuid == uuid)
     return state(live, building=first) in OK, words(live, building=first)
+
+
+def named(name: str, work: Work) -> str:
+    """The UUID of an array by its name, as mdadm.conf has it; empty where it has none."""
+    for line in lines(text(CONF, work)):
+        words = line.split()
+        if words[1] in {name, f"/dev/md/{name}"}:
+            return next((word.partition("=")[2].lower() for word in words if word.lower().startswith("uuid=")), "")
+    return ""
 
 
 def status(array: Array, work: Work) -> dict[str, Any]:

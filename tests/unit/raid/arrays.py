@@ -60,12 +60,13 @@ class Bench:
                 self.rebuild -= 1
                 if self.rebuild <= 0:
                     self.members[serial] = replace(one, state="in_sync")
+        missing = [disk("", "missing", 1, word="", now="", path="")] * (2 - len(self.members))
         lacks = 2 - sum(one.state == "in_sync" for one in self.members.values())
         busy = any(one.state == "rebuilding" for one in self.members.values())
         state = "rebuilding" if busy else "degraded" if lacks else "clean"
         others = tuple(one for serial, one in self.declared.items() if serial not in self.members)
         progress = 0.5 if busy else None
-        return array(*self.members.values(), state=state, degraded=lacks, others=others, progress=progress)
+        return array(*self.members.values(), *missing, state=state, degraded=lacks, others=others, progress=progress)
 
     def do(self, name: str, verb: str, **arguments: str) -> dict[str, Any]:
         assert name == "data"
@@ -74,7 +75,7 @@ class Bench:
             raise RefusedError(f"{word}: no")
         serial = word.removeprefix("serial:")
         self.did.append((verb, word))
-        if verb == "fail":
+        if verb == "fail" and self.members[serial].state != "faulty":
             self.members[serial] = replace(self.members[serial], state="faulty")
         elif verb == "remove":
             assert self.members.pop(serial).state == "faulty"

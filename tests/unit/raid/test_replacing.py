@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.unit.raid.arrays import Bench
 
 TAKEN_OUT = [("fail", "serial:B2"), ("remove", "serial:B2")]
-PUT_IN = [("exchange", "serial:B2 serial:C3"), ("add", "serial:C3")]
+PUT_IN = [("exchange", "B2 serial:C3"), ("add", "serial:C3")]
 
 
 class Person:
@@ -79,14 +79,21 @@ def test_a_disk_in_sync_goes_only_by_its_serial_number() -> None:
 def test_a_dead_one_goes_without_a_question() -> None:
     hands, person = bench(old="faulty"), Person(types=False)
     replaced(hands, person)
-    assert hands.did == [("remove", "serial:B2"), *PUT_IN]
+    assert hands.did == [*TAKEN_OUT, *PUT_IN]
 
 
 def test_one_that_was_pulled_is_only_replaced() -> None:
     hands = bench(old="missing")
-    hands.members["B2"] = disk("", "missing", 1, word="serial:B2", now="", path="")
-    replaced(hands, Person(), "serial:B2")
+    hands.members["B2"] = disk("", "missing", 1, word="", now="", path="")
+    replaced(hands, Person())
     assert hands.did == PUT_IN
+
+
+def test_one_that_was_pulled_and_that_md_still_has_is_let_go() -> None:
+    hands = bench(old="faulty")
+    hands.members["B2"] = disk("", "faulty", 1, word="", now="sdb", path="")
+    replaced(hands, Person())
+    assert hands.did == [*TAKEN_OUT, *PUT_IN]
 
 
 def test_one_that_is_out_already_is_gone_on_with() -> None:
@@ -96,11 +103,12 @@ def test_one_that_is_out_already_is_gone_on_with() -> None:
     assert [verb for verb, _ in hands.did] == ["exchange", "add"]
 
 
-def test_a_rebuild_that_runs_is_waited_for() -> None:
+@pytest.mark.parametrize("new", ["serial:C3", ""])
+def test_a_rebuild_that_runs_is_waited_for(new: str) -> None:
     hands = bench()
     del hands.members["B2"]
     hands.members["C3"] = disk("C3", "rebuilding", 1)
-    done = replaced(hands, Person(), "B2", "serial:C3")
+    done = replaced(hands, Person(), "B2", new)
     assert [verb for verb, _ in hands.did] == ["exchange"]
     assert done.picture.state == "clean"
 
