@@ -52,8 +52,8 @@ def raid(*traps: Trap) -> str:
 
 
 @pytest.fixture(scope="module")
-def machine(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A host with mdadm and the disks of all traps, booted with them, each trap sprung."""
+def trapped(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -> Sprung:
+    """A host with mdadm that has booted with the disks of all traps."""
     one = Machine(lab_factory(inventory(packages=BAKED)))
     one.sh(QUICK)
     folder = tmp_path_factory.mktemp("images")
@@ -63,24 +63,29 @@ def machine(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -
     one.await_disks(tuple(disk for trap in by_hand for disk in trap.disks))
     for trap in by_hand:
         one.sh(f"set -e; {trap.variables} {trap.made}")
+    found = Sprung(one, {})
 
     def rest() -> None:
         for trap in ALL:
             if trap not in by_hand:
                 plug(one, trap, folder)
+        found.before.update(checksums(one))
 
     one.power_cycle(rest)
-    return one
+    one.await_disks(tuple(trap.serial(disk) for trap in ALL for disk in trap.disks))
+    return found
 
 
 @pytest.fixture(scope="module")
-def sprung(machine: Machine) -> Sprung:
+def machine(trapped: Sprung) -> Machine:
+    """The host."""
+    return trapped.machine
+
+
+@pytest.fixture(scope="module")
+def sprung(trapped: Sprung) -> Sprung:
     """hakit has met all traps that it must refuse, in a plan and in an apply."""
-    machine.lab.lab.power(HOST, "off")
-    found = Sprung(machine, checksums(machine))
-    machine.lab.lab.power(HOST, "on")
-    machine.await_disks(tuple(trap.serial(disk) for trap in TRAPS for disk in trap.disks))
-    # What the early boot and udev start takes its time: degraded arrays 30 s (mdadm-last-resort@.timer).
+    machine, found = trapped.machine, trapped
     for trap in TRAPS:
         if trap.sprung:
             machine.sh(f"set -e; {trap.variables} {trap.sprung}")
