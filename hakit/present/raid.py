@@ -100,14 +100,14 @@ def _help(one: Picture) -> Iterator[str]:
     dead = [disk for disk in one.members if disk.state in ("faulty", "missing")]
     for disk in dead:
         name = disk.serial or disk.word
-        sign = paint("✗", "red")
+        sign = paint("!", "red")
         yield f"  {sign} {printable(name or 'a member')} is {disk.state}"
         if name:
             yield f"    {pasteable(f'hakit raid replace {one.host} {one.name} {printable(name)}')}"
     if one.state == "degraded" and not dead:
         yield f"  {paint('!', 'yellow')} {count(one.degraded, 'member')} missing"
     if one.state == "absent":
-        yield f"  {paint('✗', 'red')} it does not run; see what its disks say with  {pasteable('hakit plan')}"
+        yield f"  {paint('!', 'red')} it does not run; see what its disks say with  {pasteable('hakit plan')}"
     if one.mismatches and one.action == "idle":
         yield f"    {pasteable(f'hakit raid scrub {one.host} {one.name} --repair')}"
 

@@ -16,7 +16,7 @@ from hakit.components.raid.model import (
     stores,
     words,
 )
-from hakit.components.raid.settings import OnDisk, RaidSettings
+from hakit.components.raid.settings import OnDisk, RaidSettings, Volume
 from hakit.components.raid.values import BY_ID, LONGEST_NAME, kibibytes
 from hakit.inventory.types import mebibytes
 from hakit.lint.rule import configured
@@ -135,7 +135,7 @@ def _store(path: Path, settings: OnDisk) -> Iterator[Wrong]:
         return
     if settings.mount is None and settings.options:
         yield (*path, "options"), "options of a mount that there is not — mount: PATH"
-    size = getattr(settings, "size", None)
+    size = settings.size if isinstance(settings, Volume) else None  # an array's is that of each disk
     if size is not None and mebibytes(size) < SMALLEST[kind]:
         yield (*path, "size"), f"{kind} needs {SMALLEST[kind]}MiB at least"
     yield from _forbidden(path, settings)

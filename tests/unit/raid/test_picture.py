@@ -76,7 +76,7 @@ def test_a_rebuild_is_shown_with_its_bar() -> None:
 
 def test_a_dead_disk_is_told_with_the_command_that_helps() -> None:
     text = status_text([array(disk("A1"), disk("B2", "faulty", 1), state="degraded", degraded=1)], {}, NOW)
-    assert "✗ B2 is faulty" in text
+    assert "! B2 is faulty" in text
     assert "hakit raid replace db1 data B2" in text
 
 
