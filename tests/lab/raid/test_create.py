@@ -9,7 +9,7 @@ import pytest
 
 from hakit.lab.plan import NewDisk
 from tests.lab.qemu.running import Running
-from tests.lab.raid.machine import FAST, FILLED, HOST, PATIENCE, SLOW, Machine, inventory
+from tests.lab.raid.machine import BAKED, FAST, FILLED, HOST, PATIENCE, QUICK, SLOW, Machine, inventory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,9 @@ def arrays(one: tuple[str, ...] = ONE, ten: tuple[str, ...] = TEN) -> dict[str, 
 @pytest.fixture(scope="module")
 def machine(lab_factory: LabFactory) -> Machine:
     """A host with two arrays that hold something; its early boot from before them is kept in /root/stock."""
-    one = Machine(lab_factory(inventory(disks=DISKS)))
-    one.sh("mkdir /root/stock && cp --dereference /initrd.img /root/stock/")
-    one.declare(inventory(arrays(), DISKS))
+    one = Machine(lab_factory(inventory(disks=DISKS, packages=BAKED)))
+    one.sh(f"mkdir /root/stock && cp --dereference /initrd.img /root/stock/ && {QUICK}")
+    one.declare(inventory(arrays(), DISKS, BAKED))
     one.apply()
     for mount in MOUNTS.values():
         one.sh(FILLED.format(mount=mount))
@@ -89,7 +89,7 @@ def test_a_disk_that_dies_is_replaced_and_nothing_is_lost(
     now = {name: [new if disk == dead else disk for disk in disks] for name, disks in (("one", ONE), ("ten", TEN))}
     if array == "ten":
         now["one"] = ["a3", "a2"]
-    machine.declare(inventory(arrays(tuple(now["one"]), tuple(now["ten"])), DISKS))
+    machine.declare(inventory(arrays(tuple(now["one"]), tuple(now["ten"])), DISKS, BAKED))
     machine.sh(SLOW)
     running = Running(
         machine.lab.inventory, tmp_path / "replace", "raid", "replace", HOST, array, f"serial:{dead}", "--yes"

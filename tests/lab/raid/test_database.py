@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.lab.plan import NewDisk
-from tests.lab.raid.machine import BAKED, FAST, HOST, PATIENCE, QUICK, SLOW, Machine
+from tests.lab.raid.machine import FAST, HOST, PATIENCE, QUICK, SLOW, Machine
 
 if TYPE_CHECKING:
     from tests.lab.conftest import LabFactory
@@ -43,7 +43,7 @@ def inventory(*disks: str) -> str:
         "postgresql": database,
     }
     site = {
-        "lab": {"driver": "qemu", "network": "10.79.0.0/24", "packages": list(BAKED)},
+        "lab": {"driver": "qemu", "network": "10.79.0.0/24"},
         "secrets": {"command": ["echo", "{name} of a lab"]},
     }
     hosts = {HOST: {"ansible_host": "10.79.0.11", "hakit": own}}
