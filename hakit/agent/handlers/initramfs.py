@@ -22,7 +22,7 @@ PREFIX = "initrd.img-"
 ASIDE = (".bak", ".dpkg-bak", ".old", ".new", "-old")
 PROGRAM = "update-initramfs"
 UNPACKED = "initramfs-"
-UNPACK, BUILD = 300.0, 900.0  # seconds on a slow disk, with all kernels
+UNPACK, BUILD = 600.0, 3600.0  # seconds on a slow or an emulated machine, with all its kernels
 
 
 class Initramfses:

@@ -27,11 +27,11 @@ class Bearing:
     """One declared device as it is just now.
 
     `disk` is None where there is none, `trouble` why the word can't be resolved. `parts` are the superblocks with the
-    array's UUID on the disk and its partitions. `found` is what else it bears, None until the proof was made: with
-    `half` what our own cut-short creation may have left is no finding.
+    array's UUID on the disk and its partitions, `others` those of other arrays that bear its name. `found` is what else
+    it bears, None until the proof was made: with `half` what our own cut-short creation may have left is no finding.
     """
 
-    __slots__ = ("disk", "found", "half", "parts", "role", "trouble", "word")
+    __slots__ = ("disk", "found", "half", "others", "parts", "role", "trouble", "word")
 
     def __init__(self, word: str, role: str, disk: Disk | None, parts: list[Part], trouble: str = "") -> None:
         self.word = word
@@ -39,6 +39,7 @@ class Bearing:
         self.disk = disk
         self.parts = parts
         self.trouble = trouble
+        self.others: list[Part] = []
         self.found: list[Finding] | None = None
         self.half = False
 
@@ -210,6 +211,11 @@ def _assemble(array: Array, scene: Scene) -> Verdict:
     newest = max(member.events for _, member in parts)
     fresh = [part for part in parts if part[1].events >= newest - MARGIN]
     why = _contradictions(fresh)
+    why += [
+        f"{disk.text()} is a member of another array of this name, {member.uuid}"
+        for one in scene.bearings
+        for disk, member in one.others
+    ]
     chosen, told = _slots(parts, why)
     present = {member.role for _, member in chosen if member.role.isdigit() and member.events >= newest - MARGIN}
     slots = fresh[0][1].devices

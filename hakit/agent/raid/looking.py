@@ -68,8 +68,10 @@ def _scene(array: Array, there: list[Disk], work: Work) -> Scene:
     live = running(array.uuid, work)
     scene = Scene(bearings, live, intents.read(array.array, array.uuid, work), _once(strays))
     scene.busy = live is not None and in_use(live, work)
+    names = {array.array, f"{array.host}:{array.array}"}
     scene.namesake = next(
-        (one.title or one.uuid for one in arrays(work) if one.called == array.array and one.uuid != array.uuid), ""
+        (one.title or one.uuid for one in arrays(work) if {one.called, one.title} & names and one.uuid != array.uuid),
+        "",
     )
     return scene
 
@@ -84,7 +86,11 @@ def _bearing(array: Array, word: str, role: str, there: list[Disk], work: Work) 
     if disk.parent and array.partition:
         return Bearing(word, role, disk, [], f"{word} is a partition already: name the disk, or say partition: false")
     family = [disk, *(one for one in there if one.parent == disk.name)]
-    return Bearing(word, role, disk, _once(parts_of(family, array.uuid, work)))
+    bearing = Bearing(word, role, disk, _once(parts_of(family, array.uuid, work)))
+    title = f"{array.host}:{array.array}"
+    named = [(one, member) for one in family for member in superblocks(one, work) if member.name == title]
+    bearing.others = _once([part for part in named if part[1].sound and part[1].here and part[1].uuid != array.uuid])
+    return bearing
 
 
 def parts_of(family: list[Disk], uuid: str, work: Work) -> list[Part]:

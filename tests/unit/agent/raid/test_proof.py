@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SMALL, LARGE = 512 * MIB, 40 * GIB
+SMALL, LARGE = 320 * MIB, 40 * GIB
 
 
 def found(path: Path, choose: proof.Choose = proof.random) -> list[Finding]:
@@ -67,7 +67,7 @@ def second_partition(path: Path) -> None:
 
 
 def unsigned(path: Path) -> None:
-    put(path, 300 * MIB, b"\x5a" * (4 * MIB))
+    put(path, 200 * MIB, b"\x5a" * (4 * MIB))
 
 
 CASES: list[tuple[str, Callable[[Path], object], str]] = [
@@ -90,7 +90,7 @@ CASES: list[tuple[str, Callable[[Path], object], str]] = [
         for version in ("0.90", "1.0", "1.1", "1.2")
     ],
     ("wiped gpt", wiped_gpt, r"ext2, ext3 or ext4, as behind a lost partition table, at 1 MiB"),
-    ("unsigned data", unsigned, r"data without any signature at 300 MiB"),
+    ("unsigned data", unsigned, r"data without any signature at 200 MiB"),
     ("a byte at the end", lambda path: put(path, SMALL - 1, b"\1"), r"data without any signature at"),
 ]
 
