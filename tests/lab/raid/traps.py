@@ -1,7 +1,7 @@
 """The traps: two disks that an array is declared on, of which one at least is not what it seems.
 
-Each is an array of RAID 1, called as the trap, on the disks `NAME` and `NAME-p`. The first is the trap; the second, its
-partner, is blank and of the same size unless said.
+Each is an array of RAID 1, called t00, t01, … so that its name tells nothing, on the disks `tNN` and `tNN-p`. The first
+is the trap; the second, its partner, is blank and of the same size unless said.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 BY_ID = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_"
+ARRAY = "{array}"
+"""In a script: what the array is called."""
 CREATE = (
     "mdadm --create /dev/md99 --run --assume-clean --level=1 --raid-devices=2 --bitmap=none"
     " --metadata={metadata} --homehost={home} --name={name} {disks} </dev/null"
@@ -30,8 +32,8 @@ class Trap:
     `write` makes the disk's image on this machine, `kind` is what util-linux takes that for. `made` is a script that
     makes it on the machine itself before it is booted for the trap, `sprung` one that runs when it has booted; both
     have the disks in `$a` and `$b`. `alone`: what is wrong is seen before the disks are, and keeps every array of the
-    inventory from being planned. `devices` are what the inventory calls its disks. The partner of a trap that is
-    `absent` is not there; one with a `clone` has a third disk that tells the serial of the first.
+    inventory from being planned. The partner of a trap that is `absent` is not there; one with a `clone` has a third
+    disk that tells the serial of the first; of one that is `double` both devices are the first disk.
     """
 
     name: str
@@ -43,29 +45,34 @@ class Trap:
     made: str = ""
     sprung: str = ""
     alone: bool = False
-    devices: tuple[str, ...] = ()
     absent: bool = False
     clone: bool = False
+    double: bool = False
+
+    @property
+    def array(self) -> str:
+        """What its array is called, and its first disk."""
+        return f"t{ALL.index(self):02}"
 
     @property
     def disks(self) -> tuple[str, ...]:
         """The names of its disks in the lab; the names are their serials, but a clone tells that of the first."""
-        pair = (self.name, f"{self.name}-p")
-        return (*pair[: 1 if self.absent else 2], *((f"{self.name}-c",) if self.clone else ()))
+        pair = (self.array, f"{self.array}-p")
+        return (*pair[: 1 if self.absent else 2], *((f"{self.array}-c",) if self.clone else ()))
 
     def serial(self, disk: str) -> str:
         """What a disk tells."""
-        return self.name if disk.endswith("-c") else disk
+        return self.array if disk.endswith("-c") else disk
 
     @property
     def words(self) -> tuple[str, ...]:
         """What the inventory says."""
-        return self.devices or (f"serial:{self.name}", f"serial:{self.name}-p")
+        same = f"{BY_ID}{self.array}" if self.double else f"serial:{self.array}-p"
+        return f"serial:{self.array}", same
 
-    @property
-    def variables(self) -> str:
-        """Shell: `a` and `b` are its disks, under names that last."""
-        return f"a={BY_ID}{self.name}; b={BY_ID}{self.name}-p;"
+    def script(self, text: str) -> str:
+        """A shell script about its disks, which are `$a` and `$b` under names that last."""
+        return f"set -e; a={BY_ID}{self.array}; b={BY_ID}{self.array}-p; {text.replace(ARRAY, self.array)}"
 
 
 def superblock(metadata: str) -> str:
@@ -75,51 +82,52 @@ def superblock(metadata: str) -> str:
 
 
 RELEASED = (
-    "for held in /sys/class/block/$(basename $(readlink -f $a))/holders/*; do mdadm --stop /dev/${held##*/}; done"
+    "for held in /sys/class/block/$(basename $(readlink -f $a))/holders/*; do"
+    " [ ! -e $held ] || mdadm --stop /dev/${held##*/}; done"
 )
 """udev starts what it finds members of; here it is only the superblock that counts."""
 FOREIGN = (
     f"{CREATE.format(metadata='1.2', home='elsewhere', name='theirs', disks='$a $b')}"
     " && echo theirs >/dev/md99 && sync && mdadm --stop /dev/md99"
 )
-OLD = r"array (elsewhere:old )?.*metadata {}|superblock.*{}"
 TRAPS = (
-    Trap("ext4", "ext4", images.ext4, "ext4"),
-    Trap("xfs", "xfs", images.xfs, "xfs", size=320 * MIB),
-    Trap("btrfs", "btrfs", images.btrfs, "btrfs", size=160 * MIB),
-    Trap("luks", "luks", images.luks, "crypto_LUKS"),
-    Trap("lvm", "LVM", images.physical_volume, "LVM2_member"),
-    Trap("gpt", "GPT|partition", images.gpt, "gpt"),
-    Trap("mbr", "MBR|DOS|partition", images.table, "dos"),
-    Trap("swap", "swap", images.swap, "swap"),
-    Trap("old090", OLD.format("0.90", "0.90"), made=superblock("0.90"), sprung=RELEASED),
-    Trap("old10", OLD.format("1.0", "1.0"), made=superblock("1.0"), sprung=RELEASED),
-    Trap("old12", OLD.format("1.2", "1.2"), made=superblock("1.2"), sprung=RELEASED),
+    Trap("ext4", "ext4 at the beginning", images.ext4, "ext4"),
+    Trap("xfs", "xfs at the beginning", images.xfs, "xfs", size=320 * MIB),
+    Trap("btrfs", "btrfs at the beginning", images.btrfs, "btrfs", size=160 * MIB),
+    Trap("luks", "LUKS at the beginning", images.luks, "crypto_LUKS"),
+    Trap("lvm", "LVM physical volume", images.physical_volume, "LVM2_member"),
+    Trap("gpt", "a GPT at byte 512", images.gpt, "gpt"),
+    Trap("mbr", "MBR with 1 partition", images.table, "dos"),
+    Trap("swap", "swap at the beginning", images.swap, "swap"),
+    Trap("old090", r"a member of the array .*metadata 0\.90", made=superblock("0.90"), sprung=RELEASED),
+    Trap("old10", r"a member of the array elsewhere:old .*metadata 1\.0", made=superblock("1.0"), sprung=RELEASED),
+    Trap("old12", r"a member of the array elsewhere:old .*metadata 1\.2", made=superblock("1.2"), sprung=RELEASED),
     Trap("foreign", "elsewhere:theirs", made=FOREIGN),
-    Trap("mounted", "mounted", images.ext4, "ext4", sprung="mkdir -p /mnt/t && mount -t ext4 -o ro,noload $a /mnt/t"),
-    Trap("held", r"held|in use|open|busy|uses", sprung="setsid -f sleep 100000 <$a >/dev/null 2>&1"),
-    Trap("looped", r"held|in use|open|busy|uses|loop", sprung="modprobe loop && losetup --find $a"),
-    Trap("nogpt", "ext4", images.behind_gpt),
-    Trap("nombr", "ext4", images.behind_mbr),
-    Trap("backup", "GPT|partition", images.wiped_front),
-    Trap("nameless", "data", images.nameless),
-    Trap("archive", "data|tar", images.archive),
-    Trap("missing", "missing-p|no disk|not there|absent|means no", absent=True),
-    Trap("smaller", "smaller|only|differ|equal", partner=32 * MIB, alone=True),
-    Trap("twins", "both say|same serial|clones|is 2 disks|2 disks", clone=True),
     Trap(
-        "twice",
-        "same disk|already",
-        alone=True,
-        devices=("serial:twice", f"{BY_ID}twice"),
+        "mounted",
+        "is mounted on /mnt/t",
+        images.ext4,
+        "ext4",
+        sprung="mkdir -p /mnt/t && mount -t ext4 -o ro,noload $a /mnt/t",
     ),
+    Trap("held", "is open in sleep", sprung="setsid -f sleep 100000 <$a >/dev/null 2>&1"),
+    Trap("looped", "is behind loop0", sprung="modprobe loop && losetup --find $a"),
+    Trap("nogpt", "ext4, as behind a lost partition table, at 1 MiB", images.behind_gpt),
+    Trap("nombr", "ext4, as behind a lost partition table, at byte 32256", images.behind_mbr),
+    Trap("backup", "the spare GPT", images.wiped_front),
+    Trap("nameless", "data without any signature", images.nameless),
+    Trap("archive", "data without any signature", images.archive),
+    Trap("missing", "there is no disk serial:", absent=True),
+    Trap("smaller", "only 32", partner=32 * MIB, alone=True),
+    Trap("twins", "is 2 disks", clone=True),
+    Trap("twice", "same disk", alone=True, double=True),
 )
 """Refused, every one, and every disk left as it is."""
 STALE = Trap(
     "stale",
     "",
     made=(
-        CREATE.format(metadata="1.2", home="one", name="stale", disks="$a $b")
+        CREATE.format(metadata="1.2", home="one", name=ARRAY, disks="$a $b")
         + " && echo before >/dev/md99 && sync"
         + " && mdadm /dev/md99 --fail $b && echo behind >/dev/md99 && sync && mdadm --stop /dev/md99"
     ),
@@ -129,7 +137,7 @@ OURS = Trap(
     "ours",
     "",
     made=(
-        CREATE.format(metadata="1.2", home="one", name="ours", disks="$a $b")
+        CREATE.format(metadata="1.2", home="one", name=ARRAY, disks="$a $b")
         + " && echo ours >/dev/md99 && sync && mdadm --stop /dev/md99"
     ),
     sprung=RELEASED,
