@@ -145,10 +145,13 @@ def _running(array: Array, scene: Scene, live: Running) -> Verdict:
     if live.called == array.array:
         return Verdict(FINE, told=told)
     wrong = f"it runs as {live.path}, not as /dev/md/{array.array}"
-    if scene.busy:
-        return Verdict(FINE, told=[*told, f"{wrong}: its name is right after the next boot, it is in use now"])
+    # Stopped, an array that misses members would not start again without force.
+    why = "it is in use now" if scene.busy else "it misses members now" if live.degraded else ""
+    if why:
+        return Verdict(FINE, told=[*told, f"{wrong}: its name is right after the next boot, {why}"])
     verdict = Verdict(RENAME, [wrong], told)
-    verdict.parts = [part for one in scene.bearings for part in one.parts] + scene.strays
+    parts = [part for one in scene.bearings for part in one.parts] + scene.strays
+    verdict.parts = [part for part in parts if live.place(part[0].name)]
     return verdict
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from hakit.agent.raid.finding import DATA, MIB, SIGNATURE, Finding
+from hakit.agent.raid.finding import DATA, MEMBER, MIB, SIGNATURE, Finding
 from hakit.agent.raid.signatures import HEAD, ends, signatures, superblocks, tables
 
 TYPE_CHECKING = False
@@ -57,7 +57,8 @@ def bears(read: Read, size: int, choose: Choose = random) -> list[Finding]:
             break
     if first < 0:
         return found
-    for base in (*OLD, *range(STEP, min(ALIGNED, size), STEP)):
+    named = any(one.kind in {SIGNATURE, MEMBER} for one in found)  # and what follows is its own: spare superblocks
+    for base in () if named else (*OLD, *range(STEP, min(ALIGNED, size), STEP)):
         behind = signatures(read, base) if nonzero(read, base, min(HEAD, size - base)) >= 0 else []
         found += [Finding(SIGNATURE, f"{one.what}, as behind a lost partition table,", base) for one in behind]
         if behind:

@@ -277,6 +277,14 @@ def test_an_array_under_another_name_gets_its_own_when_nobody_uses_it(host: Host
     assert any("its name is right after the next boot" in line for line in host.said)
 
 
+def test_an_array_that_misses_members_is_not_stopped_for_its_name(host: Host) -> None:
+    apply(host, array())
+    host.boot()
+    host.start("alpha:data", ["sda"])
+    assert plan(host, array()).summary == ()
+    assert any("not as /dev/md/data: its name is right after the next boot, it misses" in line for line in host.said)
+
+
 def test_another_array_of_that_name_is_refused(host: Host) -> None:
     host.add("sdc", "C")
     member(host.path("sdc"), slots=1)
