@@ -134,7 +134,8 @@ def foreign(known: Mapping[str, Known], storage: SeenStorage | None) -> tuple[st
             told.add(plain(uuid))
             kept.append(line)
     for one in storage.arrays:
-        name = one.device.rpartition("/")[2] or one.name.rpartition(":")[2]
+        # A name with a colon is what mdadm calls an array that it takes for another host's.
+        name = "" if ":" in one.device else one.device.rpartition("/")[2]
         if plain(one.uuid) not in told and name and device(name) not in names:
             kept.append(f"ARRAY {device(name)} UUID={one.uuid}")
     return tuple(kept)

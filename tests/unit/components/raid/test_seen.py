@@ -144,7 +144,11 @@ def test_lines_of_arrays_of_others_are_kept_and_those_that_run_get_one(tmp_path:
         f"ARRAY /dev/md/root metadata=1.2 UUID={OTHER} name=a:root",
         f"array data level=raid1 uuid={OLD.replace(':', '')}",
     )
-    arrays = (SeenArray(OTHER, "a:root", "root"), SeenArray("9" * 8 + ":0" * 3, "a:swap", "swap"))
+    arrays = (
+        SeenArray(OTHER, "a:root", "root"),
+        SeenArray("9" * 8 + ":0" * 3, "a:swap", "swap"),
+        SeenArray("8" * 8 + ":0" * 3, "x:stranger", "x:stranger"),
+    )
     own = array(declared(one, Facts())).uuid
     # The second line was of an array called data that no disk bears any more.
     assert conf(one, facts(lines=lines, arrays=arrays)) == [
