@@ -6,6 +6,7 @@ from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid import making
 from hakit.agent.raid.deciding import ASSEMBLE, CREATE, DEVICE, FINE, REFUSE, RENAME
+from hakit.agent.raid.finding import size
 from hakit.agent.raid.looking import look
 from hakit.agent.work import Change
 
@@ -79,5 +80,7 @@ def _lines(resource: Array, state: Looked) -> tuple[str, ...]:
         return ("assemble it from", *(f"  {disk.text()} (member {member.role})" for disk, member in verdict.parts))
     how = "create it anew, which was cut short," if verdict.again else "create it"
     told = [f"  wipe {disk.text()}" for disk in verdict.wipe]
-    told += [f"  {one.text()}{'' if one.role == DEVICE else f' ({one.role})'}" for one in state.scene.bearings]
+    for one in state.scene.bearings:
+        role = "" if one.role == DEVICE else f" ({one.role})"
+        told.append(f"  {one.text()}, {size(one.disk.size if one.disk else 0)}{role}")
     return (f"{how} (RAID{resource.level}) from", *told)

@@ -58,6 +58,8 @@ def words(live: Running | None, *, building: bool = False) -> str:
     word = state(live, building=building)
     if live is None:
         return f"{word}, no disk of it is in use on this host"
+    if not live.started:
+        return f"{word}, it does not run"
     told = [word]
     if word not in OK:
         told.append(f"{max(0, live.slots - live.degraded)} of {live.slots} members in place")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hakit.agent import disk as files
+from hakit.agent import process
 from hakit.agent.process import Result
 from hakit.agent.raid import making, proof, table
 from hakit.agent.raid.superblock import Member, members
@@ -42,6 +43,7 @@ class Host:
         self.ran: list[list[str]] = []
         self.left = -1
         self.refuses = ""
+        self.programs: dict[str, Callable[[list[str]], Result]] = {}
         self.torn = -1  # the member before which a creation by mdadm ends
         for name in ("dev/md", "sys/class/block", "run/udev/data", "proc/self", "proc/1/fd", "var/lib/hakit", "boot"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -166,6 +168,11 @@ class Host:
             return self._mdadm(words)
         if words[0] in {"wipefs", "udevadm", "journalctl"}:
             return Result(0, "", "")
+        if words[0].startswith("mkfs.") or words[0] in {"e2fsck", "xfs_repair"}:
+            self.step()
+            return process.run(words, 60.0)
+        if words[0] in self.programs:
+            return self.programs[words[0]](words)
         return Result(127, "", f"{words[0]}: not installed")
 
     def _mdadm(self, words: list[str]) -> Result:
@@ -250,6 +257,12 @@ class Host:
         target = (self.root / "sys/class/block" / device).resolve()
         (place / "block").symlink_to(target)
         (target / "holders" / node).mkdir()
+
+    def says(self, **files: object) -> None:
+        """Have the array's folder in sysfs say something else; `dev_sda__state` is a file of a member."""
+        folder = self.root / "sys/devices/md127/md"
+        for name, value in files.items():
+            (folder / name.replace("__", "/").replace("dev_", "dev-")).write_text(f"{value}\n")
 
     def _stop(self, node: str) -> None:
         folder = self.root / "sys/devices" / node

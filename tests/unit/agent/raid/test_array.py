@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 OTHER = "00000000:11111111:22222222:33333333"
 
 
-@pytest.fixture
-def host(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(holding, "PATIENCE", 0.0)
-    made = Host(memory / "root")
-    made.add("sda", "A")
-    made.add("sdb", "B")
-    return made
-
-
 def plan(host: Host, one: Array) -> Change:
     handler = Arrays()
     return handler.diff(one, handler.read([one], host.work)[one.key], host.work)
@@ -69,7 +60,10 @@ def test_blank_disks_become_an_array(host: Host) -> None:
     change = plan(host, one)
     assert change.new
     assert change.summary[0] == "create it (RAID1) from"
-    assert change.summary[1:] == ("  TOSHIBA MG08 serial A, now sda", "  TOSHIBA MG08 serial B, now sdb")
+    assert change.summary[1:] == (
+        "  TOSHIBA MG08 serial A, now sda, 48 MiB",
+        "  TOSHIBA MG08 serial B, now sdb, 48 MiB",
+    )
     assert not [words for words in host.ran if words[0] == "mdadm"]
     apply(host, one)
     words = created(host)
