@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from hakit.agent.probes import Probe
     from hakit.components.base import Component, RedundancyGroup
+    from hakit.engine.session import HostSession
     from hakit.inventory.model import Site
 
 
@@ -27,3 +28,15 @@ def with_sound(group: RedundancyGroup, site: Site, components: Mapping[str, Comp
     """A group that also knows what its members stand on."""
     found = {host: probes for host in group.hosts if (probes := sound(site, components, host))}
     return replace(group, sound=found) if found else group
+
+
+def unsound(session: HostSession) -> str:
+    """Why a host would not survive the next failure, as it says itself; empty where nothing says so.
+
+    Raises AgentError, ConnectError.
+    """
+    probes = sound(session.scope.site, session.scope.components, session.host.name)
+    for probe, result in zip(probes, session.probe(probes), strict=True):
+        if not result.ok:
+            return f"{probe.kind} {probe.target} {result.detail}"
+    return ""
