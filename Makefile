@@ -7,9 +7,10 @@ WORKERS := 2
 # Tests on the lab's hosts wait most of their time: one takes a third of a processor.
 LAB_WORKERS := 3
 # haproxy, keepalived, mdadm, systemd-networkd, ifupdown and netplan judge rendered configurations, PostgreSQL what hakit
-# does with a server, sshd is what the SSH tests talk to on loopback.
-JUDGES := bridge-utils haproxy ifenslave ifupdown iproute2 keepalived mdadm netplan.io openssh-client openssh-server postgresql \
-	systemd
+# does with a server, sshd is what the SSH tests talk to on loopback; sgdisk, cryptsetup and mkfs make disks that bear
+# something.
+JUDGES := bridge-utils btrfs-progs cryptsetup-bin e2fsprogs gdisk haproxy ifenslave ifupdown iproute2 keepalived mdadm \
+	netplan.io openssh-client openssh-server postgresql systemd xfsprogs
 # pgbench, which writes while the demo moves a database's primary and pulls its power.
 BENCH := postgresql
 
