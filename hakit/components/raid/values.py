@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from hakit.components.raid.calendar import is_calendar
 from hakit.inventory.types import expected
 
 BY_ID, SERIAL, WWN = "/dev/disk/by-id/", "serial:", "wwn:"
@@ -19,7 +20,6 @@ _LINK = re.compile(r"[A-Za-z0-9:._+@=-]{1,200}")
 _SERIAL = re.compile(r"[!-~]{1,128}")
 _WWN = re.compile(r"0x[0-9A-Fa-f]{16,32}|eui\.[0-9A-Fa-f]{16,32}|naa\.[0-9A-Fa-f]{16,32}")
 _CHUNK = re.compile(r"([1-9][0-9]{0,5})(KiB|MiB)")
-_CALENDAR = re.compile(r"[A-Za-z0-9*.,:/ ~+-]{1,80}")
 _VOLUME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,62}")
 _LARGEST_CHUNK = 1 << 20
 """KiB. md keeps a chunk as a number of sectors in 32 bits; nobody wants one near that."""
@@ -74,7 +74,7 @@ def _chunk(value: str) -> str:
 
 
 def _calendar(value: str) -> str:
-    if not _CALENDAR.fullmatch(value) or not any(sign.isalnum() or sign == "*" for sign in value):
+    if not is_calendar(value):
         raise expected("a time as systemd.time(7) writes it, such as Sun *-*-1..7 01:00", value)
     return value
 

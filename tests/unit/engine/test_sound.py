@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from hakit.engine.run import Run
     from hakit.engine.outcome import HostResult
+    from hakit.engine.run import Run
     from hakit.engine.session import HostSession
     from hakit.inventory.model import Host, Site
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hakit.components.raid.model import unit_name
@@ -64,6 +64,7 @@ def test_systemd_takes_the_mounts_and_timers(host: Path, tmp_path: Path) -> None
 PARTS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="/'\"\\"), min_size=1, max_size=8)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(PARTS.filter(lambda part: part not in (".", "..")), min_size=1, max_size=3))
 def test_a_mount_unit_is_called_as_systemd_calls_it(parts: list[str]) -> None:
     path = "/" + "/".join(parts)
