@@ -17,7 +17,7 @@ _WORDS = (
 )
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _DAYS = re.compile(rf"{_DAY}(?:\.\.{_DAY})?(?:,{_DAY}(?:\.\.{_DAY})?)*")
-_PART = re.compile(r"(?:\*|(\d{1,4})(?:\.\.(\d{1,4}))?)(?:/(\d{1,4}))?")
+_PART = re.compile(r"\*|(\d{1,4})(?:\.\.(\d{1,4}))?(?:/(\d{1,4}))?")
 _YEAR, _MONTH, _DAY_OF_MONTH = (1970, 2199), (1, 12), (1, 31)
 _HOUR, _SIXTIETH = (0, 23), (0, 59)
 _TIME_PARTS = (2, 3)
