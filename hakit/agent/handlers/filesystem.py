@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.raid import Filesystem
     from hakit.agent.work import Work
 
+UDEV = 120.0  # seconds
 MKFS = 3600.0  # seconds: ext4 on many TB without lazy initialisation
 MAKE, AGAIN, REMEMBER = "make", "again", "remember"
 
@@ -73,7 +74,7 @@ class Filesystems:
             return Change(summary=(f"make {resource.kind} on {resource.device}, which was cut short",), steps=(AGAIN,))
         if resource.label != seen.label:
             work.say(f"the file system on {resource.device} is called {seen.label!r}, not {resource.label!r}")
-        intent = _intent(device, resource, work)
+        intent = _intent(resource, work)
         if begun is not None or (intent is not None and (intent.fresh or _volume(resource) in intent.volumes)):
             return Change(summary=("remember that it is made",), steps=(REMEMBER,), memory=True)
         return Change()
@@ -96,7 +97,10 @@ class Filesystems:
                     os.pwrite(fd, bytes(min(MIB, device.size)), 0)
                     os.fsync(fd)
             work.must(filesystems.command(resource, work.at(device.path)), f"make {resource.kind}", MKFS)
-        intent = _intent(device, resource, work)
+            # udev hears of it when mkfs hangs up, some time later; a mount looks for the link that udev makes.
+            seen = ["udevadm", "trigger", "--action=change", "--settle", f"--name-match={work.at(device.path)}"]
+            work.run(seen, UDEV)
+        intent = _intent(resource, work)
         if intent is not None:
             left = tuple(one for one in intent.volumes if one != _volume(resource))
             intents.settle(intent, work, fresh=False, volumes=left)
@@ -150,7 +154,7 @@ def target(device: str, array: str, work: Work) -> Disk | None:
 def _bears(resource: Filesystem, device: Disk, work: Work, fd: int = -1) -> list[Finding]:
     """What a device bears; of one that was made of disks that were wiped, what has no name is only old blocks."""
     found = prove(device, [device], work, fd)
-    intent = _intent(device, resource, work)
+    intent = _intent(resource, work)
     volume = _volume(resource)
     if intent is not None and intent.wiped and (volume in intent.volumes if volume else intent.fresh):
         found = [one for one in found if one.kind == HELD or (one.kind != DATA and one.where <= 0)]
@@ -171,13 +175,12 @@ def _volume(resource: Filesystem) -> str:
     return "" if resource.array else resource.device[len("/dev/") :]
 
 
-def _intent(device: Disk, resource: Filesystem, work: Work) -> Intent | None:
+def _intent(resource: Filesystem, work: Work) -> Intent | None:
     """What hakit remembers of the array that is, or is beneath, a device."""
-    uuids = {resource.array}
-    if not resource.array:
-        volume = _volume(resource)
-        return next((one for one in intents.all_intents(work) if volume in one.volumes), None)
-    return next((one for one in intents.all_intents(work) if one.uuid in uuids and device.name), None)
+    known = intents.all_intents(work)
+    if resource.array:
+        return next((one for one in known if one.uuid == resource.array), None)
+    return next((one for one in known if _volume(resource) in one.volumes), None)
 
 
 def _whole(resource: Filesystem, device: Disk, work: Work) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.raid import Mount
     from hakit.agent.work import Work
 
-WRITE, ENABLE, START, REMOUNT = "write", "enable", "mount", "remount"
+WRITE, READ, ENABLE, START, REMOUNT = "write", "read", "enable", "mount", "remount"
 MOUNTING = 300.0  # seconds: a journal of many GiB may have to be replayed
 SHOWN = 3  # names in a mount point that a message quotes
 BY_UUID = "/dev/disk/by-uuid/"
@@ -53,16 +53,20 @@ class Mounts:
             _must_be_free(resource, work)
         line, diff = _file(resource, work)
         steps, lines = [], []
+        unread = state.unit.get("NeedDaemonReload") == "yes"  # written by a run that was killed, or by somebody else
         if line:
             steps.append(WRITE)
             lines.append(line)
+        elif unread:
+            steps.append(READ)
+            lines.append(f"have systemd read {resource.file.path}")
         if state.unit.get("UnitFileState") not in {"enabled", "enabled-runtime"}:
             steps.append(ENABLE)
             lines.append("mount it at boot")
         if not state.mounted:
             steps.append(START)
             lines.append(f"mount {resource.uuid} on {resource.path}")
-        elif line and not diff_is_new(diff):
+        elif unread or (line and not _is_new(diff)):
             steps.append(REMOUNT)
             lines.append("remount")
         after = "" if state.mounted or not lines else self._after(resource, work)
@@ -83,6 +87,7 @@ class Mounts:
                 file = resource.file
                 owner = (work.uid(file.owner), work.gid(file.group))
                 work.state.replace(file.path, file.content.reveal().encode("utf-8"), file.mode, owner)
+            if step in {WRITE, READ}:
                 work.must(["systemctl", "daemon-reload"], "have systemd read its units")
             elif step == ENABLE:
                 work.must(["systemctl", "enable", "--quiet", "--", resource.unit], f"enable {resource.unit}")
@@ -167,6 +172,6 @@ def _file(resource: Mount, work: Work) -> tuple[str, FileDiff | None]:
     return f"write {file.path}", shown(file.path, data, mode, [], disk.digest(data), secret=False)
 
 
-def diff_is_new(diff: FileDiff | None) -> bool:
+def _is_new(diff: FileDiff | None) -> bool:
     """Whether a file is made, not changed: a mount that somebody else made has nothing to be remounted for."""
     return diff is None or diff.mode is None

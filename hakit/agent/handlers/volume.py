@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 LVM = 60.0  # seconds
-REMEMBER = "remember"
 
 
 def _rows(argv: list[str], work: Work) -> list[list[str]]:
@@ -87,6 +86,9 @@ class Volumegroups(_Staying):
             raise Failure(f"there is no array {resource.array} on this host")
         work.state.own(resource.key, resource.component, {"array": resource.array})
         work.must(["vgcreate", "--", resource.group, work.at(live.path)], f"make {resource.group}", LVM)
+        intent = intents.read(resource.array, live.uuid, work)
+        if intent is not None and not intent.wiped:  # old blocks of wiped disks will show up in the volumes
+            intents.settle(intent, work, fresh=False)
         return change.summary
 
 
@@ -135,7 +137,7 @@ class Volumes(_Staying):
         group: Any = work.declared.get(f"volumegroup:{resource.group}")
         live = _array(group.array, work) if group is not None else None
         intent = intents.read(group.array, live.uuid, work) if live is not None else None
-        if intent is not None and resource.name not in intent.volumes:
+        if intent is not None and intent.wiped and resource.name not in intent.volumes:
             intents.settle(intent, work, volumes=(*intent.volumes, resource.name))
         extent = ["--size", f"{resource.size}m"] if resource.size else ["--extents", "100%FREE"]
         argv = ["lvcreate", "--wipesignatures", "n", *extent, "--name", resource.volume, "--", resource.group]

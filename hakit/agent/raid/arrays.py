@@ -22,12 +22,14 @@ STOPPED = ("clear", "inactive")
 class Place:
     """A member of an array as the kernel has it: `name` is its device now, `slot` -1 where it has none.
 
-    `state` is one of the words above, of which `missing` never. `errors` are read errors that were corrected.
+    `state` is one of the words above, of which `missing` never. `errors` are read errors that were corrected. `offset`
+    is where its data begin, in bytes.
     """
 
-    __slots__ = ("errors", "journal", "name", "slot", "state")
+    __slots__ = ("errors", "journal", "name", "offset", "slot", "state")
 
     def __init__(self, name: str, slot: int, state: str, errors: int, *, journal: bool = False) -> None:
+        self.offset = 0
         self.name = name
         self.slot = slot
         self.state = state
@@ -100,7 +102,7 @@ class Running:
         self.last = says("last_sync_action")
         self.policy = says("consistency_policy")
         self.places = _places(f"{folder}/md", work)
-        self.uuid = _uuid(says("uuid")) or known.get("MD_UUID", "") or _of_members(self.places, work)
+        self.uuid = uuid_of(says("uuid")) or known.get("MD_UUID", "") or _of_members(self.places, work)
 
     @property
     def path(self) -> str:
@@ -148,7 +150,9 @@ def _places(folder: str, work: Work) -> list[Place]:
         if not os.path.lexists(work.at(f"{folder}/{entry}/block")):  # the disk was pulled, and md not told yet
             name = entry[4:]
         errors = _number(text(f"{folder}/{entry}/errors", work))
-        found.append(Place(name, number, state, errors, journal="journal" in words))
+        place = Place(name, number, state, errors, journal="journal" in words)
+        place.offset = _number(text(f"{folder}/{entry}/offset", work)) * 512
+        found.append(place)
     return found
 
 
@@ -162,7 +166,7 @@ def _number(told: str) -> int:
     return int(word) if word.isdigit() else 0
 
 
-def _uuid(told: str) -> str:
+def uuid_of(told: str) -> str:
     """What newer kernels' sysfs says, with dashes, as mdadm prints it; empty for anything else."""
     digits = told.replace("-", "")
     try:

@@ -120,7 +120,9 @@ def _torn(array: Array, scene: Scene) -> bool:
     live = scene.live
     if live is not None and live.started:
         return live.degraded > 0 and not scene.busy and len(live.places) < _count(array)
-    return any(not one.parts for one in scene.bearings)
+    # Written by mdadm, and never run: the bitmap of the last one may be missing.
+    unborn = all(member.events == 0 for one in scene.bearings for _, member in one.parts)
+    return unborn or any(not one.parts for one in scene.bearings)
 
 
 def _count(array: Array) -> int:

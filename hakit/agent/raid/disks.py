@@ -48,6 +48,11 @@ class Disk:
         return self.serials[0] if self.serials else ""
 
     @property
+    def identity(self) -> str:
+        """What no other disk says of itself: serial, WWN, or udev's name for it; empty where it tells nothing."""
+        return self.serial or self.wwn or self.whole
+
+    @property
     def path(self) -> str:
         """Its device node."""
         return f"/dev/{self.name}"

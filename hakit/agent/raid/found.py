@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from re import findall
 
+from hakit.agent.raid.arrays import uuid_of
 from hakit.agent.raid.disks import CLASS, SECTOR, disks, text, udev
-from hakit.agent.raid.superblock import members, text_of
+from hakit.agent.raid.superblock import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _array(name: str, work: Work) -> dict[str, Any]:
     known = udev(text(f"{folder}/dev", work), work)
     degraded = text(f"{folder}/md/degraded", work)
     return {
-        "uuid": known.get("MD_UUID", "") or _uuid(text(f"{folder}/md/uuid", work)),
+        "uuid": known.get("MD_UUID", "") or uuid_of(text(f"{folder}/md/uuid", work)),
         "name": known.get("MD_NAME", ""),
         "device": known.get("MD_DEVNAME", ""),
         "level": text(f"{folder}/md/level", work).replace("raid", ""),
@@ -117,12 +118,3 @@ def _volume(name: str, work: Work) -> dict[str, Any]:
         "filesystem": known.get("ID_FS_TYPE", ""),
         "filesystem_uuid": known.get("ID_FS_UUID", ""),
     }
-
-
-def _uuid(told: str) -> str:
-    """What newer kernels' sysfs says, with dashes, as mdadm prints it; empty for anything else."""
-    digits = told.replace("-", "")
-    try:
-        return text_of(bytes.fromhex(digits)) if len(digits) == 32 else ""  # noqa: PLR2004 - a UUID
-    except ValueError:
-        return ""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from hakit.agent.resources.raid import Array
     from hakit.agent.work import Work
 
-SLACK = 256 * MIB
-"""What superblock, bitmap and data offset take of a member at most; less than this is nothing to grow by."""
+SLACK = 8 * MIB
+"""What rounding to chunks may leave of a member; less than this is nothing to grow by."""
 
 
 class Step:
@@ -38,7 +38,7 @@ class Step:
 
 
 def steps(array: Array, live: Running, each: int) -> list[Step]:
-    """What brings the array to its declared shape, in order; `each` is the smallest member's device in bytes."""
+    """What brings the array to its declared shape, in order; `each` is what the smallest member has for data, in bytes."""
     found = []
     if str(array.level) != live.level:
         words = [f"--level={array.level}"]
@@ -76,7 +76,8 @@ def _policy(array: Array, live: Running) -> list[Step]:
 
 def _each(live: Running, work: Work) -> int:
     sizes = {one.name: one.size for one in disks(work)}
-    return min((sizes.get(place.name, 0) for place in live.places if place.state == IN_SYNC), default=0)
+    room = [sizes.get(one.name, 0) - one.offset for one in live.places if one.state == IN_SYNC and not one.journal]
+    return min(room, default=0)
 
 
 def growth(array: Array, work: Work) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _proof(
     intent, live = scene.intent, scene.live
     excused = live.name if intent is not None and live is not None and not scene.busy else ""
     found = prove(disk, there, work, fd, excused=excused)
-    if not found or intent is None or intent.stage != intents.CREATING or disk.serial not in intent.serials:
+    if not found or intent is None or intent.stage != intents.CREATING or disk.identity not in intent.serials:
         return found, False
     known = our_table(array, disk, work)
     ours = prove(disk, there, work, fd, known=known, half=_half(array, disk), excused=excused)

@@ -68,7 +68,7 @@ def create(array: Array, planned: Verdict, work: Work) -> None:
     with Exclusive(wanted, work) as opened:
         looked = look(array, work, opened.fds)
         _must_be_planned(looked, planned)
-        serials = tuple(one.serial for one in wanted)
+        serials = tuple(one.identity for one in wanted if one.identity)
         wiped = tuple(one.serial for one in looked.verdict.wipe)
         intents.write(intents.Intent(array=array.array, uuid=array.uuid, serials=serials, wiped=wiped), work)
         for disk in looked.verdict.wipe:

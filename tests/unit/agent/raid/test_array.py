@@ -371,6 +371,27 @@ def test_what_somebody_puts_on_a_half_made_disk_is_not_ours(host: Host) -> None:
     assert "data without any signature at 20 MiB" in refusal(host, array())
 
 
+@pytest.mark.parametrize("boots_with", [["sda"], ["sda", "sdb"], []])
+def test_a_half_made_array_that_the_early_boot_has_started_is_made_anew(host: Host, boots_with: list[str]) -> None:
+    host.torn = 0 if len(boots_with) == 2 else 1
+    with pytest.raises(Killed):
+        apply(host, array())
+    host.torn = -1
+    host.boot()
+    for slot, name in enumerate(boots_with):
+        member(host.path(name), slot=slot, events=0)
+    if boots_with:
+        host.start("alpha:data", boots_with)
+        host.says(array_state="read-auto")
+    host.ran.clear()
+    if len(boots_with) == 2:
+        assert "not as /dev/md/data" in apply(host, array())[0]
+        assert not any("--create" in words for words in host.ran)
+    else:
+        assert "which was cut short" in apply(host, array())[0]
+        assert created(host)
+
+
 def test_the_intent_of_another_array_counts_for_nothing(host: Host) -> None:
     intents.write(intents.Intent(array="data", uuid=OTHER, serials=("A", "B")), host.work)
     member(host.path("sda"), slot=0, uuid=UUID(int=7))

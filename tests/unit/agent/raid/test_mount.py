@@ -34,12 +34,15 @@ class Systemd:
         self.enabled = False
         self.told: list[str] = []
         self.mounts = FS
+        self.unread = False
 
     def __call__(self, words: list[str]) -> Result:
         verb = words[1]
         if verb == "show":
             state = "enabled" if self.enabled else "disabled"
-            return Result(0, f"Id={UNIT}\nUnitFileState={state}\n", "")
+            return Result(
+                0, f"Id={UNIT}\nUnitFileState={state}\nNeedDaemonReload={'yes' if self.unread else 'no'}\n", ""
+            )
         self.told.append(verb)
         self.enabled = self.enabled or verb == "enable"
         if verb == "start":
@@ -93,6 +96,16 @@ def test_changed_options_are_taken_by_a_remount(host: Host, systemd: Systemd) ->
     change = plan(host, other)
     assert change.summary == (f"write {PATH}", "remount")
     Mounts().apply(other, change, host.work)
+    assert systemd.told == ["daemon-reload", "reload"]
+
+
+def test_options_that_a_killed_run_wrote_are_taken(host: Host, systemd: Systemd) -> None:
+    Mounts().apply(declared(), plan(host, declared()), host.work)
+    systemd.told.clear()
+    systemd.unread = True
+    change = plan(host, declared())
+    assert change.summary == (f"have systemd read {PATH}", "remount")
+    Mounts().apply(declared(), change, host.work)
     assert systemd.told == ["daemon-reload", "reload"]
 
 

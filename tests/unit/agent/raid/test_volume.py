@@ -71,9 +71,19 @@ def test_they_are_made_once_without_a_word_that_answers_questions(host: Host, lv
     assert lvm.told[0] == ["vgcreate", "--", "vg", node]
     assert lvm.told[1] == ["lvcreate", "--wipesignatures", "n", "--size", "8m", "--name", "pg", "--", "vg"]
     assert not {"--yes", "-y", "--force", "-f"} & {word for words in lvm.told for word in words}
+    assert intents.read("data", UUID_TEXT, host.work) is None
+
+
+def test_volumes_on_wiped_disks_are_remembered_until_they_hold_something(host: Host, lvm: Lvm) -> None:
     record = intents.read("data", UUID_TEXT, host.work)
     assert record is not None
-    assert record.volumes == ("vg/pg",)
+    intents.write(record.replace(wiped=("B",)), host.work)
+    Volumegroups().apply(GROUP, group(host), host.work)
+    Volumes().apply(VOLUME, one(host), host.work)
+    again = intents.read("data", UUID_TEXT, host.work)
+    assert again is not None
+    assert again.volumes == ("vg/pg",)
+    assert len(lvm.told) == 2
 
 
 @pytest.mark.parametrize(
