@@ -95,7 +95,7 @@ class Volumegroups(_Staying):
 def _array(name: str, work: Work) -> Running | None:
     declared: Any = work.declared.get(f"array:{name}")
     for one in arrays(work):
-        if one.started and (one.uuid == declared.uuid if declared is not None else one.called == name):
+        if one.started and (one.uuid == declared.uuid if declared is not None else name in one.called):
             return one
     return None
 

@@ -40,10 +40,10 @@ class Place:
 class Running:
     """An array of the kernel. `name` is its node now (`md127`), `started` whether it runs.
 
-    `called` is its name in /dev/md, `title` that in the superblock (`host:array`). `slots` is the number of members it
-    should have, `degraded` of those that are missing. `chunk` is in KiB; `layout` md's number. `size` is the array's,
-    `each` that of each member that is used, in bytes. `action` is md's word (`idle`, `resync`, …); `done` and `total`
-    are sectors, both 0 where nothing goes on; `speed` is in KiB/s.
+    `called` are its names in /dev/md, whoever gave them, `title` that in the superblock (`host:array`). `slots` is the
+    number of members it should have, `degraded` of those that are missing. `chunk` is in KiB; `layout` md's number.
+    `size` is the array's, `each` that of each member that is used, in bytes. `action` is md's word (`idle`, `resync`,
+    …); `done` and `total` are sectors, both 0 where nothing goes on; `speed` is in KiB/s.
     """
 
     __slots__ = (
@@ -84,7 +84,7 @@ class Running:
         state = says("array_state")
         self.started = state not in STOPPED and bool(state)
         self.readonly = state in {"readonly", "read-auto"}
-        self.called = known.get("MD_DEVNAME", "")
+        self.called = _called(name, work)
         self.title = known.get("MD_NAME", "")
         self.level = says("level").replace("raid", "")
         self.version = says("metadata_version")
@@ -130,6 +130,13 @@ def running(uuid: str, work: Work) -> Running | None:
 def holder(one: Disk, work: Work) -> Running | None:
     """The array that a device is a member of."""
     return next((array for array in arrays(work) if array.place(one.name)), None)
+
+
+def _called(name: str, work: Work) -> tuple[str, ...]:
+    """The links in /dev/md that lead to an array: mdadm's own, and those of udev's rules."""
+    folder = work.at("/dev/md")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return tuple(link for link in names if os.path.basename(os.path.realpath(f"{folder}/{link}")) == name)
 
 
 def _places(folder: str, work: Work) -> list[Place]:

@@ -144,7 +144,7 @@ def _twice(scene: Scene) -> list[str]:
 
 def _running(array: Array, scene: Scene, live: Running) -> Verdict:
     told = differences(array, live) + _members(scene, live)
-    if live.called == array.array:
+    if array.array in live.called:
         return Verdict(FINE, told=told)
     wrong = f"it runs as {live.path}, not as /dev/md/{array.array}"
     # Stopped, an array that misses members would not start again without force.

@@ -38,7 +38,7 @@ class Step:
 
 
 def steps(array: Array, live: Running, each: int) -> list[Step]:
-    """What brings the array to its declared shape, in order; `each` is what the smallest member has for data, in bytes."""
+    """What brings the array to its declared shape, in order; `each` is the bytes for data on the smallest member."""
     found = []
     if str(array.level) != live.level:
         words = [f"--level={array.level}"]

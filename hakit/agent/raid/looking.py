@@ -70,7 +70,11 @@ def _scene(array: Array, there: list[Disk], work: Work) -> Scene:
     scene.busy = live is not None and in_use(live, work)
     names = {array.array, f"{array.host}:{array.array}"}
     scene.namesake = next(
-        (one.title or one.uuid for one in arrays(work) if {one.called, one.title} & names and one.uuid != array.uuid),
+        (
+            one.title or one.uuid
+            for one in arrays(work)
+            if names.intersection((*one.called, one.title)) and one.uuid != array.uuid
+        ),
         "",
     )
     return scene

@@ -132,7 +132,7 @@ def status(array: Array, work: Work) -> dict[str, Any]:
     if live is not None:
         done, speed, eta = progress(live)
         found.update(
-            device=f"/dev/md/{live.called}" if live.called else live.path,
+            device=f"/dev/md/{array.array}" if array.array in live.called else live.path,
             level=live.level or found["level"],
             size=live.size,
             devices=live.slots,

@@ -279,6 +279,15 @@ def test_an_array_that_misses_members_is_not_stopped_for_its_name(host: Host) ->
     assert any("not as /dev/md/data: its name is right after the next boot, it misses" in line for line in host.said)
 
 
+def test_a_link_of_udevs_is_a_name(host: Host) -> None:
+    apply(host, array())
+    host.boot()
+    host.start("alpha:data", ["sda", "sdb"])
+    (host.path("md") / "data").symlink_to("../md127")
+    assert plan(host, array()).summary == ()
+    assert host.said == []
+
+
 def test_another_array_of_that_name_is_refused(host: Host) -> None:
     host.add("sdc", "C")
     member(host.path("sdc"), slots=1)
