@@ -37,6 +37,7 @@ CONF = "/etc/mdadm/mdadm.conf"
 DEFAULTS = "/etc/default/mdadm"
 EVENT = "/usr/local/sbin/hakit-raid-event"
 TIMEOUTS = "/usr/local/sbin/hakit-disk-timeouts"
+NAMES = "/etc/udev/rules.d/65-hakit-raid.rules"
 RULES = "/etc/udev/rules.d/60-hakit-disk-timeouts.rules"
 TOLD = "hakit-disk-timeouts.service"
 SYSTEMD = "/etc/systemd/system"
@@ -92,6 +93,10 @@ def _tells_timeouts(ctx: HostContext, settings: RaidSettings) -> bool:
 def _configuration(ctx: HostContext, settings: RaidSettings, known: Mapping[str, Known]) -> Iterator[Files]:
     """What mdadm reads."""
     monitor = settings.monitor
+    arrays = [
+        {"name": name, "device": device(name), "uuid": known[name].uuid, "spares": len(array.spares)}
+        for name, array in settings.arrays.items()
+    ]
     yield ctx.file(
         CONF,
         ctx.template(
@@ -99,13 +104,12 @@ def _configuration(ctx: HostContext, settings: RaidSettings, known: Mapping[str,
             homehost=short(ctx.host.name),
             mail=monitor.mail or "root",
             program=EVENT,
-            arrays=[
-                {"device": device(name), "uuid": known[name].uuid, "spares": len(array.spares)}
-                for name, array in settings.arrays.items()
-            ],
+            arrays=arrays,
             foreign=foreign(known, ctx.facts.storage),
         ),
     )
+    # After Debian's 63-md-raid-arrays.rules, which reads the UUID.
+    yield ctx.file(NAMES, ctx.template("names.rules", arrays=arrays))
     yield ctx.file(
         EVENT, ctx.template("raid-event", mail=monitor.mail or "", program=monitor.program or ""), mode=0o755
     )
