@@ -14,6 +14,7 @@ from hakit.agent.raid.finding import DATA, HELD, MIB, texts
 from hakit.agent.raid.holding import held
 from hakit.agent.raid.looking import prove
 from hakit.agent.raid.making import Exclusive
+from hakit.agent.raid.proof import nonzero
 from hakit.agent.raid.signatures import signatures
 from hakit.agent.work import Change
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 UDEV = 120.0  # seconds
+SUPERBLOCK = 2048  # bytes that hold what begins a file system, and that no cut-short mkfs leaves otherwise than zero
 MKFS = 3600.0  # seconds: ext4 on many TB without lazy initialisation
 MAKE, AGAIN, REMEMBER = "make", "again", "remember"
 
@@ -162,11 +164,17 @@ def _bears(resource: Filesystem, device: Disk, work: Work, fd: int = -1) -> list
 
 
 def _foreign(device: Disk, work: Work) -> list[str]:
-    """What stands on a device on which mkfs was cut short that is not its doing."""
+    """What stands on a device on which mkfs was cut short that is not its doing.
+
+    mke2fs clears the beginning first and writes the superblock last; mkfs.xfs begins with one that says so.
+    """
     found = [one.text() for one in held(device, [device], work) if one.kind == HELD]
     fd = os.open(work.at(device.path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        return found + [one.text() for one in signatures(reader(fd))]
+        read = reader(fd)
+        if nonzero(read, 0, SUPERBLOCK) >= 0:
+            found.append("data at the beginning")
+        return found + [one.text() for one in signatures(read)]
     finally:
         os.close(fd)
 

@@ -47,7 +47,7 @@ class Array(Resource):
     names it: the array is somebody's already. `host` and `array` make the name in the superblock, `host:array`. `level`
     is 0, 1, 4, 5, 6 or 10. `devices` are the members in their order, `spares` and `journal` (empty: none) come
     beside them. With `partition` a disk is not a member itself: the GPT partition is that hakit makes on it, `size`
-    MiB from 1 MiB on (0: all but 1 MiB of the disk, a multiple of 1 MiB). Without it `size` is
+    MiB from 1 MiB on (0: all but the first and the last MiB of the disk). Without it `size` is
     what each member gives (0: all of it).
     `chunk` is in KiB (0: mdadm's choice), `layout` mdadm's word for it (empty: its choice). `consistency` is one of
     `bitmap`, `ppl`, `journal`, `resync`. `wipe` are the serials that the inventory allows to wipe, `confirmed` those

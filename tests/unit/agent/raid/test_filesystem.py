@@ -182,6 +182,16 @@ def test_what_somebody_made_after_a_cut_is_not_ours(
         plan(host, declared(kind))
 
 
+def test_data_after_a_cut_are_not_ours(host: Host, made: Path) -> None:
+    begun = Path(intents.folder(host.work)) / f"mkfs-{FS}"
+    begun.write_text(json.dumps({"device": "/dev/md/data", "array": UUID_TEXT, "kind": "ext4"}))
+    begun.chmod(0o600)
+    assert "which was cut short" in plan(host, declared()).summary[0]
+    put(made, 100, b"precious")
+    with pytest.raises(Failure, match=r"left alone.*data at the beginning"):
+        plan(host, declared())
+
+
 def test_a_file_system_that_was_mounted_is_never_made_again(host: Host, made: Path) -> None:
     apply(host, declared())
     one = declared()
