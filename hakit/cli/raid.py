@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hakit.components.storage import SeenDisk
     from hakit.engine.records import Record
-    from hakit.engine.run import Scope
+    from hakit.engine.run import Run, Scope
     from hakit.errors import HakitError
     from hakit.inventory.model import Site
     from hakit.present.raid import Watching
@@ -78,28 +78,19 @@ def status(ctx: click.Context, *, asked: options.Asked, host: str | None, watch:
 
     from hakit.engine.run import Run
     from hakit.present.progress import Asking
-    from hakit.raid.hands import Hands
 
     scope = _scope(asked, host)
-    with Asking(len(scope.hosts), quiet=as_json) as asking, Run(scope, asking.sink, lock=False) as run:
-        errors = run.open()
-        hands, refused = run.each(Hands)
-        looks, lost = run.each(lambda session: _look(hands.get(session.host.name)))
-        errors = {**errors, **refused, **lost}
-        pictures = [picture for found in looks.values() for picture in found]
-        if not watch:
-            good = _show(pictures, errors, as_json=as_json, live=False)
-            ctx.exit(0 if good else 1)
     with Run(scope, lambda _: None, lock=False) as run:
-        errors = run.open()
-        hands, refused = run.each(Hands)
-        good = True
+        with Asking(len(scope.hosts), quiet=as_json) as asking:
+            run.sink = asking.sink
+            looking = _Looking(run)
+            pictures = looking.look()
+        run.sink = lambda _: None
+        good = _show(pictures, looking.errors, as_json=as_json, live=watch)
         try:
-            while True:
-                looks, lost = run.each(lambda session: _look(hands.get(session.host.name)))
-                pictures = [picture for found in looks.values() for picture in found]
-                good = _show(pictures, {**errors, **refused, **lost}, as_json=as_json, live=True)
+            while watch:
                 time.sleep(PAUSE)
+                good = _show(looking.look(), looking.errors, as_json=as_json, live=True)
         except KeyboardInterrupt:
             pass
     ctx.exit(0 if good else 1)
@@ -319,8 +310,26 @@ def _at_work(asked: options.Asked, host: str, array: str, *, quiet: bool) -> Ite
         session.close()
 
 
-def _look(hands: Hands | None) -> list[Picture]:
-    return [hands.look(name) for name in hands.arrays] if hands is not None else []
+class _Looking:
+    """Looks at the arrays of a run's hosts, as often as asked; a host that is lost stays among `errors`."""
+
+    def __init__(self, run: Run) -> None:
+        from hakit.raid.hands import Hands
+
+        self._run = run
+        self.errors = run.open()
+        self._hands, refused = run.each(Hands)
+        self.errors |= refused
+
+    def look(self) -> list[Picture]:
+        """How the arrays are now."""
+        looks, lost = self._run.each(lambda session: self._seen(session.host.name))
+        self.errors |= lost
+        return [picture for name in self._run.scope.hosts for picture in looks.get(name, ())]
+
+    def _seen(self, host: str) -> list[Picture]:
+        hands = self._hands.get(host)
+        return [hands.look(name) for name in hands.arrays] if hands is not None else []
 
 
 def _show(pictures: list[Picture], errors: dict[str, HakitError], *, as_json: bool, live: bool) -> bool:
