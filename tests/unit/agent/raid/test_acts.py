@@ -5,6 +5,7 @@ mdadm itself is simulated (`host.py`), for it needs the md driver.
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -202,6 +203,11 @@ def test_a_reshape_has_its_backup_elsewhere(host: Host) -> None:
     (folder / "block").symlink_to(host.root / "sys/devices/sdc")
     assert "needs a backup file" in refusal(host, "grow", one)
     assert "no directory" in refusal(host, "grow", one, backup="/nowhere/data.grow")
+    number = host.root / "sys/devices/md127/dev"
+    device, was = host.root.stat().st_dev, number.read_text()
+    number.write_text(f"{os.major(device)}:{os.minor(device)}\n")
+    assert "is on the array itself" in refusal(host, "grow", one, backup="/boot/data.grow")
+    number.write_text(was)
     carry_out("grow", one, {"backup": "/boot/data.grow"}, host.work)
     assert host.ran[-1][3:] == ["--raid-devices=3", f"--backup-file={host.root}/boot/data.grow"]
     host.says(sync_action="reshape")

@@ -178,6 +178,24 @@ def test_what_changes_after_the_plan_is_not_touched(host: Host) -> None:
     assert host.digests() == before
 
 
+def test_what_changes_in_the_last_moment_is_not_touched(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = array()
+    change = plan(host, one)
+    enter = making.Exclusive.__enter__
+    before: dict[str, str] = {}
+
+    def late(self: making.Exclusive) -> making.Exclusive:
+        run("mkfs.ext4", "-q", host.path("sdb"))
+        before.update(host.digests())
+        return enter(self)
+
+    monkeypatch.setattr(making.Exclusive, "__enter__", late)
+    with pytest.raises(Failure, match="ext2, ext3 or ext4 at the beginning"):
+        Arrays().apply(one, change, host.work)
+    assert host.digests() == before
+    assert intents.read("data", UUID_TEXT, host.work) is None
+
+
 def test_a_disk_that_appears_after_the_plan_is_not_taken_unseen(host: Host) -> None:
     one = array()
     plan(host, one)
@@ -378,6 +396,9 @@ def test_what_somebody_puts_on_a_half_made_disk_is_not_ours(host: Host) -> None:
     put(host.path("sdb"), 20 * MIB, b"precious")
     host.ran.clear()
     assert "data without any signature at 20 MiB" in refusal(host, array())
+    put(host.path("sdb"), 20 * MIB, bytes(8))
+    put(host.path("sdb"), 0x438, b"\x53\xef")  # where mdadm would have written, too
+    assert "ext2, ext3 or ext4 at the beginning" in refusal(host, array())
 
 
 @pytest.mark.parametrize("boots_with", [["sda"], ["sda", "sdb"], []])
