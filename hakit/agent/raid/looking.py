@@ -9,6 +9,7 @@ from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid import proof
 from hakit.agent.raid.arrays import arrays, reader, running
+from hakit.agent.raid.beside import beside
 from hakit.agent.raid.deciding import DEVICE, JOURNAL, PROVE, SPARE, Bearing, Scene, decide
 from hakit.agent.raid.disks import CLASS, disks, resolve, text
 from hakit.agent.raid.finding import DATA, MIB, PARTITION, SIGNATURE, TABLE, Finding
@@ -19,6 +20,8 @@ from hakit.agent.raid.table import extent, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hakit.agent.raid.arrays import Running
     from hakit.agent.raid.deciding import Part, Verdict
     from hakit.agent.raid.disks import Disk
@@ -51,12 +54,21 @@ def look(array: Array, work: Work, opened: dict[str, int] | None = None) -> Look
     scene = _scene(array, there, work)
     verdict = decide(array, scene)
     if verdict.kind == PROVE:
-        for one in scene.bearings:
-            if one.disk is not None:
-                fd = (opened or {}).get(one.disk.name, -1)
-                one.found, one.half = _proof(array, one.disk, scene, there, work, fd=fd)
+        _prove_all(array, scene, there, work, opened or {})
         verdict = decide(array, scene)
     return Looked(scene, there, verdict)
+
+
+def _prove_all(array: Array, scene: Scene, there: list[Disk], work: Work, opened: dict[str, int]) -> None:
+    """Make the proof of each disk, beside each other."""
+    wanted = [(one, one.disk) for one in scene.bearings if one.disk is not None]
+
+    def look_at(disk: Disk) -> Callable[[], tuple[list[Finding], bool]]:
+        return lambda: _proof(array, disk, scene, there, work, fd=opened.get(disk.name, -1))
+
+    proofs = beside([look_at(disk) for _, disk in wanted])
+    for number, (bearing, _) in enumerate(wanted):
+        bearing.found, bearing.half = proofs[number]
 
 
 def _scene(array: Array, there: list[Disk], work: Work) -> Scene:
