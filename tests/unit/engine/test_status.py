@@ -395,6 +395,23 @@ def test_a_host_that_may_not_survive_is_a_risk(where: str, state: str, shown: st
     assert status_json(moment.state)["risks"] == {where: "array data rebuilding, 43 %"}
 
 
+def test_a_group_of_its_own_is_at_risk_with_its_member() -> None:
+    class Loose(Floating):
+        def tiers(self, site: Site) -> Iterable[Tier]:
+            return ()
+
+    moment = Moment(Loose())
+    moment.components["disks"] = Disks()
+    hosts = moment.site.hosts
+    web1 = replace(hosts["web1"], settings={**hosts["web1"].settings, "disks": Settings()})
+    moment.site = replace(moment.site, hosts={**hosts, "web1": web1})
+    moment.asked = questions(moment.site, moment.components)
+    moment.fail("web1", ARRAY, "degraded, 1 of 2 members in place")
+    (row,) = (row for row in moment.state.rows if row.name == "pool web")
+    assert row.state == "at risk"
+    assert row.why == ("web1 may not survive the next failure: array data degraded, 1 of 2 members in place",)
+
+
 def test_json_holds_everything() -> None:
     moment = Moment()
     moment.move(VIP, "lb1", "lb2")

@@ -171,6 +171,19 @@ def test_no_bytes_make_it_crash(noise: bytes, offset: int, repeat: int) -> None:
     assert all(one.text() for one in told)
 
 
+def test_a_disk_is_told_of_what_will_be_read(tmp_path: Path) -> None:
+    path, told = disk(tmp_path / "disk", 4 * GIB), []
+    seen: set[int] = set()
+
+    def read(offset: int, length: int) -> bytes:
+        seen.add(offset)
+        return bytes(length)
+
+    assert proof.bears(read, path.stat().st_size, ahead=lambda offset, _length: told.append(offset)) == []
+    assert len(told) > 4000
+    assert set(told) <= seen
+
+
 def test_a_sample_is_drawn_in_each_part() -> None:
     spans = list(proof.samples(proof.FRONT, LARGE, lambda below: below - 1))
     assert len(spans) == proof.PARTS

@@ -230,5 +230,27 @@ def test_what_is_below_a_mount_comes_after_it(tmp_path: Path) -> None:
         assert keys.index(key) < mounted
     assert keys.index("files:/etc/mdadm/mdadm.conf") < keys.index("initramfs:/etc/mdadm/mdadm.conf")
     assert keys.index("initramfs:/etc/mdadm/mdadm.conf") < keys.index("array:data")
-    after = declared(one, facts())["directory:/srv/pgx"].after
-    assert "mount:/srv/pg" not in after
+    found = declared(one, facts())
+    assert "mount:/srv/pg" in found["directory:/srv/pg/main"].after
+    assert "mount:/srv/pg" in found["files:/srv/pg/main/x"].after
+    assert "mount:/srv/pg" not in found["directory:/srv/pgx"].after
+
+
+def test_a_mount_on_a_mount_comes_after_it(tmp_path: Path) -> None:
+    inner = {"level": 1, "devices": ["serial:C3", "serial:D4"], "filesystem": "ext4", "mount": "/srv/pg/wal"}
+    one = site(tmp_path, {"a": {"raid": {"arrays": {"wal": inner, "data": DATA}}}})
+    assert "mount:/srv/pg" in declared(one, Facts())["mount:/srv/pg/wal"].after
+
+
+def test_a_database_is_made_on_its_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAKIT_SECRET_REPLICATION", "of standbys")
+    database = {
+        "cluster": "main",
+        "primary": "a",
+        "replication": {"user": "repl", "password": {"secret": "replication"}},
+        "data": {"mount": "/srv/pg", "directory": "/srv/pg/main"},
+    }
+    one = site(tmp_path, {"a": {"raid": {"arrays": {"data": DATA}}, "postgresql": database}})
+    found = declared(one, Facts())
+    (cluster,) = (resource for resource in found.values() if resource.type == "cluster")
+    assert "mount:/srv/pg" in cluster.after
