@@ -15,6 +15,7 @@ A disk of which that is more than all is read whole. What a disk returns as zero
 from __future__ import annotations
 
 import os
+from itertools import islice
 
 from hakit.agent.raid.finding import DATA, MEMBER, MIB, SIGNATURE, Finding
 from hakit.agent.raid.signatures import HEAD, ends, signatures, superblocks, tables
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from hakit.agent.raid.superblock import Read
 
     Choose = Callable[[int], int]  # a number from 0 up to, but without, its argument
+    Ahead = Callable[[int, int], object]  # offset and length in bytes
 
 FRONT, BACK, STEP, ALIGNED = 16 * MIB, MIB, MIB, 2048 * MIB
 BLOCK, PARTS = 64 << 10, 2048
+AHEAD = 64  # reads that a disk is told of before the first of them
 OLD = (34 * 512, 40 * 512, 63 * 512, 64 * 512)
 """Where a first partition began, or begins, that is not aligned to MiB: GPT's first sector, old MBR tables."""
 CHUNK = MIB
@@ -40,21 +43,17 @@ def random(below: int) -> int:
     return int.from_bytes(os.urandom(8), "little") % below
 
 
-def bears(read: Read, size: int, choose: Choose = random) -> list[Finding]:
+def bears(read: Read, size: int, choose: Choose = random, ahead: Ahead | None = None) -> list[Finding]:
     """What a device of `size` bytes bears; nothing when it is proven empty. Raises OSError.
 
-    A device that ends before its size is not read to its end: that is a finding, too.
+    A device that ends before its size is not read to its end: that is a finding, too. `ahead` is told what will be read
+    soon, so that a disk can put its seeks in order.
     """
     found = [*tables(read, size), *superblocks(read, size), *ends(read, size)]
     found += signatures(read)
     if read(0, 1) == b"":
         return [Finding(DATA, "nothing that can be read")]
-    first = -1
-    for offset, length in spans(size, choose):
-        at = nonzero(read, offset, length)
-        if at >= 0:
-            first = at
-            break
+    first = _first(read, spans(size, choose), ahead)
     if first < 0:
         return found
     named = any(one.kind in {SIGNATURE, MEMBER} for one in found)  # and what follows is its own: spare superblocks
@@ -66,6 +65,19 @@ def bears(read: Read, size: int, choose: Choose = random) -> list[Finding]:
     if not found:
         found.append(Finding(DATA, "data without any signature", first))
     return found
+
+
+def _first(read: Read, wanted: Iterator[tuple[int, int]], ahead: Ahead | None) -> int:
+    """Where the first byte is that is not zero in what is to be read; -1 when all are."""
+    while group := list(islice(wanted, AHEAD)):
+        if ahead is not None:
+            for offset, length in group:
+                ahead(offset, length)
+        for offset, length in group:
+            at = nonzero(read, offset, length)
+            if at >= 0:
+                return at
+    return -1
 
 
 def spans(size: int, choose: Choose) -> Iterator[tuple[int, int]]:
