@@ -149,7 +149,7 @@ def replace(
             (lambda disk: _picked(watching, disk, assume_yes=assume_yes)) if ask else None,
         )
         done = Replacement(hands, host, array, operator, time.sleep).run(old, _word(new))
-        note = _to_write(hands, array, old, done)
+        note = _to_write(hands, array, old, done) if done.new else ""
     result = {
         "host": host,
         "array": array,
@@ -159,6 +159,8 @@ def replace(
         "write": note,
     }
     text = f"Done: {done.new} is in sync, {array} is {done.picture.state}."
+    if not done.new:
+        text = f"Nothing to do: {old} is no member of {array}, which lacks none and is {done.picture.state}."
     _conclude(record, result, json.dumps(result, indent=2) if as_json else "\n".join(filter(None, (text, note))))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hakit.errors import RefusedError, UsageError
-from hakit.raid.picture import SERIAL
+from hakit.raid.picture import GOOD, SERIAL
 from hakit.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What came of it: the disk that went, the word of the one that came, how long its rebuild was watched."""
+    """What came of it: the disk that went, the word of the one that came, how long its rebuild was watched.
+
+    `new` is empty where there was nothing to do: the array lacks no member, and the old disk is none.
+    """
 
     old: str
     new: str
@@ -83,6 +86,8 @@ class Replacement:
                 f"{self._host}: array {self._array} is {picture.state}: a new disk could be rebuilt from nothing",
                 hint="see what its disks say with  hakit raid status",
             )
+        if picture.member(old) is None and not new and picture.state in GOOD and not picture.others:
+            return Replaced(old, "", 0.0, picture)
         coming = new or _entering(picture) or self._declared(picture, old)
         gone = self._known(picture, old, coming)
         if coming and gone is not None and gone.is_called(coming):

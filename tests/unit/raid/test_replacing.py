@@ -150,6 +150,12 @@ def test_a_word_that_means_no_member_is_told_with_those_that_do() -> None:
     assert caught.value.hint == "its members are A1, B2"
 
 
+def test_one_that_was_replaced_already_needs_nothing() -> None:
+    hands = bench(new="")
+    done = replaced(hands, Person(), "Z9")
+    assert (done.new, done.picture.state, hands.did) == ("", "clean", [])
+
+
 def test_a_disk_does_not_replace_itself() -> None:
     with pytest.raises(UsageError, match="can't be replaced by itself"):
         replaced(bench(), Person(), "B2", "serial:B2")
