@@ -366,6 +366,10 @@ class Component(ABC):
         """The mount points of the host that its settings rely on, with the path of the setting that says so."""
         return ()
 
+    def holds(self, site: Site, host: Host) -> Iterable[str]:
+        """The units of the host that hold on to links as they found them, and must be reloaded once these change."""
+        return ()
+
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The redundancy groups it forms."""
         return ()

@@ -139,4 +139,4 @@ def _told(end: NetworkEnd) -> tuple[str, str]:
     if end.how == "lost":
         look = "see on its console  journalctl -u hakit-network-return -u hakit-network-boot,  and its cables"
         return f"the host is lost: {end.why}", look
-    return end.why, "see later  hakit status"
+    return end.why, "see later  hakit plan"

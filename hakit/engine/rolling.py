@@ -218,7 +218,7 @@ class Rolling:
         for host, left in running:
             if left:
                 why = f"left in the middle of a change of its network: {left}"
-                self._note(host, f"{why}; see then  hakit status")
+                self._note(host, f"{why}; see then  hakit plan")
             else:
                 looks = ", ".join(one.look for _, one in self._moving.get(host, ()))
                 how = f" of a handover; where things stand says  {looks}" if looks else "; the next apply completes it"

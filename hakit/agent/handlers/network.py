@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 from hakit.agent import disk
@@ -9,20 +10,25 @@ from hakit.agent.errors import Failure
 from hakit.agent.handlers.shown import shown
 from hakit.agent.network.comparing import differences, doubts
 from hakit.agent.network.live import read as read_live
-from hakit.agent.network.place import FOLDER
+from hakit.agent.network.place import FOLDER, INTERFACES
 from hakit.agent.network.record import RETURNED, Record
 from hakit.agent.network.versions import aside
+from hakit.agent.resources.network import IFUPDOWN
 from hakit.agent.work import Change, FileDiff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Iterator
     from typing import Any
 
     from hakit.agent.network.live import Live
     from hakit.agent.resources.files import File
     from hakit.agent.resources.network import Network
     from hakit.agent.work import Work
+
+
+WANTED = "/etc/systemd/system/multi-user.target.wants/networking.service"
+"""What has ifupdown started with the boot."""
 
 
 class Networks:
@@ -60,7 +66,7 @@ class Networks:
         if resource.before and resource.before != resource.manager:
             lines.append(f"move from {resource.before} to {resource.manager}")
         summary = (*differences(resource, state), *lines)
-        for doubt in doubts(resource, state):
+        for doubt in (*doubts(resource, state), *_left_enabled(resource, work)):
             work.say(doubt)
         outcome = record.outcome()
         if summary and outcome is not None and outcome.what == RETURNED:
@@ -81,6 +87,12 @@ class Networks:
         """Leave the network alone; that was said."""
         del key, record, work
         return ()
+
+
+def _left_enabled(resource: Network, work: Work) -> Iterator[str]:
+    """That the boot starts ifupdown, which has nothing left to bring up."""
+    if resource.manager != IFUPDOWN and os.path.lexists(work.at(WANTED)) and not os.path.lexists(work.at(INTERFACES)):
+        yield f"networking.service starts at each boot and finds no {INTERFACES}: systemctl disable networking"
 
 
 def _compare(file: File, work: Work) -> tuple[str, FileDiff | None]:

@@ -12,8 +12,8 @@ from time import monotonic, sleep
 from hakit.agent.declare import Declaration
 from hakit.agent.errors import Failure
 from hakit.agent.network import interfaces, versions
-from hakit.agent.network.comparing import differences, names_of
-from hakit.agent.network.leaving import Command, clearing, is_same, leaving, remade
+from hakit.agent.network.comparing import differences, is_same, names_of
+from hakit.agent.network.leaving import Command, clearing, leaving, remade, sizing
 from hakit.agent.network.live import read
 from hakit.agent.network.place import INTERFACES
 from hakit.agent.resources.network import IFUPDOWN, NETPLAN, NETWORKD, Network
@@ -128,13 +128,21 @@ def bring(goal: Goal, doing: Doing) -> None:
         _networkd(goal, doing, anew=anew)
 
 
+def reload(units: Iterable[str], doing: Doing) -> None:
+    """Have units that hold on to links as they were see those that are there now, where they run."""
+    for unit in units:
+        if not doing.work.run(["systemctl", "is-active", "--quiet", unit], ASK).code:
+            doing.may("systemctl", "reload-or-restart", unit, timeout=SYSTEMD)
+
+
 def for_boots(goal: Goal, doing: Doing) -> None:
     """Have the next boots bring it about. Apart from `bring`: the network need not wait for it.
 
     Raises Failure with a strict `doing`.
     """
     if goal.moves:
-        doing.may("systemctl", "disable", *UNITS[goal.before], timeout=ENABLED)
+        # One that stays enabled would come up beside the other, at some later boot when nobody looks.
+        doing.must("systemctl", "disable", *UNITS[goal.before], timeout=ENABLED)
         doing.must("systemctl", "enable", *UNITS[goal.manager], timeout=ENABLED)
 
 
@@ -222,10 +230,14 @@ def _networkd(goal: Goal, doing: Doing, *, anew: bool) -> None:
         for name in (one.name for one in live.links if one.name in drifted):
             doing.must("networkctl", "reconfigure", name)
     end = monotonic() + SETTLED
+    tried: set[tuple[str, ...]] = set()
     while True:
         live = read(doing.work)
         # It keeps addresses that its files no longer name.
         doing.all(one for one in leaving(goal.network, live, goal.also) if one.argv[1] in KEPT)
         if not differences(goal.network, live) or monotonic() > end:
             return
+        sizes = [one for one in sizing(goal.network, live) if one.argv not in tried]
+        tried.update(one.argv for one in sizes)
+        doing.all(sizes)
         sleep(0.25)

@@ -6,7 +6,8 @@ from time import CLOCK_BOOTTIME, clock_gettime, sleep
 
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.network import kept
-from hakit.agent.network.bringing import Doing, Goal, bring, for_boots
+from hakit.agent.network.announcing import announce
+from hakit.agent.network.bringing import Doing, Goal, bring, for_boots, reload
 from hakit.agent.network.returning import give_back
 
 TYPE_CHECKING = False
@@ -48,6 +49,8 @@ def _bring(armed: Armed, record: Record, work: Work) -> str:
         goal = Goal(network=kept.declared(record.folder), folder=folder, before=armed.before, manager=armed.manager)
         doing = Doing(work, record, strict=True)
         bring(goal, doing)
+        announce(goal.network, work)
+        reload(goal.network.reload, doing)
         for_boots(goal, doing)
     except OSError as error:
         return from_os(error, "changing the network").message

@@ -154,7 +154,7 @@ def _routes(network: Network, live: Live, names: dict[str, str]) -> Iterator[str
     left = [route for route in live.routes if route.protocol in OURS]
     missing: list[Route] = []
     for route in network.routes:
-        same = next((now for now in live.routes if _is(route, now, names)), None)
+        same = next((now for now in live.routes if is_same(route, now, names)), None)
         if same is None:
             missing.append(route)
         elif same in left:
@@ -175,12 +175,10 @@ def _routes(network: Network, live: Live, names: dict[str, str]) -> Iterator[str
             yield f"{_word(now.to)}: − {_way(now)}"
 
 
-def _is(route: Route, now: LiveRoute, names: dict[str, str]) -> bool:
-    return (
-        (now.to, now.via) == (route.to, route.via)
-        and now.link == names.get(route.link, route.link)
-        and route.metric in (-1, now.metric)
-    )
+def is_same(route: Route, now: LiveRoute, names: dict[str, str]) -> bool:
+    """Whether a route of the kernel's is the declared one."""
+    there = (now.to, now.via, now.link) == (route.to, route.via, names.get(route.link, route.link))
+    return there and route.metric in (-1, now.metric)
 
 
 def _way(now: LiveRoute) -> str:

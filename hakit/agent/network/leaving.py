@@ -7,14 +7,14 @@ there) is taken away by us. Addresses that others bring stay.
 from __future__ import annotations
 
 from hakit.agent.declare import Declaration
-from hakit.agent.network.comparing import MADE, OURS, is_hardware, names_of
+from hakit.agent.network.comparing import MADE, OURS, is_hardware, is_same, names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from hakit.agent.network.live import Live, LiveLink, LiveRoute
-    from hakit.agent.resources.network import Link, Network, Route
+    from hakit.agent.resources.network import Link, Network
 
 SOON = 10.0  # seconds for one change of the kernel's; it takes milliseconds
 
@@ -52,6 +52,24 @@ def leaving(network: Network, live: Live, also: Collection[str] = ()) -> tuple[C
     # Before the addresses: with the last of them the kernel takes the routes away itself.
     commands += _routes(network, live, stay, names)
     commands += _addresses(network, stay, declared)
+    return tuple(commands)
+
+
+def sizing(network: Network, live: Live) -> tuple[Command, ...]:
+    """The MTUs that links are to have and can have now: a VLAN's fits into that of what it stands on.
+
+    systemd-networkd sets all of them at once, and gives up on a VLAN whose parent was not there yet. A member's is left
+    to its bond, which gives back what the member had before.
+    """
+    names = names_of(network, live)
+    bonds = {link.name for link in network.links if link.kind == "bond"}
+    commands = []
+    for link in network.links:
+        now = live.link(names[link.name])
+        if now is not None and link.master not in bonds and link.mtu and now.mtu != link.mtu:
+            below = live.link(now.on) if now.on else None
+            if below is None or below.mtu >= link.mtu:
+                commands.append(ip("link", "set", "dev", now.name, "mtu", str(link.mtu)))
     return tuple(commands)
 
 
@@ -137,12 +155,6 @@ def _routes(network: Network, live: Live, stay: list[LiveLink], names: dict[str,
     for now in live.routes:
         if now.protocol in OURS and now.link in at and not any(is_same(one, now, names) for one in network.routes):
             yield ip(*_family(now.to), "route", "delete", *way(now))
-
-
-def is_same(route: Route, now: LiveRoute, names: dict[str, str]) -> bool:
-    """Whether a route of the kernel's is the declared one."""
-    there = (now.to, now.via, now.link) == (route.to, route.via, names.get(route.link, route.link))
-    return there and route.metric in (-1, now.metric)
 
 
 def way(now: LiveRoute) -> tuple[str, ...]:

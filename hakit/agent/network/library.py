@@ -17,8 +17,8 @@ MODULES = (
     *(
         f"network/{name}"
         for name in (
-            "bringing", "changing", "comparing", "found", "interfaces", "kept", "leaving", "live", "mending", "place",
-            "record", "resident", "returning", "units", "versions",
+            "announcing", "bringing", "changing", "comparing", "found", "interfaces", "kept", "leaving", "live",
+            "mending", "place", "record", "resident", "returning", "units", "versions",
         )
     ),
 )  # fmt: skip

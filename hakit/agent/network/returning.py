@@ -6,7 +6,8 @@ from time import monotonic, sleep
 
 from hakit.agent.errors import Failure
 from hakit.agent.network import kept
-from hakit.agent.network.bringing import Doing, Goal, bring, bring_files, for_boots
+from hakit.agent.network.announcing import announce
+from hakit.agent.network.bringing import Doing, Goal, bring, bring_files, for_boots, reload
 from hakit.agent.network.live import read
 from hakit.agent.network.mending import as_network, links_of, mending
 from hakit.agent.network.place import CHANGE
@@ -98,6 +99,8 @@ def _bring_back(armed: Armed, record: Record, work: Work) -> None:
             break
         doing.log("what is missing is put back directly")
         doing.all(left)
+    announce(goal.network, work)
+    reload(kept.declared(record.folder).reload, doing)
     record.log(f"the old network is back, after {monotonic() - began:.1f} s")
     for_boots(goal, doing)
 

@@ -58,6 +58,7 @@ class Network(Resource):
     `manager` is who brings them up (`systemd-networkd`, `ifupdown`, `netplan`), `before` who did until now where that
     is another. `files` are its configuration, whole: other files in its folders that configure links are put aside.
     `others` are addresses that come and go on its links by other hands (VIPs): they are left alone.
+    `reload` are units that are reloaded once their links have changed, there and back, where they run.
     `servers` and `search` are the resolver's, empty where not hakit's. Before a change is kept, `gateways` and `peers`
     (addresses) must answer from the host, and those of `mates`, who stand in for it, that answered before the change;
     links in `lacp` must have a partner, and the controller must have come back over a new connection, all within
@@ -73,6 +74,7 @@ class Network(Resource):
     links: tuple[Link, ...]
     routes: tuple[Route, ...] = ()
     others: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()

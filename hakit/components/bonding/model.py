@@ -138,6 +138,14 @@ class Net:
         """Its links, in the order in which they come up."""
         return iter(self.links)
 
+    def told_mtu(self, link: Link) -> int | None:
+        """What files say of a link's MTU: of a bond's member nothing.
+
+        The driver gives it the bond's, and when it leaves the one that it had: a manager's would be taken for its own.
+        """
+        master = self.link(link.master)
+        return None if master is not None and master.kind == "bond" else link.mtu
+
     def link(self, name: str) -> Link | None:
         """A link by its kernel's name."""
         return next((link for link in self.links if link.name == name), None)
@@ -302,10 +310,18 @@ def _mac(settings: LinkSettings, found: Mapping[str, tuple[LinkSettings, Path]],
 
 
 def _mtu(name: str, found: Mapping[str, tuple[LinkSettings, Path]], masters: Mapping[str, str]) -> int | None:
-    """Its own, or that of the bond that it is a member of: the driver gives all members the bond's."""
-    own = found[name][0].mtu
-    master = found[masters[name]][0] if name in masters and masters[name] in found else None
-    return own if own is not None or not isinstance(master, Bond) else master.mtu
+    """Its own, or that of the bond that it is a member of, whose members the driver gives it, or of a VLAN's parent.
+
+    The kernel gives a VLAN its parent's when it is made, and leaves it there when the parent's grows.
+    """
+    link = found[name][0]
+    if link.mtu is not None:
+        return link.mtu
+    above = found[masters[name]][0] if name in masters and masters[name] in found else None
+    if isinstance(above, Bond):
+        return above.mtu
+    parent = found.get(vlan_parent(name, link) or "") if isinstance(link, Vlan) else None
+    return parent[0].mtu if parent is not None else None
 
 
 def _kernel_options(settings: LinkSettings, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -50,7 +50,7 @@ def files(ctx: HostContext, net: Net, *, resolving: bool) -> Iterator[File]:
         sections=tuple((section, links) for section, links in found if links),
         key=key,
         members=lambda link: tuple(keys.get(one, one) for one in link.members),
-        attributes=lambda link: tuple(_attributes(link, keys)),
+        attributes=lambda link: tuple(_attributes(net, link, keys)),
         parameters=lambda link: tuple(_parameters(link, keys)),
         destination=destination,
         resolving=net.resolving if resolving and net.dns is not None else None,
@@ -70,8 +70,8 @@ def destination(way: Way) -> str:
     return "default" if way.to in (DEFAULT4, DEFAULT6) else way.to
 
 
-def _attributes(link: Link, keys: dict[str, str]) -> Iterator[tuple[str, object]]:
-    settings = link.settings
+def _attributes(net: Net, link: Link, keys: dict[str, str]) -> Iterator[tuple[str, object]]:
+    settings, mtu = link.settings, net.told_mtu(link)
     if link.match.startswith("mac:"):
         yield "match", f'{{macaddress: "{link.match.removeprefix("mac:")}"}}'
     if link.kind == "vlan":
@@ -79,12 +79,12 @@ def _attributes(link: Link, keys: dict[str, str]) -> Iterator[tuple[str, object]
         yield "link", keys.get(link.on, link.on)
     if link.mac is not None:
         yield "macaddress", f'"{link.mac}"'
-    if link.mtu is not None:
-        yield "mtu", link.mtu
+    if mtu is not None:
+        yield "mtu", mtu
     yield "dhcp4", _yaml(settings.dhcp4)
     if settings.dhcp6:
         yield "dhcp6", _yaml(settings.dhcp6)
-    if link.mtu is not None:
+    if mtu is not None:
         asked = {"dhcp4": settings.dhcp4, "dhcp6": settings.dhcp6}
         yield from ((f"{name}-overrides", "{use-mtu: false}") for name, asks in asked.items() if asks)
     yield "accept-ra", _yaml(link.ra)

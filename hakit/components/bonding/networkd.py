@@ -73,6 +73,7 @@ def _values(net: Net, link: Link, resolving: bool) -> dict[str, object]:
         "link": link,
         "match": Match(kind or "name", value or link.name),
         "master_key": "Bridge" if master is not None and master.kind == "bridge" else "Bond",
+        "mtu": net.told_mtu(link),
         "is_primary": master is not None and ("primary", link.name) in master.options,
         "dhcp": _dhcp(link),
         "static": static,

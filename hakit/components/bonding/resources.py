@@ -54,6 +54,7 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
         links=tuple(_link(net, link) for link in net),
         routes=tuple(_routes(net)),
         others=tuple(_others(ctx)),
+        reload=tuple(dict.fromkeys(_holding(ctx))),
         servers=tuple(dns.servers) if dns is not None else (),
         search=tuple(dns.search) if dns is not None else (),
         gateways=tuple(dict.fromkeys(_gateways(net))) if confirm.gateway else (),
@@ -98,6 +99,13 @@ def _others(ctx: HostContext) -> Iterator[str]:
         for serving in component.serves(ctx.site):
             if ctx.host.name in serving.hosts:
                 yield serving.address
+
+
+def _holding(ctx: HostContext) -> Iterator[str]:
+    """The units of other components that hold on to links."""
+    for component in ctx.registry.values():
+        if component.name in ctx.host.settings:
+            yield from component.holds(ctx.site, ctx.host)
 
 
 def _packages(wanted: str, net: Net, release: int) -> Iterator[str]:

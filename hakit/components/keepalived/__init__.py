@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from hakit.components.base import Component, Serving, Wire
 from hakit.components.keepalived import check, member, resources
+from hakit.components.keepalived.paths import UNIT
 from hakit.components.keepalived.routers import memberships, virtual_routers
 from hakit.components.keepalived.rules import RULES, UPHELD
 from hakit.components.keepalived.settings import KeepalivedSettings
@@ -71,6 +72,15 @@ class Keepalived(Component):
             yield instance.interface, (self.name, "instances", name, "interface")
             for place, interface in enumerate(instance.track_interfaces):
                 yield interface, (self.name, "instances", name, "track_interfaces", place)
+
+    def holds(self, site: Site, host: Host) -> Iterable[str]:
+        """Its unit: keepalived 2.2 stays BACKUP for ever on a link that was made anew. A reload is all that it needs.
+
+        Source: https://github.com/acassen/keepalived/issues/2190, #1847 and #2564; `dynamic_interfaces` was tried with
+        2.2.7, and did not help.
+        """
+        del site, host
+        yield UNIT
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The members of each instance."""

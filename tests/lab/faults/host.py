@@ -334,8 +334,11 @@ ROWS: tuple[Row, ...] = (
         "clock",
         "host",
         "The clock is off by a year",
-        "No decision rests on a clock: content is compared by hash, a running unit by systemd's invocation. Only times "
-        "that are put back are tried so far: a container has no clock of its own, a virtual machine will",
-        ("tests/lab/test_main_job.py::test_a_change_behind_its_back_of_equal_size_and_time_is_found_and_mended",),
+        "No decision rests on a clock: content is compared by hash, a running unit by systemd's invocation. "
+        "`hakit doctor` says how far the clock is off",
+        (
+            "tests/lab/qemu/test_clock.py::test_a_clock_that_is_off_by_a_year_misleads_nobody",
+            "tests/lab/test_main_job.py::test_a_change_behind_its_back_of_equal_size_and_time_is_found_and_mended",
+        ),
     ),
 )

@@ -44,12 +44,17 @@ class Ping:
         """How many answers have come until now."""
         return len(self._heard)
 
-    def lost(self) -> list[int]:
-        """Ends it: the numbers of the pings that nobody answered, up to the last one that somebody did."""
+    def answered(self) -> list[int]:
+        """Ends it: the numbers of the pings that somebody answered, in their order."""
         self._process.terminate()
         self._process.wait(60)
         self._reader.join(60)
-        return sorted(set(range(1, max(self._heard) + 1)) - set(self._heard))
+        return sorted(set(self._heard))
+
+    def lost(self) -> list[int]:
+        """Ends it: the numbers of the pings that nobody answered, up to the last one that somebody did."""
+        answered = self.answered()
+        return sorted(set(range(1, answered[-1] + 1)) - set(answered))
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
@@ -102,15 +107,15 @@ def assert_it_outlives_pulled_cables(handle: LabHandle, rung: Rung, host: str) -
     transfer = Transfer(handle, host)
     for nic in BOUND:
         ping = Ping(handle, rung.of(host).management)
-        _goes_on(handle, ping, BEFORE)
+        goes_on(handle, ping, BEFORE)
         with pulled(handle, host, nic):
-            _member(handle, host, nic, "down")
-            _goes_on(handle, ping, AFTER)
+            member(handle, host, nic, "down")
+            goes_on(handle, ping, AFTER)
             _arrives(handle, host)
-        _member(handle, host, nic, "up")
+        member(handle, host, nic, "up")
         if rung.mode == "802.3ad":
             assert_lacp(handle, host)
-        _goes_on(handle, ping, AFTER)
+        goes_on(handle, ping, AFTER)
         lost = ping.lost()
         print(f"{host}, {rung.name}, {nic}: lost {lost}, {transfer.sent} bytes sent")  # noqa: T201 - a measurement
         assert len(lost) <= LOST, lost
@@ -118,7 +123,8 @@ def assert_it_outlives_pulled_cables(handle: LabHandle, rung: Rung, host: str) -
     assert sent == arrived
 
 
-def _goes_on(handle: LabHandle, ping: Ping, answers: int) -> None:
+def goes_on(handle: LabHandle, ping: Ping, answers: int) -> None:
+    """So many more pings are answered."""
     wanted = ping.answers + answers
     handle.eventually(lambda: ping.answers >= wanted, f"{answers} more pings are answered", timeout=120)
 
@@ -133,7 +139,8 @@ def _arrives(handle: LabHandle, host: str) -> None:
     handle.eventually(lambda: size() > before, "more of the transfer arrives", timeout=120)
 
 
-def _member(handle: LabHandle, host: str, nic: str, state: str) -> None:
+def member(handle: LabHandle, host: str, nic: str, state: str) -> None:
+    """The bond has seen that a member is `up` or `down`."""
     path = f"/sys/class/net/{nic}/bonding_slave/mii_status"
     handle.eventually(
         lambda: handle.lab.exec(host, ["cat", path]).stdout.strip() == state, f"{nic} is {state}", timeout=60

@@ -26,7 +26,8 @@ GATEWAY = "10.79.0.1"
 """The lab's bridge, where hakit sits."""
 SWITCH = "10.79.0.2"
 """The switch, which routes between the lab and VLAN 20."""
-SWITCH_ON_VLAN = "10.81.0.1"
+SWITCH_ON_VLAN, MANAGEMENT_GATEWAY = "10.81.0.1", "10.79.0.17"
+"""Its addresses on VLAN 20: the second is that of hosts whose management address is there, in 10.79.0.16/28."""
 BOUND = ["eth0", "eth1"]
 PATIENCE = ("--confirm-timeout", "600")
 """Seconds: an emulated machine on a busy computer takes minutes to move to another manager."""
@@ -110,14 +111,14 @@ RUNGS = (
         "another management address, on the VLAN",
         {
             "bonds": {"bond0": {**LACP, "members": BOUND, "mtu": 9000}},
-            "vlans": {"bond0.20": {"addresses": ["10.79.0.2{n}/24"], "gateway": SWITCH, "mtu": 1500}},
+            "vlans": {"bond0.20": {"addresses": ["10.79.0.2{n}/28"], "gateway": MANAGEMENT_GATEWAY, "mtu": 1500}},
         },
-        addresses={"eth0": [], "eth1": [], "bond0": [], "bond0.20": ["10.79.0.2{n}/24"]},
+        addresses={"eth0": [], "eth1": [], "bond0": [], "bond0.20": ["10.79.0.2{n}/28"]},
         members=MEMBERS,
         mode="802.3ad",
         mtus={"eth0": 9000, "eth1": 9000, "bond0": 9000, "bond0.20": 1500},
         management="10.79.0.2{n}",
-        gateway=SWITCH,
+        gateway=MANAGEMENT_GATEWAY,
         pinged=("10.79.0.2{n}",),
     ),
     Rung(

@@ -94,8 +94,10 @@ def _lacp(host: str) -> dict[str, Any]:
 
 @contextmanager
 def _unplugged(lab: LabHandle) -> Iterator[None]:
+    """Without eth1's cable; it had answered for the address of eth0 too, and neighbours keep that for a minute."""
     for host in MANAGERS:
         lab.lab.link(host, "eth1", up=False)
+    lab.lab.run(["ip", "neigh", "flush", "all"], check=True)
     yield
     for host in MANAGERS:
         lab.lab.link(host, "eth1", up=True)

@@ -14,6 +14,7 @@ from hakit.lab.qemu.switch import BRIDGE
 from tests.lab.qemu.pulling import assert_it_outlives_pulled_cables
 from tests.lab.qemu.rungs import (
     HOSTS,
+    MANAGEMENT_GATEWAY,
     RUNGS,
     SWITCH,
     SWITCH_ON_VLAN,
@@ -40,10 +41,10 @@ def lab(lab_factory: LabFactory) -> LabHandle:
     for words in (
         f"ip link add link {BRIDGE} name {vlan} type vlan id 20",
         f"ip address add {SWITCH_ON_VLAN}/24 dev {vlan}",
+        f"ip address add {MANAGEMENT_GATEWAY}/28 dev {vlan}",
         f"ip link set {vlan} up",
         f"ip address add {SWITCH}/24 dev {BRIDGE}",
         "sysctl -q -w net.ipv4.ip_forward=1",
-        *(f"ip route add 10.79.0.2{number} dev {vlan}" for number, _ in HOSTS.values()),
     ):
         handle.lab.exec("switch", words.split(), check=True)
     for number, _ in HOSTS.values():

@@ -275,7 +275,7 @@ def test_a_second_interrupt_tells_when_the_host_returns() -> None:
     assert hosts.work is not None
     result = hosts.work.outcome.hosts["web1"]
     assert result.why.startswith("left in the middle of a change of its network: the old one returns by itself at ")
-    assert any("see then  hakit status" in line for line in hosts.lines())
+    assert any("see then  hakit plan" in line for line in hosts.lines())
 
 
 def test_who_leads_hands_that_over_before_its_network_changes() -> None:

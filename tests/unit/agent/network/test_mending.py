@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from hakit.agent.network.leaving import sizing
+from hakit.agent.network.live import Live, LiveLink
+from hakit.agent.resources.network import Link, Network
+
 ROOT = Path(__file__).parents[4]
 SCRIPT = """
 set -e
@@ -106,3 +110,22 @@ def test_a_network_is_as_it_was(old: str, change: str, most: int) -> None:
     assert told["failed"] == []
     assert told["now"] == told["old"]
     assert told["passes"] <= most
+
+
+def test_a_vlan_is_sized_once_its_parent_is() -> None:
+    links = (Link(name="bond0", kind="bond", mtu=9000), Link(name="bond0.20", kind="vlan", on="bond0", mtu=9000))
+    network = Network(manager="systemd-networkd", files=(), links=(*links, Link(name="eth0", master="bond0", mtu=9000)))
+
+    def sized(bond: int, vlan: int) -> list[str]:
+        live = Live(
+            links=(
+                LiveLink(name="bond0", kind="bond", mtu=bond),
+                LiveLink(name="bond0.20", kind="vlan", on="bond0", mtu=vlan),
+                LiveLink(name="eth0", mtu=1500),
+            )
+        )
+        return [command.told() for command in sizing(network, live)]
+
+    assert sized(1500, 1500) == ["ip link set dev bond0 mtu 9000"]
+    assert sized(9000, 1500) == ["ip link set dev bond0.20 mtu 9000"]
+    assert sized(9000, 9000) == []

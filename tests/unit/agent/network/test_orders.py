@@ -174,6 +174,19 @@ def test_the_order(memory: Path, monkeypatch: pytest.MonkeyPatch, case: Case) ->
     assert tuple(host.get("asked")) == (*STOPPED, *case.back, *UNGUARDED)
 
 
+def test_who_holds_on_to_links_is_reloaded_there_and_back(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PATH", f"{memory}/host/bin:{process.PATH}")
+    host = host_with(memory / "host", network((IFUPDOWN, "plain")))
+    host.put(active=[*host.get("active"), "runs.service"])
+    begin(host, network((IFUPDOWN, "bonded")).replace(reload=("runs.service", "rests.service")))
+    for turn, link in ((change, "bond0"), (give_up, "eth0")):
+        host.put(asked=[])
+        turn(host)
+        asked = host.get("asked")
+        assert asked.index(f"ifup {link}") < asked.index("systemctl reload-or-restart runs.service")
+        assert "systemctl reload-or-restart rests.service" not in asked
+
+
 def test_networkd_is_started_anew_where_no_bus_leads_to_it(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bringing, "SETTLED", 0.0)
     monkeypatch.setattr(process, "PATH", f"{memory}/host/bin:{process.PATH}")

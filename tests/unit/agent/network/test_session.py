@@ -97,6 +97,25 @@ def test_a_plan_tells_what_no_change_mends_and_how_the_last_one_ended(host: Simu
     assert told[0] == "bond0: no LACP partner answers"
 
 
+def test_a_plan_tells_of_a_former_manager_that_the_boot_still_starts(host: Simulated) -> None:
+    told: list[str] = []
+    host.say = told.append
+    network = plain_network(NETWORKD)
+
+    def plan() -> list[str]:
+        told.clear()
+        handler("network").diff(network, handler("network").read([network], host)[network.key], host)
+        return told
+
+    assert plan() == []
+    host.write("/etc/systemd/system/multi-user.target.wants/networking.service", "")
+    assert plan() == [
+        "networking.service starts at each boot and finds no /etc/network/interfaces: systemctl disable networking"
+    ]
+    host.write("/etc/network/interfaces", "auto lo\niface lo inet loopback\n")
+    assert all("networking.service" not in line for line in plan())
+
+
 def give_up_of(host: Simulated, network: Network) -> None:
     begin(host, network)
     change(host)

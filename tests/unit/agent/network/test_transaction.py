@@ -296,6 +296,7 @@ def test_a_return_killed_anywhere_is_completed(memory: Path, before: str, manage
         (NETWORKD, NETWORKD, "networkctl reload"),
         (IFUPDOWN, IFUPDOWN, "ifup bond0"),
         (IFUPDOWN, NETWORKD, "systemctl restart systemd-networkd"),
+        (IFUPDOWN, NETWORKD, "systemctl disable networking"),
         (NETWORKD, IFUPDOWN, "systemctl enable networking"),
     ],
 )

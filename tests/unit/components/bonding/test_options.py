@@ -70,6 +70,20 @@ def test_a_vlan_with_a_name_of_its_own_goes_last() -> None:
     assert not any(line[0] in ("pre-up", "post-down") for one in others for line in one.lines)
 
 
+def test_a_vlan_has_its_parents_mtu_unless_it_has_its_own() -> None:
+    """The kernel's depends on which of them was there first."""
+    settings = {
+        "bonds": {"bond0": {"mode": "active-backup", "members": ["eno1", "eno2"], "mtu": 9000}},
+        "vlans": {"bond0.20": {}, "bond0.30": {"mtu": 1500}, "eno3.40": {}},
+    }
+    net = derive(BondingSettings.model_validate(settings))
+    assert {link.name: link.mtu for link in net if link.kind == "vlan"} == {
+        "bond0.20": 9000,
+        "bond0.30": 1500,
+        "eno3.40": None,
+    }
+
+
 def test_a_pile_of_links_is_told_and_no_traceback(tmp_path: Path) -> None:
     bridges: dict[str, Any] = {f"b{place}": {"members": [f"b{place + 1}"]} for place in range(1500)}
     bridges["b0"]["addresses"] = ["10.1.0.1/24"]

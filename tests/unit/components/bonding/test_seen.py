@@ -211,6 +211,9 @@ def test_what_looks_for_links_comes_after_the_network(tmp_path: Path) -> None:
     for key in ("files:/etc/keepalived/keepalived.conf", "unit:keepalived.service"):
         assert "network:network" in resources[key].after
     assert list(resources).index("network:network") < list(resources).index("files:/etc/keepalived/keepalived.conf")
+    declared = resources["network:network"]
+    assert isinstance(declared, Network)
+    assert declared.reload == ("keepalived.service",), "it holds on to links as they were"
 
 
 def test_a_pair_on_a_bond_and_on_a_vlan_of_it_lints_clean(tmp_path: Path) -> None:
