@@ -25,6 +25,7 @@ from hakit.lab.state import Place
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hakit.lab.control import Control
     from hakit.lab.plan import LabPlan
 
 PACKAGE: Final = Path(__file__).parents[2]
@@ -72,9 +73,8 @@ def _perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progre
     from hakit.lab.control import Control  # noqa: PLC0415 - only root's half needs what it imports
 
     control = Control(plan)
-    if operation == "up":
-        uid, gid = arguments["owner"]
-        return control.up((uid, gid), progress)
+    if operation in ("up", "box"):
+        return _make(operation, control, arguments, progress)
     if operation == "down":
         return control.down(progress)
     if operation == "status":
@@ -86,6 +86,15 @@ def _perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progre
     if operation == "enter":
         return control.enter(arguments["name"])
     raise LabError(f"the lab knows no operation {operation}")
+
+
+def _make(operation: str, control: Control, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+    """The operations that make something which belongs to whoever asked for it."""
+    uid, gid = arguments["owner"]
+    if operation == "up":
+        control.up((uid, gid), progress)
+    else:
+        control.box(arguments["release"], Path(arguments["target"]), (uid, gid), progress)
 
 
 def call(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:

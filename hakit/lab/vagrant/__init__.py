@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, ClassVar
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hakit.errors import LabError
 from hakit.lab import image as base
+from hakit.lab import requirements
 from hakit.lab.machine import Driver
 from hakit.lab.qemu import Qemu, accelerator
-from hakit.lab.vagrant import shape
+from hakit.lab.qemu.command import QEMU
+from hakit.lab.vagrant import setup, shape
 from hakit.lab.vagrant.box import Box, add_for_labs
 from hakit.lab.vagrant.libvirt import Libvirt
 from hakit.lab.vagrant.machine import VagrantMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from hakit.lab.plan import HostPlan, LabPlan
     from hakit.lab.sources import Upstream
     from hakit.lab.state import Place
+
+
+def described(plan: LabPlan, progress: Callable[[str], None]) -> dict[str, Any]:
+    """The machines of a plan for a Vagrantfile that people use by themselves (`shape.shape`). Raises LabError."""
+    shape.check(plan)
+    keys = [path.read_text(encoding="utf-8").strip() for path in sorted(Path.home().glob(".ssh/*.pub"))]
+    setups = {host.name: setup.by_itself(plan.id, host, keys) for host in plan.hosts}
+    # Without QEMU they are VirtualBox's, which sees to that itself.
+    kind = accelerator.choose(progress) if shutil.which(QEMU, path=requirements.PATH) else "kvm"
+    return shape.shape(plan, kind, setups)
 
 
 class Vagrant(Driver):

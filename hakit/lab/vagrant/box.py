@@ -1,14 +1,12 @@
-"""The box that machines of Vagrant are made of: the virtual machines' Debian with what Vagrant needs to find its way in."""
+"""The box that machines of Vagrant are made of: the virtual machines' Debian with a way in for Vagrant."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from hakit.errors import LabError
@@ -23,6 +21,7 @@ from hakit.lab.vagrant.setup import USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from hakit.lab.disk import Accounts
 
@@ -120,8 +119,8 @@ class Box(DiskImage):
     def finish(self, root: Path) -> None:
         """Turn the Debian in a folder into a folder with the box's parts."""
         pair = KeyPair.new()
-        with tarfile.open(fileobj=io.BytesIO(packed(box_files(pair.public, base.accounts(root))))) as archive:
-            archive.extractall(root, filter="fully_trusted")
+        unpack = ["tar", "--extract", "--preserve-permissions", "--no-overwrite-dir", f"--directory={root}", "--file=-"]
+        subprocess.run(unpack, input=packed(box_files(pair.public, base.accounts(root))), check=True)
         for name, target in WANTED.items():
             link = root / "etc/systemd/system" / name
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +146,10 @@ def pack(image: Path, target: Path, owner: tuple[int, int]) -> None:
     new.unlink(missing_ok=True)
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        with (
+            os.fdopen(handle, "wb") as file,
+            tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
+        ):
             for name in PARTS:
                 archive.add(image / name, name)
             os.fchown(file.fileno(), *owner)
@@ -199,8 +201,6 @@ def environment() -> dict[str, str]:
 
 def vagrant(*words: str) -> None:
     """Run a command of the labs' Vagrant that is about no machine. Raises LabError."""
-    done = subprocess.run(
-        ["vagrant", *words], capture_output=True, text=True, cwd="/", env=environment(), check=False
-    )
+    done = subprocess.run(["vagrant", *words], capture_output=True, text=True, cwd="/", env=environment(), check=False)
     if done.returncode:
         raise LabError(f"vagrant {' '.join(words[:2])} failed", why=(done.stderr or done.stdout).strip()[-2000:])

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hakit.errors import LabError
-from hakit.lab import namespace
 from hakit.lab.cgroup import kill, remove_cgroup
 from hakit.lab.qemu import accelerator
 from hakit.lab.qemu.command import AGENT
@@ -63,12 +62,11 @@ class VagrantMachine(VirtualMachine):
         kill(self.cgroup)
         remove_cgroup(self.cgroup)
         (self.folder / AGENT).unlink(missing_ok=True)
-        name = shape.domain(self.place.id, self.host.name)
         if self._first.exists():
-            self._begin(name)
+            self._begin()
         else:
             self.libvirt.await_off(self.host.name)
-            self.libvirt.virsh("start", name)
+            self.libvirt.virsh("start", self._domain)
         self._adopt()
         for nic in self.host.nics:
             if self.unplugged(nic.name).exists():
@@ -83,17 +81,21 @@ class VagrantMachine(VirtualMachine):
     def _first(self) -> Path:
         return self.folder / "setup"
 
-    def _begin(self, name: str) -> None:
+    @property
+    def _domain(self) -> str:
+        return shape.domain(self.place.id, self.host.name)
+
+    def _begin(self) -> None:
         """Have Vagrant make the machine, anew where a killed `up` has left one half made."""
         write_plan(self.place)
         log = self.folder / "vagrant.log"
         log.unlink(missing_ok=True)
-        if self.libvirt.ask("domstate", name) is not None:
+        if self.libvirt.ask("domstate", self._domain) is not None:
             self.libvirt.vagrant(log, vagrantfile(), "destroy", "--force", self.host.name)
-        if self.libvirt.ask("domstate", name) is not None:
+        if self.libvirt.ask("domstate", self._domain) is not None:
             # One that Vagrant does not know: it was killed before it wrote its number down.
-            self.libvirt.ask("destroy", name)
-            self.libvirt.virsh("undefine", name, "--remove-all-storage")
+            self.libvirt.ask("destroy", self._domain)
+            self.libvirt.virsh("undefine", self._domain, "--remove-all-storage")
         self.libvirt.vagrant(log, vagrantfile(), "up", "--no-destroy-on-error", "--no-color", self.host.name)
         self._first.unlink()
         write_plan(self.place)
@@ -108,8 +110,8 @@ class VagrantMachine(VirtualMachine):
     def _carrier(self, nic: str, *, up: bool) -> None:
         if self.running:
             found = next(one for one in self.host.nics if one.name == nic)
-            state, name = "up" if up else "down", shape.domain(self.place.id, self.host.name)
-            self.libvirt.virsh("domif-setlink", name, mac(self.place.id, self.host.name, found).lower(), state)
+            state = "up" if up else "down"
+            self.libvirt.virsh("domif-setlink", self._domain, mac(self.place.id, self.host.name, found).lower(), state)
 
 
 def write_plan(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,8 @@ def by_itself(lab: str, host: HostPlan, keys: Iterable[str]) -> str:
 
 
 def _script(lab: str, host: HostPlan, files: Iterable[DiskFile], login: str, keys: Iterable[str]) -> str:
-    archive = base64.encodebytes(packed((*files, *link_files(lab, host.name, host.nics)))).decode("ascii")
+    packing = gzip.compress(packed((*files, *link_files(lab, host.name, host.nics))), mtime=0)
+    archive = base64.encodebytes(packing).decode("ascii")
     nics = " ".join(f"{nic.name}={mac(lab, host.name, nic).lower()}" for nic in host.nics)
     values = {"host": host.name, "nics": nics, "login": login, "keys": "\n".join(keys)}
     given = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())

@@ -1,10 +1,10 @@
 # Runs once, as root, in a machine that Vagrant has made, and makes it a host of the inventory. Before it stand (setup.py):
-#   files             prints a tar archive of the host's own files, in base64
+#   files             prints a compressed tar archive of the host's own files, in base64
 #   host              its name
 #   nics              its NICs as NAME=MAC, in the order of the inventory
 #   login, keys       who may log in by which keys, one a line; no login: the files say it
 old=$(cat /etc/machine-id)
-files | base64 --decode | tar --extract --preserve-permissions --same-owner --no-overwrite-dir --directory=/ --file=-
+files | base64 --decode | tar --extract --gzip --preserve-permissions --same-owner --no-overwrite-dir --directory=/ --file=-
 hostname "$host"
 
 if [ -n "$login" ]; then
@@ -16,7 +16,7 @@ if [ -n "$login" ]; then
     install -d -m 700 -o "$login" "$home/.ssh"
     touch "$home/.ssh/authorized_keys"
     echo "$keys" | while read -r key; do
-        grep -qxF "$key" "$home/.ssh/authorized_keys" || echo "$key" >>"$home/.ssh/authorized_keys"
+        [ -z "$key" ] || grep -qxF "$key" "$home/.ssh/authorized_keys" || echo "$key" >>"$home/.ssh/authorized_keys"
     done
     chown "$login" "$home/.ssh/authorized_keys"
     chmod 600 "$home/.ssh/authorized_keys"

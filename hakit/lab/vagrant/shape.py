@@ -49,7 +49,9 @@ def management(plan: LabPlan) -> str:
         network = ipaddress.ip_network(candidate)
         if not any(network.version == other.version and network.overlaps(other) for other in taken):
             return candidate
-    raise LabError(f"the lab's hosts have addresses in all of {', '.join(MANAGEMENT)}: none is left for Vagrant's own NICs")
+    raise LabError(
+        f"the lab's hosts have addresses in all of {', '.join(MANAGEMENT)}: none is left for Vagrant's own NICs"
+    )
 
 
 def check(plan: LabPlan) -> None:
