@@ -266,8 +266,8 @@ def link(inventory: Path, action: str, host: str, nic: str | None) -> None:
 def _lab(inventory: Path) -> Lab:
     from hakit.lab import Lab
 
-    driver = click.get_current_context().meta.get(DRIVER)
-    return Lab.of(options.load(inventory, need_secrets=False)[0], driver)
+    context = click.get_current_context(silent=True)
+    return Lab.of(options.load(inventory, need_secrets=False)[0], context.meta.get(DRIVER) if context else None)
 
 
 def _add(file: Path, release: int) -> None:
