@@ -278,7 +278,9 @@ def _add(file: Path, release: int) -> None:
 
     command = ["vagrant", "box", "add", "--force", "--name", f"hakit/debian-{release}", str(file)]
     environment = {**os.environ, "VAGRANT_CHECKPOINT_DISABLE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    environment.pop("VAGRANT_CWD", None)
+    # Away from any Vagrantfile, which Vagrant would read although this is none of its business.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=file.parent)
     if done.returncode:
         raise LabError("vagrant box add failed", why=(done.stderr or done.stdout).strip()[-2000:])
 

@@ -111,7 +111,7 @@ class VagrantMachine(VirtualMachine):
         if self.running:
             found = next(one for one in self.host.nics if one.name == nic)
             state = "up" if up else "down"
-            self.libvirt.virsh("domif-setlink", self._domain, mac(self.place.id, self.host.name, found).lower(), state)
+            self.libvirt.virsh("domif-setlink", self._domain, mac(self.place.id, self.host.name, found), state)
 
 
 def write_plan(place: Place) -> None:

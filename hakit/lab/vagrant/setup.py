@@ -53,7 +53,7 @@ def by_itself(lab: str, host: HostPlan, keys: Iterable[str]) -> str:
 def _script(lab: str, host: HostPlan, files: Iterable[DiskFile], login: str, keys: Iterable[str]) -> str:
     packing = gzip.compress(packed((*files, *link_files(lab, host.name, host.nics))), mtime=0)
     archive = base64.encodebytes(packing).decode("ascii")
-    nics = " ".join(f"{nic.name}={mac(lab, host.name, nic).lower()}" for nic in host.nics)
+    nics = " ".join(f"{nic.name}={mac(lab, host.name, nic)}" for nic in host.nics)
     values = {"host": host.name, "nics": nics, "login": login, "keys": "\n".join(keys)}
     given = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return f"set -eu\n{given}files() {{\n    cat <<'END'\n{archive}END\n}}\n{SCRIPT.read_text(encoding='utf-8')}"

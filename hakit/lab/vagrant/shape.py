@@ -98,7 +98,7 @@ def _host(plan: LabPlan, host: HostPlan, setup: str, local: Local | None) -> dic
         "nics": [
             {
                 "name": nic.name,
-                "mac": mac(plan.id, host.name, nic).lower(),
+                "mac": mac(plan.id, host.name, nic),
                 "cable": namespace.cable(host.name, nic.name) if local else None,
             }
             for nic in host.nics

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hakit.errors import LabError
+from hakit.lab import state
+from hakit.lab.disk import Accounts, KeyPair, host_files
+from hakit.lab.qemu import accelerator
+from hakit.lab.state import Place, Record, boot_id
+from hakit.lab.vagrant.libvirt import Libvirt, network_xml
+from hakit.lab.vagrant.machine import VagrantMachine, vagrantfile, write_plan
+from tests.unit.lab.vagrant.plans import ONE, PLAN, TWO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hakit.lab.plan import HostPlan
+
+ACCOUNTS = Accounts("", "", "")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(state, "LABS", tmp_path / "labs")
+    monkeypatch.setattr(state, "NAMESPACES", tmp_path / "netns")
+    monkeypatch.setattr(accelerator, "choose", lambda: "tcg")
+    place = Place(PLAN.id)
+    place.folder.mkdir(parents=True)
+    Record(PLAN, boot_id(), (0, 0), complete=False).write(place)
+    return place
+
+
+def made(place: Place, host: HostPlan) -> VagrantMachine:
+    machine = VagrantMachine(place, host)
+    key = KeyPair(b"private", "ssh-ed25519 PUBLIC")
+    files = host_files(place.id, host, host_key=key, client_key="ssh-rsa C", proxy="http://p", accounts=ACCOUNTS)
+    image = place.folder.parent / "images" / "bookworm-box-0.1"
+    image.mkdir(parents=True, exist_ok=True)
+    machine.make_disk(image, files)
+    return machine
+
+
+def test_a_host_is_there_before_its_machine_is(place: Place) -> None:
+    machine = made(place, ONE)
+    assert machine.exists
+    assert not machine.started
+    assert machine.host_key == "ssh-ed25519 PUBLIC"
+    assert (machine.folder / "setup").stat().st_mode & 0o777 == 0o600, "it holds the host's private key"
+
+
+def test_the_vagrantfile_is_told_of_hosts_that_are_there_and_how_to_make_those_that_are_new(place: Place) -> None:
+    made(place, ONE)
+    write_plan(place)
+    path = place.folder / "vagrant.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [host["name"] for host in json.loads(path.read_text())["hosts"]] == ["one"]
+    (made(place, TWO).folder / "setup").unlink()
+    write_plan(place)
+    one, two = json.loads(path.read_text())["hosts"]
+    assert (one["box"], two["box"]) == ("hakit/bookworm-box-0.1",) * 2
+    assert "host=one" in one["setup"]
+    assert two["setup"] == "", "it is a host already"
+    assert one["agent"] == str(place.host("one") / "qga")
+
+
+def test_without_a_record_there_is_nothing_to_tell(place: Place) -> None:
+    place.record.unlink()
+    with pytest.raises(LabError, match="the lab is down"):
+        write_plan(place)
+
+
+def test_the_process_of_a_machine_is_the_one_that_libvirt_names_and_that_lives(place: Place) -> None:
+    libvirt = Libvirt(place)
+    assert libvirt.process("one") is None
+    file = libvirt.folder / "run/qemu" / f"hakit-{place.id}-one.pid"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{os.getpid()}\n")
+    assert libvirt.process("one") == os.getpid()
+    file.write_text(f"{1 << 30}\n")
+    assert libvirt.process("one") is None
+
+
+def test_libvirt_is_entered_in_the_labs_network_with_the_labs_folders(place: Place) -> None:
+    words = Libvirt(place).enter("virsh", "uri")
+    assert words[:2] == ["nsenter", f"--net={place.namespace_file}"]
+    assert words[-3:] == [str(place.folder / "libvirt"), "virsh", "uri"]
+    assert f"<name>{place.namespace}</name>" in network_xml(place.namespace)
+
+
+def test_the_vagrantfile_is_at_the_root_of_the_checkout() -> None:
+    assert vagrantfile().is_file()
+    assert (vagrantfile().parent / "Makefile").is_file()
