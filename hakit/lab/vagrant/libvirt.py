@@ -5,6 +5,7 @@ Nothing of the machine's own libvirt is touched, whether there is one or not; th
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -29,6 +30,8 @@ PATIENCE: Final = 60.0
 """Seconds for the daemon to answer; on a quiet machine it takes one."""
 NOTICE: Final = 30.0
 """Seconds for the daemon to notice that a machine's process has gone; it takes a tenth."""
+TRACEBACK: Final = re.compile(r"\s+from /\S+:\d+:in |/\S+\.rb:\d+:in ")
+"""A line of a Ruby traceback."""
 URI: Final = "qemu:///system"
 QEMU_CONF: Final = """\
 user = "root"
@@ -46,6 +49,12 @@ LIBVIRTD_CONF: Final = 'auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_
 def network_xml(name: str) -> str:
     """The lab's bridge as a network of libvirt's, which makes nothing of its own."""
     return f"<network><name>{name}</name><forward mode='bridge'/><bridge name='{namespace.BRIDGE}'/></network>\n"
+
+
+def without_tracebacks(said: str, lines: int = 8) -> str:
+    """The end of what Vagrant said, without where in its code it was."""
+    kept = [line for line in said.splitlines() if line.strip() and not TRACEBACK.match(line)]
+    return "\n  ".join(kept[-lines:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +138,11 @@ class Libvirt:
                 check=False,
             )
         if done.returncode:
-            tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-8:]
-            raise LabError(f"vagrant {' '.join(words)} failed", why="\n  ".join(tail), hint=f"Its log: {log}")
+            raise LabError(
+                f"vagrant {words[0]} {words[-1]} failed",
+                why=without_tracebacks(log.read_text(encoding="utf-8", errors="replace")) or None,
+                hint=f"Its log: {log}",
+            )
 
     def _virsh(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = self.enter("virsh", "--quiet", "--connect", URI, *words)
