@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from hakit.errors import LabError
 from hakit.lab import namespace
-from hakit.lab.cgroup import lab_cgroup, launch, populated
+from hakit.lab.cgroup import entering, kill, lab_cgroup, launch, populated
+from hakit.lab.machine import COLOURS
 from hakit.lab.state import boot_id
 from hakit.lab.vagrant import box
 from hakit.lab.vagrant.shape import domain
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 
 WITHIN: Final = Path(__file__).with_name("within.sh")
 CGROUP: Final = ".libvirt"
-"""The daemon's cgroup, beside those of the hosts; no host name begins with a dot."""
+VAGRANT_CGROUP: Final = ".vagrant"
+"""The cgroups of the daemon and of Vagrant, beside those of the hosts; no host name begins with a dot."""
 PATIENCE: Final = 60.0
 """Seconds for the daemon to answer; on a quiet machine it takes one."""
 NOTICE: Final = 30.0
 """Seconds for the daemon to notice that a machine's process has gone; it takes a tenth."""
-TRACEBACK: Final = re.compile(r"\s+from /\S+:\d+:in |/\S+\.rb:\d+:in ")
-"""A line of a Ruby traceback."""
+NOISE: Final = re.compile(r"\s+from /\S+:\d+:in |.*Progress: \d+%$|\s*$")
+"""Lines that tell nobody what went wrong: those of a Ruby traceback below its first, and how far an upload was."""
 URI: Final = "qemu:///system"
 QEMU_CONF: Final = """\
 user = "root"
@@ -43,7 +45,9 @@ remember_owner = 0
 stdio_handler = "file"
 """
 """The lab is root's and has a network of its own: machines need no user, label or cgroup of libvirt's, nor virtlogd."""
-LIBVIRTD_CONF: Final = 'auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_ro_perms = "0700"\n'
+LIBVIRTD_CONF: Final = (
+    'auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_ro_perms = "0700"\nunix_sock_rw_perms = "0700"\n'
+)
 
 
 def network_xml(name: str) -> str:
@@ -51,9 +55,9 @@ def network_xml(name: str) -> str:
     return f"<network><name>{name}</name><forward mode='bridge'/><bridge name='{namespace.BRIDGE}'/></network>\n"
 
 
-def without_tracebacks(said: str, lines: int = 8) -> str:
-    """The end of what Vagrant said, without where in its code it was."""
-    kept = [line for line in said.splitlines() if line.strip() and not TRACEBACK.match(line)]
+def gist(said: str, lines: int = 8) -> str:
+    """The end of what Vagrant said, without noise."""
+    kept = [line for line in COLOURS.sub("", said).splitlines() if not NOISE.match(line)]
     return "\n  ".join(kept[-lines:])
 
 
@@ -127,9 +131,12 @@ class Libvirt:
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
             "HAKIT_LAB_PLAN": str(self.place.folder / "vagrant.json"),
         }
+        group = lab_cgroup(self.place) / VAGRANT_CGROUP
+        # Whoever holds the lab's lock is alone here: a Vagrant that still runs was left by a killed `up`.
+        kill(group)
         with log.open("ab") as out:
             done = subprocess.run(
-                self.enter("vagrant", *words),
+                [*entering(group), *self.enter("vagrant", *words)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -140,7 +147,7 @@ class Libvirt:
         if done.returncode:
             raise LabError(
                 f"vagrant {words[0]} {words[-1]} failed",
-                why=without_tracebacks(log.read_text(encoding="utf-8", errors="replace")) or None,
+                why=gist(log.read_text(encoding="utf-8", errors="replace")) or None,
                 hint=f"Its log: {log}",
             )
 

@@ -11,7 +11,7 @@ from hakit.lab import state
 from hakit.lab.disk import Accounts, KeyPair, host_files
 from hakit.lab.qemu import accelerator
 from hakit.lab.state import Place, Record, boot_id
-from hakit.lab.vagrant.libvirt import Libvirt, network_xml
+from hakit.lab.vagrant.libvirt import Libvirt, gist, network_xml
 from hakit.lab.vagrant.machine import VagrantMachine, vagrantfile, write_plan
 from tests.unit.lab.vagrant.plans import ONE, PLAN, TWO
 
@@ -89,6 +89,20 @@ def test_libvirt_is_entered_in_the_labs_network_with_the_labs_folders(place: Pla
     assert words[:2] == ["nsenter", f"--net={place.namespace_file}"]
     assert words[-3:] == [str(place.folder / "libvirt"), "virsh", "uri"]
     assert f"<name>{place.namespace}</name>" in network_xml(place.namespace)
+
+
+def test_of_what_vagrant_says_the_end_is_shown_without_where_in_its_code_it_was() -> None:
+    said = (
+        "==> one: Starting domain.\n"
+        "\x1b[K==> one: Progress: 98%\n\n"
+        "/usr/lib/ruby/vendor_ruby/fog/vm_action.rb:7:in `create': Hook script failed (Libvirt::Error)\n"
+        "\tfrom /usr/lib/ruby/vendor_ruby/fog/server.rb:49:in `start'\n"
+    )
+    assert [line.split("rb:7")[-1].strip() for line in gist(said).splitlines()] == [
+        "==> one: Starting domain.",
+        ":in `create': Hook script failed (Libvirt::Error)",
+    ]
+    assert gist(said, 1).startswith("/usr/lib")
 
 
 def test_the_vagrantfile_is_at_the_root_of_the_checkout() -> None:
