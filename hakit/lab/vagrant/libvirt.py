@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hakit.errors import LabError
-from hakit.lab import namespace
+from hakit.lab import namespace, requirements
 from hakit.lab.cgroup import entering, kill, lab_cgroup, launch, populated
 from hakit.lab.machine import COLOURS
 from hakit.lab.state import boot_id
@@ -34,6 +34,8 @@ NOTICE: Final = 30.0
 """Seconds for the daemon to notice that a machine's process has gone; it takes a tenth."""
 NOISE: Final = re.compile(r"\s+from /\S+:\d+:in |.*Progress: \d+%$|\s*$")
 """Lines that tell nobody what went wrong: those of a Ruby traceback below its first, and how far an upload was."""
+POOL: Final = "default"
+"""Where vagrant-libvirt keeps the disks of machines."""
 URI: Final = "qemu:///system"
 QEMU_CONF: Final = """\
 user = "root"
@@ -72,6 +74,11 @@ class Libvirt:
         """What it has in place of /etc/libvirt, /var/lib/libvirt and others."""
         return self.place.folder / "libvirt"
 
+    @property
+    def machines(self) -> Path:
+        """What Vagrant knows of each machine."""
+        return self.place.folder / "vagrant" / "machines"
+
     def enter(self, *command: str) -> list[str]:
         """A command that runs where this libvirt is."""
         words = ["nsenter", f"--net={self.place.namespace_file}", "unshare", "--mount", "--propagation=private"]
@@ -83,7 +90,7 @@ class Libvirt:
         if not populated(group):
             self._configure()
             with (self.place.folder / "libvirt.log").open("ab") as log:
-                launch(group, self.enter("libvirtd"), log)
+                launch(group, self.enter("env", "-i", f"PATH={requirements.PATH}", "LC_ALL=C.UTF-8", "libvirtd"), log)
         deadline = time.monotonic() + PATIENCE
         while self.ask("uri") is None:
             if not populated(group) or time.monotonic() > deadline:
@@ -121,13 +128,36 @@ class Libvirt:
                 raise LabError(f"libvirt takes {host} for running still, though it is off")
             time.sleep(0.1)
 
+    def forget(self, host: str) -> None:
+        """Remove what there is of a host's machine, however far its making went. Raises LabError.
+
+        Not by Vagrant: it knows neither a machine whose number it has not written down yet, nor disks without one.
+        """
+        name = domain(self.place.id, host)
+        shutil.rmtree(self.machines / host, ignore_errors=True)
+        if self.ask("domstate", name) is not None:
+            self.ask("destroy", name)
+            self.virsh("undefine", name)
+        disks = re.compile(rf"{re.escape(name)}(\.img|-vd[a-z]+\.qcow2)")
+        for volume in self._volumes():
+            if disks.fullmatch(volume.name):
+                self.virsh("vol-delete", "--pool", POOL, volume.name)
+
+    def forget_half_uploaded(self, image: Path) -> None:
+        """Remove a copy of a box that a killed `up` has left unfinished: Vagrant would take it for whole."""
+        whole = (image / "box.img").stat().st_size
+        begins = box.name_in_labs(image).replace("/", "-VAGRANTSLASH-")
+        for volume in self._volumes():
+            if volume.name.startswith(f"{begins}_vagrant_box_image_") and volume.stat().st_size != whole:
+                self.virsh("vol-delete", "--pool", POOL, volume.name)
+
     def vagrant(self, log: Path, vagrantfile: Path, *words: str) -> None:
         """Run Vagrant on the lab's machines; what it says is in `log`. Raises LabError."""
         settings = {
             **box.environment(),
             "VAGRANT_CWD": str(vagrantfile.parent),
             "VAGRANT_VAGRANTFILE": vagrantfile.name,
-            "VAGRANT_DOTFILE_PATH": str(self.place.folder / "vagrant"),
+            "VAGRANT_DOTFILE_PATH": str(self.machines.parent),
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
             "HAKIT_LAB_PLAN": str(self.place.folder / "vagrant.json"),
         }
@@ -150,6 +180,9 @@ class Libvirt:
                 why=gist(log.read_text(encoding="utf-8", errors="replace")) or None,
                 hint=f"Its log: {log}",
             )
+
+    def _volumes(self) -> tuple[Path, ...]:
+        return tuple(sorted((self.folder / "lib/images").glob("*")))
 
     def _virsh(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = self.enter("virsh", "--quiet", "--connect", URI, *words)

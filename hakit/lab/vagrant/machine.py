@@ -90,12 +90,8 @@ class VagrantMachine(VirtualMachine):
         write_plan(self.place)
         log = self.folder / "vagrant.log"
         log.unlink(missing_ok=True)
-        if self.libvirt.ask("domstate", self._domain) is not None:
-            self.libvirt.vagrant(log, vagrantfile(), "destroy", "--force", self.host.name)
-        if self.libvirt.ask("domstate", self._domain) is not None:
-            # One that Vagrant does not know: it was killed before it wrote its number down.
-            self.libvirt.ask("destroy", self._domain)
-            self.libvirt.virsh("undefine", self._domain, "--remove-all-storage")
+        self.libvirt.forget(self.host.name)
+        self.libvirt.forget_half_uploaded((self.folder / "image").readlink())
         self.libvirt.vagrant(log, vagrantfile(), "up", "--no-destroy-on-error", "--no-color", self.host.name)
         self._first.unlink()
         write_plan(self.place)

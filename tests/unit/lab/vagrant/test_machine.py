@@ -84,6 +84,57 @@ def test_the_process_of_a_machine_is_the_one_that_libvirt_names_and_that_lives(p
     assert libvirt.process("one") is None
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What virsh is asked for; it agrees to everything."""
+    words: list[tuple[str, ...]] = []
+
+    def virsh(_: Libvirt, *given: str) -> str:
+        words.append(given)
+        return ""
+
+    monkeypatch.setattr(Libvirt, "virsh", virsh)
+    monkeypatch.setattr(Libvirt, "ask", virsh)
+    return words
+
+
+def volumes(place: Place, **sizes: int) -> None:
+    folder = Libvirt(place).folder / "lib/images"
+    folder.mkdir(parents=True)
+    for name, size in sizes.items():
+        (folder / name.replace("__", "-").replace("_img", ".img").replace("_qcow2", ".qcow2")).write_bytes(bytes(size))
+
+
+def test_a_half_made_machine_goes_with_its_disks_and_with_nobody_elses(
+    place: Place, asked: list[tuple[str, ...]]
+) -> None:
+    mine, others = f"hakit__{place.id}__one", f"hakit__{place.id}__one__vdb"
+    names = (f"{mine}_img", f"{mine}__vdb_qcow2", f"{others}_img", f"{others}__vdb_qcow2", f"{mine}x_img")
+    volumes(place, **dict.fromkeys(names, 1))
+    known = Libvirt(place).machines
+    for host in ("one", "two"):
+        (known / host).mkdir(parents=True)
+    Libvirt(place).forget("one")
+    domain = f"hakit-{place.id}-one"
+    assert [words[-1] for words in asked if words[0] == "vol-delete"] == [f"{domain}-vdb.qcow2", f"{domain}.img"]
+    assert ("undefine", domain) in asked
+    assert [path.name for path in known.iterdir()] == ["two"]
+
+
+@pytest.mark.parametrize(("size", "gone"), [(10, False), (9, True)])
+def test_a_box_that_was_not_copied_to_its_end_is_copied_anew(
+    place: Place, asked: list[tuple[str, ...]], tmp_path: Path, size: int, *, gone: bool
+) -> None:
+    image = tmp_path / "bookworm-box-0.1"
+    image.mkdir()
+    (image / "box.img").write_bytes(bytes(10))
+    copied = Libvirt(place).folder / "lib/images/hakit-VAGRANTSLASH-bookworm-box-0.1_vagrant_box_image_0_17_box.img"
+    copied.parent.mkdir(parents=True)
+    copied.write_bytes(bytes(size))
+    Libvirt(place).forget_half_uploaded(image)
+    assert bool(asked) is gone
+
+
 def test_libvirt_is_entered_in_the_labs_network_with_the_labs_folders(place: Place) -> None:
     words = Libvirt(place).enter("virsh", "uri")
     assert words[:2] == ["nsenter", f"--net={place.namespace_file}"]

@@ -172,6 +172,8 @@ def test_a_machine_of_hakit_lab_has_a_console_a_guest_agent_and_cables(place: Pa
         "one-eth1",
         "one-eth2",
     ]
+    assert {options["libvirt__always_destroy"] for _, options in asked(one, "libvirt.network")} == {False}
+    assert asked(one, "libvirt.management_network_keep=") == [[True]], "networks outlive a machine that is made anew"
     words = [options["value"] for (options,) in asked(one, "libvirt.qemuargs")]
     assert any("path=/l/one/qga," in word for word in words)
 
