@@ -114,11 +114,14 @@ class Libvirt:
 
     def process(self, host: str) -> int | None:
         """The process of a host's machine; None when it is off."""
+        name = domain(self.place.id, host)
         try:
-            number = int((self.folder / "run/qemu" / f"{domain(self.place.id, host)}.pid").read_text(encoding="ascii"))
+            number = int((self.folder / "run/qemu" / f"{name}.pid").read_text(encoding="ascii"))
+            words = Path(f"/proc/{number}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
         except (OSError, ValueError):
             return None
-        return number if Path(f"/proc/{number}").exists() else None
+        # Where libvirt was killed, its file outlives the process, and the number may be another's by now.
+        return number if any(word.startswith(f"guest={name},") for word in words) else None
 
     def await_off(self, host: str) -> None:
         """Wait until the daemon knows that a host's machine is off. Raises LabError."""

@@ -59,7 +59,8 @@ class VagrantMachine(VirtualMachine):
 
     def start(self) -> None:
         """Power on. The first time it returns when the machine has become this host, later while it boots."""
-        kill(self.cgroup)
+        # A killed start may have left it running where this does not see it.
+        self.pull()
         remove_cgroup(self.cgroup)
         (self.folder / AGENT).unlink(missing_ok=True)
         if self._first.exists():

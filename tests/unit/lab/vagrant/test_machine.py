@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,8 +81,14 @@ def test_the_process_of_a_machine_is_the_one_that_libvirt_names_and_that_lives(p
     file = libvirt.folder / "run/qemu" / f"hakit-{place.id}-one.pid"
     file.parent.mkdir(parents=True)
     file.write_text(f"{os.getpid()}\n")
-    assert libvirt.process("one") == os.getpid()
-    file.write_text(f"{1 << 30}\n")
+    assert libvirt.process("one") is None, "a number that is another's by now"
+    command = [sys.executable, "-c", "input()", "-name", f"guest=hakit-{place.id}-one,debug-threads=on"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        file.write_text(f"{process.pid}\n")
+        while (found := libvirt.process("one")) is None and process.poll() is None:
+            pass
+        assert found == process.pid
+        process.kill()
     assert libvirt.process("one") is None
 
 
