@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,7 +87,7 @@ def test_the_process_of_a_machine_is_the_one_that_libvirt_names_and_that_lives(p
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         file.write_text(f"{process.pid}\n")
         while (found := libvirt.process("one")) is None and process.poll() is None:
-            pass
+            time.sleep(0.01)
         assert found == process.pid
         process.kill()
     assert libvirt.process("one") is None
