@@ -132,6 +132,7 @@ def test_a_pulled_power_moves_the_address_and_a_boot_brings_the_host_back(lab: L
     shown(lab, "lab", "power", "on", "one")
     assert ssh(lab, "one", "cat /root/kept") == "kept\n"
     assert "eth1" in ssh(lab, "one", "ip -4 -brief address")
+    assert ssh(lab, "one", "systemctl is-system-running --wait") == "running\n"
     shown(lab, "verify")
 
 
