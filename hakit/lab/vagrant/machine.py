@@ -62,7 +62,8 @@ class VagrantMachine(VirtualMachine):
         # A killed start may have left it running where this does not see it.
         self.pull()
         remove_cgroup(self.cgroup)
-        (self.folder / AGENT).unlink(missing_ok=True)
+        for left in (self.folder / AGENT, self.console):
+            left.unlink(missing_ok=True)
         if self._first.exists():
             self._begin()
         else:
