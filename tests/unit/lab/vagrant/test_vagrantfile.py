@@ -176,6 +176,7 @@ def test_a_machine_of_hakit_lab_has_a_console_a_guest_agent_and_cables(place: Pa
     assert asked(one, "libvirt.management_network_keep=") == [[True]], "networks outlive a machine that is made anew"
     words = [options["value"] for (options,) in asked(one, "libvirt.qemuargs")]
     assert any("path=/l/one/qga," in word for word in words)
+    assert all("addr=" in word for word in words if "-pci," in word), "QEMU gives it a place that libvirt counts on"
 
 
 def test_the_box_is_ones_own_where_it_was_made_and_may_be_named(place: Path) -> None:
