@@ -13,7 +13,11 @@ from hakit.cli import complete, options
 
 if TYPE_CHECKING:
     from hakit.lab import Lab
-    from hakit.lab.plan import HostStatus
+    from hakit.lab.plan import HostPlan, HostStatus, LabPlan
+
+
+DRIVER = f"{__name__}.driver"
+"""Where the group's option is kept for its commands (click's `Context.meta`)."""
 
 
 @click.group(
@@ -25,15 +29,24 @@ if TYPE_CHECKING:
       hakit lab power -i inventories/lab pull lb1
       hakit lab link -i inventories/lab down lb2 eth0
       hakit lab unplug -i inventories/lab-vm db1 data1
+      hakit lab --driver vagrant up -i inventories/lab
     """,
 )
-def lab() -> None:
+@click.option(
+    "--driver",
+    type=click.Choice(["nspawn", "qemu", "vagrant"]),
+    help="What hosts are, whatever the inventory says; a lab that is up keeps to it by itself.",
+)
+@click.pass_context
+def lab(ctx: click.Context, *, driver: str | None) -> None:
     """Hosts to practise on, made from the inventory itself.
 
     An inventory that says  hakit: {lab: {driver: nspawn, network: 10.77.0.0/24}}  gets a full Debian with systemd and
     sshd for each of its hosts, on a network of their own. With  driver: qemu  each is a virtual machine, which has a
-    kernel of its own. All other commands reach them by themselves. Needs root or sudo.
+    kernel of its own; with  driver: vagrant  Vagrant makes these. All other commands reach them by themselves. Needs
+    root or sudo.
     """
+    ctx.meta[DRIVER] = driver
 
 
 @lab.command(
@@ -55,6 +68,77 @@ def up(inventory: Path) -> None:
     count = len(made.plan.hosts)
     click.echo(f"Lab {made.namespace}: {count} hosts answer.  {time.monotonic() - start:.1f} s")
     click.echo(f"See what would be done with  hakit plan -i {inventory}")
+
+
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab plan -i inventories/lab
+      hakit lab plan -i inventories/lab --json | jq '.hosts[].memory'
+    """,
+)
+@options.inventory
+@options.as_json
+def plan(inventory: Path, *, as_json: bool) -> None:
+    """Show what machines the lab has, without making any.
+
+    The JSON is for the Vagrantfile: the machines, and the script that makes each a host of the inventory. It lets in
+    whoever has a key of ~/.ssh.
+    """
+    from hakit.lab.vagrant import described
+
+    made = _lab(inventory).plan
+    if as_json:
+        click.echo(json.dumps(described(made, _progress), indent=2))
+        return
+    width = max(len(host.name) for host in made.hosts)
+    for host in made.hosts:
+        nics = ", ".join(nic.name for nic in host.nics)
+        click.echo(f"{host.name:{width}}  {host.address:15}  Debian {host.release}, {nics}{_hardware(host, made)}")
+    click.echo(f"Make them with  hakit lab up -i {inventory}")
+
+
+@lab.command(
+    epilog="""
+    \b
+    Examples:
+      hakit lab box -i inventories/lab
+      hakit lab box -i inventories/lab --output .
+    """,
+)
+@options.inventory
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    metavar="FOLDER",
+    help="Write FOLDER/debian-12.box, and leave it to you to add it.",
+)
+def box(inventory: Path, output: Path | None) -> None:
+    """Make the box that Vagrant makes machines of, for libvirt.
+
+    One of each release of Debian that the hosts have, from the mirrors of this machine's apt: for where none can be
+    downloaded. It is added to your own boxes as hakit/debian-12, and the Vagrantfile prefers it.
+    """
+    import tempfile
+
+    from hakit.lab import requirements
+
+    made = _lab(inventory)
+    if output is None:
+        requirements.check("vagrant")
+    for release in made.plan.releases:
+        if output is not None:
+            target = output / f"debian-{release}.box"
+            made.box(release, target, _progress)
+            click.echo(f"Made {target}. Add it with  vagrant box add --name hakit/debian-{release} {target}")
+            continue
+        # /tmp may be kept in memory, and a box is as large as a disk.
+        with tempfile.TemporaryDirectory(prefix="hakit-box-", dir="/var/tmp") as folder:
+            target = Path(folder, f"debian-{release}.box")
+            made.box(release, target, _progress)
+            _add(target, release)
+        click.echo(f"Vagrant has the box hakit/debian-{release}. Use it with  HAKIT_INVENTORY={inventory} vagrant up")
 
 
 @lab.command(
@@ -257,7 +341,30 @@ def _bytes(size: str) -> int:
 def _lab(inventory: Path) -> Lab:
     from hakit.lab import Lab
 
-    return Lab.of(options.load(inventory, need_secrets=False)[0])
+    context = click.get_current_context(silent=True)
+    return Lab.of(options.load(inventory, need_secrets=False)[0], context.meta.get(DRIVER) if context else None)
+
+
+def _add(file: Path, release: int) -> None:
+    import os
+    import subprocess
+
+    from hakit.errors import LabError
+
+    command = ["vagrant", "box", "add", "--force", "--name", f"hakit/debian-{release}", str(file)]
+    environment = {**os.environ, "VAGRANT_CHECKPOINT_DISABLE": "1"}
+    environment.pop("VAGRANT_CWD", None)
+    # Away from any Vagrantfile, which Vagrant would read although this is none of its business.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=file.parent)
+    if done.returncode:
+        raise LabError("vagrant box add failed", why=(done.stderr or done.stdout).strip()[-2000:])
+
+
+def _hardware(host: HostPlan, plan: LabPlan) -> str:
+    if not plan.virtual:
+        return ""
+    disks = "".join(f", disk {disk.name} of {disk.size} MiB" for disk in host.disks)
+    return f", {host.memory} MiB of memory{disks}"
 
 
 def _progress(text: str) -> None:

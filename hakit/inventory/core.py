@@ -71,9 +71,10 @@ class Lint(Settings):
 class Lab(Settings):
     """Declares that this inventory is a lab's: its hosts are made by `hakit lab up` and reached only there."""
 
-    driver: Literal["nspawn", "qemu"] = Field(
+    driver: Literal["nspawn", "qemu", "vagrant"] = Field(
         default="nspawn",
-        description="What hosts are: containers of systemd-nspawn, or virtual machines with a kernel of their own.",
+        description="What hosts are: containers of systemd-nspawn, or virtual machines with a kernel of their own: "
+        "hakit's own (qemu), or those that Vagrant makes.",
     )
     network: Network = Field(description="The lab's own network; its first address is the bridge's.")
     interface: Interface = Field(default="eth0", description="The name of each host's main NIC.")
@@ -195,7 +196,8 @@ class Core(Settings):
         description="NICs beside the main one: name → address/prefix, or null for one without an address.",
     )
     hardware: Hardware | None = Field(
-        default=None, description="What the host's virtual machine in a lab has; only where `lab.driver` is qemu."
+        default=None,
+        description="What the host's virtual machine in a lab has; only where `lab.driver` is qemu or vagrant.",
     )
     services: dict[Name, Service] = Field(default_factory=dict, description="What this site promises, by name.")
     lint: Lint = Field(default_factory=Lint, description="Rules of lint that are waived here, with a reason.")

@@ -88,6 +88,23 @@ class Control:
             shutil.rmtree(self.place.folder)
         progress("removed: hosts, their disks, the network")
 
+    def box(self, release: int, target: Path, owner: tuple[int, int], progress: Callable[[str], None]) -> None:
+        """Make a box of Vagrant's in a file that belongs to `owner`; the lab is as before. Raises LabError."""
+        from hakit.lab.vagrant.box import Box, pack  # noqa: PLC0415 - of one driver alone
+
+        requirements.check("qemu")
+        there = self.place.folder.exists()
+        try:
+            with self._locked(progress):
+                upstream = sources.read(release)
+                namespace.create(self.place, self.plan)
+                self._start_packages((upstream,))
+                image = base.ensure(Box(release, self.plan.packages, upstream), self.place, self._proxy, progress)
+                pack(image, target, owner)
+        finally:
+            if not there:
+                self.down(lambda _: None)
+
     def status(self) -> tuple[HostStatus, ...]:
         """How every host of the inventory stands."""
         plugged = namespace.cables(self.place)
@@ -191,7 +208,9 @@ class Control:
         made, wanted = (f"{plan.driver} on {plan.network}" for plan in (record.plan, self.plan))
         if made != wanted:
             raise LabError(
-                f"the inventory has changed the lab from {made} to {wanted}",
+                f"the lab was made by {made} and is to be by {wanted}"
+                if record.plan.chosen or self.plan.chosen
+                else f"the inventory has changed the lab from {made} to {wanted}",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
 

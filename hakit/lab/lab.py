@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from hakit.errors import LabError
 from hakit.lab import privilege
 from hakit.lab.plan import HostStatus, LabPlan, lab_plan
-from hakit.lab.state import Place, is_up
+from hakit.lab.state import Place, is_up, read_record
 
 if TYPE_CHECKING:
     import socket
@@ -34,9 +34,24 @@ class Lab:
         self._place = Place(plan.id)
 
     @classmethod
-    def of(cls, site: Site) -> Self:
-        """The lab that a site declares; starts nothing. Raises LabError when it declares none."""
-        return cls(lab_plan(site))
+    def of(cls, site: Site, driver: str | None = None) -> Self:
+        """The lab that a site declares; starts nothing. Raises LabError when it declares none.
+
+        With a `driver`, its hosts are made by that one whatever the site says. Where none is named, a lab that was made
+        so is known by its record.
+        """
+        plan = lab_plan(site)
+        record = read_record(Place(plan.id))
+        if driver is None and record is not None and record.plan.chosen:
+            driver = record.plan.driver
+        if driver == "nspawn" and any(host.hardware for host in site.hosts.values()):
+            raise LabError(
+                f"{site.source}: hakit.hardware: containers have none of their own",
+                hint="Make the lab of virtual machines:  --driver qemu  or  vagrant.",
+            )
+        if driver is not None and driver != plan.driver:
+            plan = replace(plan, driver=driver, chosen=True)
+        return cls(plan)
 
     @property
     def namespace(self) -> str:
@@ -64,6 +79,11 @@ class Lab:
     def up(self, progress: Callable[[str], None] = _silent) -> None:
         """Bring up what is missing; returns when sshd answers on every host. Raises LabError."""
         privilege.call("up", self.plan, {"owner": list(privilege.invoking_user())}, progress)
+
+    def box(self, release: int, target: Path, progress: Callable[[str], None] = _silent) -> None:
+        """Make a box of Vagrant's of one of the hosts' releases of Debian, in a file. Raises LabError."""
+        arguments = {"release": release, "target": str(target.absolute()), "owner": list(privilege.invoking_user())}
+        privilege.call("box", self.plan, arguments, progress)
 
     def down(self, progress: Callable[[str], None] = _silent) -> None:
         """Remove the lab and everything on its disks. Raises LabError."""
@@ -160,7 +180,7 @@ class Lab:
             "IdentityFile": str(self.identity_file),
             "ServerAliveInterval": "5",
             # An emulated machine on a busy computer may say nothing for longer than the usual 15 s.
-            "ServerAliveCountMax": "12" if self.plan.driver == "qemu" else "3",
+            "ServerAliveCountMax": "12" if self.plan.virtual else "3",
             "LogLevel": "ERROR",
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

@@ -98,7 +98,8 @@ class HostPlan:
 class LabPlan:
     """A whole lab: where its inventory lies (absolute), its network and bridge address, its driver, its hosts.
 
-    `packages` are in every base image beside the usual ones.
+    `packages` are in every base image beside the usual ones; `chosen` says that the driver is not the inventory's, but
+    was named on the command line.
     """
 
     inventory: str
@@ -107,6 +108,12 @@ class LabPlan:
     driver: str
     packages: tuple[str, ...]
     hosts: tuple[HostPlan, ...]
+    chosen: bool = False
+
+    @property
+    def virtual(self) -> bool:
+        """Whether hosts are virtual machines, which are slow where they are emulated."""
+        return self.driver != "nspawn"
 
     @property
     def releases(self) -> tuple[int, ...]:

@@ -74,9 +74,8 @@ def _perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progre
     from hakit.lab.control import Control  # noqa: PLC0415 - only root's half needs what it imports
 
     control = Control(plan)
-    if operation == "up":
-        uid, gid = arguments["owner"]
-        return control.up((uid, gid), progress)
+    if operation in ("up", "box"):
+        return _make(operation, control, arguments, progress)
     if operation == "down":
         return control.down(progress)
     if operation == "status":
@@ -103,6 +102,15 @@ def _change(control: Control, operation: str, arguments: Mapping[str, Any], prog
     if operation == "checksum":
         return control.checksum(name, arguments["disk"])
     raise LabError(f"the lab knows no operation {operation}")
+
+
+def _make(operation: str, control: Control, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+    """The operations that make something which belongs to whoever asked for it."""
+    uid, gid = arguments["owner"]
+    if operation == "up":
+        control.up((uid, gid), progress)
+    else:
+        control.box(arguments["release"], Path(arguments["target"]), (uid, gid), progress)
 
 
 def call(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:

@@ -86,7 +86,7 @@ class VirtualMachine(Machine):
         if frozen := freeze.find(image, self.host.memory, accelerator.choose()):
             (new / "frozen").symlink_to(frozen)
         replace(self.drawer, folder=new / "disks").fill(self.host.disks)
-        own = {file.path: file for file in (*files, *_names(self.place.id, self.host.name, self.host.nics))}
+        own = {file.path: file for file in (*files, *link_files(self.place.id, self.host.name, self.host.nics))}
         if self.host.name == SWITCH:
             own.update((file.path, file) for file in switch.files(self.host))
         public = own["/etc/ssh/ssh_host_ed25519_key.pub"].content.decode("ascii")
@@ -286,7 +286,7 @@ def _own_folders(file: DiskFile) -> Iterable[tarfile.TarInfo]:
             yield entry
 
 
-def _names(lab: str, host: str, nics: tuple[Nic, ...]) -> Iterable[DiskFile]:
+def link_files(lab: str, host: str, nics: tuple[Nic, ...]) -> Iterable[DiskFile]:
     """What gives each NIC its name, wherever it is plugged in (systemd.link(5)).
 
     By the address that it was made with: bonds and VLANs take over an address, and not this one. The files are the
