@@ -40,6 +40,8 @@ def doubts(network: Network, live: Live) -> tuple[str, ...]:
         if now is not None and link.kind == "physical" and now.up and not now.carrier:
             what = f"member of {link.master} without a carrier" if link.master else "no carrier"
             found.append(f"{now.name}: {what}")
+        elif now is not None and link.master in partners and link.master in network.lacp and not now.bundled:
+            found.append(f"{now.name}: member of {link.master}, but the switch does not bundle it with the others")
     return tuple(found)
 
 

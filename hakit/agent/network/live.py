@@ -41,6 +41,8 @@ BOND_OPTIONS = (
     "primary_reselect",
 )
 BRIDGE_OPTIONS = ("stp_state", "forward_delay")
+IN_USE = 0x30
+"""The bits of a port's state in LACP that say Collecting and Distributing (IEEE 802.1AX, 6.4.2.3)."""
 LISTS = ("arp_ip_target",)  # options of several words; of the others the first is the value, the second its number
 
 
@@ -49,7 +51,8 @@ class LiveLink(Declaration):
 
     `kind` is `physical`, `bond`, `vlan`, `bridge`, or the kernel's word for another kind. `nics` are the names that a
     card may be declared by (`mac:…`, `path:…`). `given` are the addresses that others gave: DHCP, router
-    advertisements. `up` is what was asked of it, `carrier` whether something answers at the other end.
+    advertisements. `up` is what was asked of it, `carrier` whether something answers at the other end, `bundled` of a
+    member of an 802.3ad bond whether it and the switch's port both use the link for the aggregate.
     """
 
     name: str
@@ -65,6 +68,7 @@ class LiveLink(Declaration):
     mtu: int = 0
     up: bool = True
     carrier: bool = True
+    bundled: bool = True
 
 
 class LiveRoute(Declaration):
@@ -144,6 +148,7 @@ def _link(one: dict[str, Any], cards: dict[str, tuple[str, ...]], work: Work) ->
         mtu=int(one.get("mtu") or 0),
         up="UP" in flags,
         carrier="LOWER_UP" in flags,
+        bundled=all(_in_use(name, end, work) for end in ("actor", "partner")),
     )
 
 
@@ -164,6 +169,12 @@ def _options(name: str, kind: str, work: Work) -> Iterator[tuple[str, str]]:
     for option in names:
         words = _text(f"{NET}/{name}/{folder}/{option}", work).split()
         yield option, " ".join(words) if option in LISTS else "".join(words[:1])
+
+
+def _in_use(name: str, end: str, work: Work) -> bool:
+    """Whether an end of a member's link uses it for the aggregate; true where LACP has no say."""
+    state = _text(f"{NET}/{name}/bonding_slave/ad_{end}_oper_port_state", work)
+    return not state.isdigit() or int(state) & IN_USE == IN_USE
 
 
 def _routes(one: dict[str, Any], version: str) -> Iterator[LiveRoute]:

@@ -7,9 +7,7 @@ whether the new network works has no lock: a session that is cut off would keep 
 
 from __future__ import annotations
 
-import sys
-
-from hakit.agent.errors import Failure
+from hakit.agent.tasks import verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,15 +34,6 @@ def carry_out(
     do: str, network: Network, arguments: dict[str, str], work: Work, timeout: float = 60.0
 ) -> dict[str, Any]:
     """Carry a verb out. Raises Failure, OSError."""
-    if do not in VERBS:
-        raise Failure(f"a network has no verb {do!r} on this host")
-    module, needed, others = VERBS[do]
-    missing = [name for name in needed if name not in arguments]
-    unknown = [name for name in arguments if name not in (*needed, *others)]
-    if missing or unknown:
-        words = [f"needs {name}" for name in missing] + [f"knows no {name}" for name in unknown]
-        raise Failure(f"the verb {do} {', '.join(words)}")
-    name = f"hakit.agent.network.{module}"
-    __import__(name)
-    found: dict[str, Any] = getattr(sys.modules[name], do)(network, arguments, work, timeout)
+    call = verb(do, VERBS, arguments, "hakit.agent.network", "a network")
+    found: dict[str, Any] = call(network, arguments, work, timeout)
     return found

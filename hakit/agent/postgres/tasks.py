@@ -7,9 +7,7 @@ outcome is there already answers at once.
 
 from __future__ import annotations
 
-import sys
-
-from hakit.agent.errors import Failure
+from hakit.agent.tasks import verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,19 +40,6 @@ VERBS = {
 
 def carry_out(do: str, place: Place, arguments: dict[str, str], work: Work, timeout: float = 60.0) -> dict[str, Any]:
     """Carry a verb out; it waits at most about `timeout` seconds, copies excepted. Raises Failure, Stopped, OSError."""
-    if do not in VERBS:
-        raise Failure(f"PostgreSQL has no verb {do!r} on this host")
-    module, needed, others = VERBS[do]
-    missing = [name for name in needed if name not in arguments]
-    unknown = [name for name in arguments if name not in (*needed, *others)]
-    if missing or unknown:
-        words = [f"needs {name}" for name in missing] + [f"knows no {name}" for name in unknown]
-        raise Failure(f"the verb {do} {', '.join(words)}")
-    name = f"hakit.agent.postgres.{module}"
-    __import__(name)
-    verb = getattr(sys.modules[name], do)
-    if do == "look":
-        found: dict[str, Any] = verb(place, work)
-    else:
-        found = verb(place, arguments, work, timeout)
+    call = verb(do, VERBS, arguments, "hakit.agent.postgres", "PostgreSQL")
+    found: dict[str, Any] = call(place, work) if do == "look" else call(place, arguments, work, timeout)
     return found

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SETTLED = 10.0
 """Seconds in which a bond must have settled: LACP's fast timeout, three times."""
 NO_PARTNER = "00:00:00:00:00:00"
+IN_USE = 0x30
+"""The bits of a port's state in LACP that say Collecting and Distributing (IEEE 802.1AX, 6.4.2.3)."""
 
 
 def test_every_address_is_on_its_link(host: Remote, settings: BondingSettings) -> None:
@@ -55,12 +57,13 @@ def test_every_member_works(host: Remote, settings: BondingSettings) -> None:
 
 
 def test_the_switch_speaks_lacp(host: Remote, settings: BondingSettings) -> None:
-    """Each 802.3ad bond has a partner."""
-    alone = []
-    for name, bond in settings.bonds.items():
-        if bond.mode == LACP:
-            told = host.run("cat /sys/class/net/%s/bonding/ad_partner_mac", name).stdout.strip()
-            alone += [name] if told in ("", NO_PARTNER) else []
+    """Each 802.3ad bond has a partner, which bundles all its members."""
+    bonds = [name for name, bond in settings.bonds.items() if bond.mode == LACP]
+    deadline = time.monotonic() + SETTLED
+    alone = _unbundled(host, bonds)
+    while alone and time.monotonic() < deadline:
+        time.sleep(0.5)
+        alone = _unbundled(host, bonds)
     assert not alone, f"no LACP partner answers on {', '.join(alone)}: are the switch's ports one LAG?"
 
 
@@ -105,6 +108,25 @@ def _idle(host: Remote, settings: BondingSettings) -> list[str]:
             found.append(f"{name} has {len(members)} of {len(bond.members)} members")
         found += [f"{one['ifname']} of {name} has no carrier" for one in members if "LOWER_UP" not in one["flags"]]
     return found
+
+
+def _unbundled(host: Remote, bonds: list[str]) -> list[str]:
+    """Bonds without a partner, and members that the partner does not bundle with the others."""
+    found = []
+    for name in bonds:
+        partner = _told(host, f"{name}/bonding/ad_partner_mac")
+        members = _told(host, f"{name}/bonding/slaves").split() if partner not in ("", NO_PARTNER) else []
+        found += [one for one in members if not _in_use(host, one)] if members else [name]
+    return found
+
+
+def _in_use(host: Remote, member: str) -> bool:
+    states = [_told(host, f"{member}/bonding_slave/ad_{end}_oper_port_state") for end in ("actor", "partner")]
+    return all(not state.isdigit() or int(state) & IN_USE == IN_USE for state in states)
+
+
+def _told(host: Remote, path: str) -> str:
+    return str(host.run("cat %s", f"/sys/class/net/{path}").stdout).strip()
 
 
 def _ip(host: Remote, *words: str) -> list[dict[str, Any]]:

@@ -182,7 +182,8 @@ def _wal_sizes(settings: PostgresqlSettings) -> dict[str, str]:
     segment = kibibytes(settings.data.wal_segment or SEGMENT)
     if segment <= kibibytes(SEGMENT):
         return {}
-    return {name: f"{count * segment // 1024}MB" for name, count in WAL_SIZES.items()}
+    sizes = {name: count * segment // 1024 for name, count in WAL_SIZES.items()}
+    return {name: f"{size}MB" if size % 1024 else f"{size // 1024}GB" for name, size in sizes.items()}
 
 
 def _defaults(settings: PostgresqlSettings, cluster: Cluster, size: int | None) -> dict[str, Any]:

@@ -29,6 +29,8 @@ SWITCH = "10.79.0.2"
 SWITCH_ON_VLAN, MANAGEMENT_GATEWAY = "10.81.0.1", "10.79.0.17"
 """Its addresses on VLAN 20: the second is that of hosts whose management address is there, in 10.79.0.16/28."""
 BOUND = ["eth0", "eth1"]
+IN_USE = "port state: 63\n"
+"""What a bond tells of an end of a cable that speaks LACP at the fast rate, is in step, collects and distributes."""
 PATIENCE = ("--confirm-timeout", "600")
 """Seconds: an emulated machine on a busy computer takes minutes to move to another manager."""
 
@@ -179,13 +181,13 @@ def assert_it_stands(handle: LabHandle, rung: Rung) -> None:
 
 
 def assert_lacp(handle: LabHandle, host: str) -> None:
-    """Both members are in one aggregate with the switch."""
+    """Both members are in one aggregate with the switch, and both ends of both cables are in use."""
     number = HOSTS[host][0]
     handle.eventually(
         lambda: (
             _read(handle, "switch", f"/sys/class/net/bond{number}/address")
             == _read(handle, host, "/sys/class/net/bond0/bonding/ad_partner_mac")
-            and _read(handle, host, "/sys/class/net/bond0/bonding/ad_num_ports").strip() == "2"
+            and _read(handle, host, "/proc/net/bonding/bond0").count(IN_USE) == 4
         ),
         f"{host} has both members in one aggregate with the switch",
         timeout=120,

@@ -80,8 +80,10 @@ def plain(text: str) -> str:
     """A value as the server shows it; sizes and times are shown in another unit and are not compared."""
     value = text[1:-1].replace("''", "'") if text.startswith("'") else text
     units = {
+        "4GB": "4096",
         "2GB": "2048",
         "1GB": "1024",
+        "320MB": "320",
         "256MB": "32768",
         "16MB": "16384",
         "10s": "10000",

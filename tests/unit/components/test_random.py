@@ -41,7 +41,7 @@ TOLD = {
     "cookie": "HP014",
     "initial state MASTER": "KA003",
     "due to SYNC group": "KA011",
-    "incompatible with strict mode": "KA013",
+    "trict mode": "KA013",
     "the first IPv6 VIP address must be link local": "KA013",  # said in strict mode alone
 }
 """What the daemons may complain of → the rule that must have spoken of it, or that somebody waived."""

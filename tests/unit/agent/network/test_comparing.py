@@ -230,6 +230,9 @@ def test_what_no_change_mends_is_told_apart() -> None:
     assert doubts(lacp, live) == ("bond0: no LACP partner answers", "eno2: member of bond0 without a carrier")
     assert doubts(lacp, AS_IS.replace(partners=(("bond0", "00:1b:21:00:00:05"),))) == ()
     assert doubts(lacp, without("bond0")) == ()
+    outside = but("eno2", bundled=False).replace(partners=(("bond0", "00:1b:21:00:00:05"),))
+    assert doubts(lacp, outside) == ("eno2: member of bond0, but the switch does not bundle it with the others",)
+    assert doubts(DECLARED, outside) == (), "its mode does not ask the switch"
 
 
 def test_targets_of_arp_are_a_set() -> None:

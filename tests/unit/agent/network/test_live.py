@@ -102,6 +102,13 @@ def test_a_partner_is_one_that_has_spoken() -> None:
     assert read(bonded()).partners == (("bond0", "00:1b:21:00:00:05"),)
 
 
+def test_a_member_is_bundled_while_both_ends_use_the_link() -> None:
+    assert {link.name: link.bundled for link in read(bonded()).links if link.master == "bond0"} == {
+        "eno1": True,
+        "eno2": False,
+    }
+
+
 def test_no_routes_at_all_are_no_failure() -> None:
     assert read(bonded(**{"ip_-json_-4_route_show_table_main": Result(0, "", "")})).routes == ()
 
