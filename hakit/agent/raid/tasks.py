@@ -7,9 +7,7 @@ it takes the first of the steps that `growth` tells). None waits for a rebuild o
 
 from __future__ import annotations
 
-import sys
-
-from hakit.agent.errors import Failure
+from hakit.agent.tasks import verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,19 +32,9 @@ VERBS = {
 
 def carry_out(do: str, array: Array, arguments: dict[str, str], work: Work, timeout: float = 60.0) -> dict[str, Any]:
     """Carry a verb out. Raises Failure, OSError."""
-    if do not in VERBS:
-        raise Failure(f"an array has no verb {do!r} on this host")
-    module, needed, others = VERBS[do]
-    missing = [name for name in needed if name not in arguments]
-    unknown = [name for name in arguments if name not in (*needed, *others)]
-    if missing or unknown:
-        words = [f"needs {name}" for name in missing] + [f"knows no {name}" for name in unknown]
-        raise Failure(f"the verb {do} {', '.join(words)}")
-    name = f"hakit.agent.raid.{module}"
-    __import__(name)
-    verb = getattr(sys.modules[name], do)
+    call = verb(do, VERBS, arguments, "hakit.agent.raid", "an array")
     if do in READING:
-        found: dict[str, Any] = verb(array, work)
+        found: dict[str, Any] = call(array, work)
     else:
-        found = verb(array, arguments, work, timeout)
+        found = call(array, arguments, work, timeout)
     return found
