@@ -6,6 +6,7 @@ LAB := inventories/lab
 WORKERS := 2
 # Tests on the lab's hosts wait most of their time: one takes a third of a processor.
 LAB_WORKERS := 3
+VMS := tests/lab/qemu tests/lab/raid
 # haproxy, keepalived, mdadm, systemd-networkd, ifupdown and netplan judge rendered configurations, PostgreSQL what hakit
 # does with a server, sshd is what the SSH tests talk to on loopback; sgdisk, cryptsetup and mkfs make disks that bear
 # something.
@@ -17,7 +18,7 @@ JUDGES += vagrant vagrant-libvirt
 BENCH := postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages machines judges bench demo lab-up lab-down lint matrix unit lab-tests test test-long test-vagrant
+.PHONY: help venv packages machines judges bench demo lab-up lab-down lint matrix unit lab-tests timed-tests vm-tests test test-long test-vagrant
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -65,8 +66,17 @@ unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit -m 'not long' -n $(WORKERS) --dist worksteal
 
 lab-tests: machines ## Run the tests on the lab's hosts
-	$(BIN)/pytest tests/lab -m 'not long and not timed and not vagrant' -n $(LAB_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
-	$(BIN)/pytest tests/lab -m 'not long and timed' --durations=15
+	$(BIN)/pytest tests/lab $(addprefix --ignore ,$(VMS)) -m 'not long and not timed and not vagrant' -n $(LAB_WORKERS) --dist loadfile \
+		--no-loadscope-reorder --durations=15
+	@echo "Now what measures gaps in a service, and beside it what needs virtual machines; each tells when it is done."
+	@$(MAKE) --no-print-directory -j2 --output-sync=target timed-tests vm-tests
+
+# What measures gaps in a service leaves the processors idle most of the time, and virtual machines give way to it.
+timed-tests: machines
+	$(BIN)/pytest tests/lab $(addprefix --ignore ,$(VMS)) -m 'not long and timed' --durations=15
+
+vm-tests: machines
+	$(BIN)/pytest $(VMS) -m 'not long' --durations=15
 
 test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory lint

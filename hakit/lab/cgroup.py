@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from hakit.lab.state import Place
 
+GIVE_WAY = 'echo "$0" 2>/dev/null >/proc/self/autogroup; exec nice -n "$0" "$@"'
+"""Shell: where sessions are scheduled as groups, one's own nice value counts within its session only (sched(7))."""
+
 
 def cgroup_root() -> Path:
     """Where the unified hierarchy (cgroup v2) is mounted. Raises LabError when it is not.
@@ -53,14 +56,21 @@ def entering(cgroup: Path) -> list[str]:
 
 
 def launch(
-    cgroup: Path, command: Sequence[str], log: IO[bytes], *, given: bytes = b"", pass_fds: tuple[int, ...] = ()
+    cgroup: Path,
+    command: Sequence[str],
+    log: IO[bytes],
+    *,
+    given: bytes = b"",
+    pass_fds: tuple[int, ...] = (),
+    nice: int = 0,
 ) -> None:
     """Start a program that outlives this process, in a cgroup, with `given` as its stdin; returns at once.
 
     It is in the cgroup before this returns, in a session of its own, and a child of nobody here.
     """
+    giving_way = ["sh", "-c", GIVE_WAY, str(nice)] if nice else []
     subprocess.run(
-        [*entering(cgroup), "setsid", "--fork", *command],
+        [*entering(cgroup), "setsid", "--fork", *giving_way, *command],
         input=given,
         stdout=log,
         stderr=log,

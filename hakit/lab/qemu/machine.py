@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 BOOT_TIMEOUT: Final = 600.0
 """Seconds until the guest agent must answer; emulated on a quiet machine it takes 35, on a busy one minutes."""
+NICE: Final = 10
+"""An emulated processor is busy where a real one rests: it gives way to containers and to whoever is at work here."""
 POWER_OFF: Final = ("systemctl", "--no-block", "poweroff")
 IDENTITY: Final = Path(__file__).with_name("first.sh")
 NETWORK: Final = Path(__file__).with_name("network.sh")
@@ -178,7 +180,8 @@ class VirtualMachine(Machine):
         """QEMU, paused before its first instruction, with its data disks."""
         kind = accelerator.choose()
         with (self.folder / "qemu.log").open("wb") as log:
-            launch(self.cgroup, command(self.folder, self.host.name, self.host.memory, kind, restore=restore), log)
+            words = command(self.folder, self.host.name, self.host.memory, kind, restore=restore)
+            launch(self.cgroup, words, log, nice=NICE)
         try:
             return self._monitor()
         except LabError as error:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hakit.errors import LabError
-from hakit.lab.cgroup import cgroup_root
+from hakit.lab.cgroup import cgroup_root, pids
 from hakit.lab.plan import NewDisk
+from hakit.lab.qemu.machine import NICE
 from hakit.lab.state import Place
 
 if TYPE_CHECKING:
@@ -102,6 +103,14 @@ def test_hosts_are_whole_machines_with_an_identity_of_their_own(lab: LabHandle) 
     now = float(subprocess.run(["date", "+%s"], capture_output=True, text=True, check=True).stdout)
     assert abs(int(time1) - now) < 60
     assert abs(int(time2) - now) < 60
+
+
+def test_machines_give_way_to_what_else_runs_here(lab: LabHandle) -> None:
+    place = Place(lab.lab.plan.id)
+    (process,) = pids(cgroup_root() / place.namespace / "one")
+    assert os.getpriority(os.PRIO_PROCESS, process) == NICE
+    group = Path(f"/proc/{process}/autogroup")
+    assert not group.exists() or group.read_text().split()[1:] == ["nice", f"{NICE}"]
 
 
 def test_nics_and_disks_are_those_of_the_inventory(lab: LabHandle) -> None:

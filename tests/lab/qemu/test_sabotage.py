@@ -1,7 +1,7 @@
 """Changes of whole machines' networks that can't be kept: the old network returns, exactly, and nobody has to act.
 
 Each sabotage meets both hosts in one run: one has its network from systemd-networkd, the other from ifupdown. As all is
-as before afterwards, the tests follow each other on the same machines.
+as before afterwards, the tests follow each other on the same machines. At last nobody interferes, and the change stays.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lab.qemu.rungs import RUNGS, assert_it_outlives_pulled_plugs, assert_it_stands, climb
 from tests.lab.qemu.running import Running
 from tests.lab.qemu.sabotages import ADDRESSES, MANAGERS, PATIENCE, SABOTAGES, right, shell
 
@@ -221,3 +222,10 @@ def assert_told(lab: LabHandle) -> None:
     declare(lab, right)
     again = lab.hakit("apply", "--yes", timeout=PATIENCE)
     assert f"0 hosts changed, {len(MANAGERS)} unchanged" in again.stdout, again.stdout + again.stderr
+
+
+def test_without_sabotage_the_change_stays_and_outlives_a_pulled_plug(stage: Stage) -> None:
+    bond = RUNGS[0]
+    climb(stage.lab, bond)
+    assert_it_stands(stage.lab, bond)
+    assert_it_outlives_pulled_plugs(stage.lab, bond)

@@ -70,7 +70,7 @@ def test_a_steady_service_has_no_gap() -> None:
         seen = probe(one, (0.6, GOOD))
     assert seen.failures == ()
     assert {text for _, text in seen.successes} == {"one"}
-    assert len(seen.successes) >= 30
+    assert len(seen.successes) >= 10
     assert seen.longest_gap < 0.2
     assert seen.ended_well
 
