@@ -13,6 +13,7 @@ from hakit.errors import LabError
 from hakit.lab.cgroup import kill, remove_cgroup
 from hakit.lab.qemu import accelerator
 from hakit.lab.qemu.command import AGENT
+from hakit.lab.qemu.disks import declared
 from hakit.lab.qemu.machine import VirtualMachine, mac
 from hakit.lab.state import read_record
 from hakit.lab.vagrant import box, setup, shape
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hakit.lab.disk import DiskFile
+    from hakit.lab.plan import DataDisk
+    from hakit.lab.qemu.drawer import Drawer
     from hakit.lab.state import Place
 
 
@@ -43,6 +46,20 @@ class VagrantMachine(VirtualMachine):
     def libvirt(self) -> Libvirt:
         """The lab's libvirt."""
         return Libvirt(self.place)
+
+    @property
+    def disks(self) -> tuple[DataDisk, ...]:
+        """Its data disks, as they are declared: they stay where Vagrant has put them."""
+        return declared(self.host.disks) if self.exists else ()
+
+    @property
+    def drawer(self) -> Drawer:
+        """Raises LabError: what Vagrant has made is all plugged in."""
+        raise LabError(
+            f"the disks of {self.host.name} can't be pulled: Vagrant has made them",
+            why="Disks are plugged in and out, and arranged, in a lab of the qemu driver.",
+            hint="hakit.lab: {driver: qemu, …}, or hakit lab --driver qemu up",
+        )
 
     def make_disk(self, image: Path, files: Iterable[DiskFile]) -> None:
         """Write down what will make it this host when it first runs; its disk is made by Vagrant then."""

@@ -55,6 +55,15 @@ def test_a_host_is_there_before_its_machine_is(place: Place) -> None:
     assert (machine.folder / "setup").stat().st_mode & 0o777 == 0o600, "it holds the host's private key"
 
 
+def test_its_disks_are_the_declared_ones_and_stay_where_they_are(place: Place) -> None:
+    assert VagrantMachine(place, ONE).disks == ()
+    machine = made(place, ONE)
+    assert [(disk.serial, disk.plugged) for disk in machine.disks] == [(disk.serial, True) for disk in ONE.disks]
+    assert machine.disks
+    with pytest.raises(LabError, match="the disks of one can't be pulled"):
+        _ = machine.drawer
+
+
 def test_the_vagrantfile_is_told_of_hosts_that_are_there_and_how_to_make_those_that_are_new(place: Place) -> None:
     made(place, ONE)
     write_plan(place)
