@@ -41,7 +41,7 @@ class Growth:
 
     def steps(self) -> tuple[str, ...]:
         """What would be done, in words. Raises RefusedError where a new disk is not there or not empty, AgentError."""
-        new = self._new()
+        new = () if self._stopped() else self._new()
         found = self._told("growth", "steps")
         return (*(f"add {disk}" for disk in new), *found)
 
@@ -50,6 +50,9 @@ class Growth:
 
         Raises RefusedError, AgentError, ConnectError.
         """
+        if self._stopped():
+            self._hands.do(self._array, "resume")
+            self._settle()
         for word in self._new():
             self._hands.do(self._array, "add", device=word)
         for number in range(MOST):
@@ -58,6 +61,10 @@ class Growth:
             if not told.get("step") and not told.get("left"):
                 return self._settle()
         raise AgentError(f"{self._host}: array {self._array} is not as declared after {MOST} steps")
+
+    def _stopped(self) -> bool:
+        """Whether its members are there and it does not run: a reshape that a crash has cut off may leave it so."""
+        return self._hands.look(self._array).state == "failed"
 
     def _new(self) -> list[str]:
         """Declared disks that are no members yet. Raises RefusedError where one can't become one."""

@@ -56,7 +56,7 @@ class Filesystems:
         line = f"make {resource.kind}{f' {resource.label!r}' if resource.label else ''} on {resource.device}"
         if state.device is None:
             after = work.require(resource, f"there is no {resource.device} on this host")
-            return Change(summary=(line,), after=f"known after {after}", new=True)
+            return Change(summary=(f"{line}, unless it has it",), after=f"known after {after}", new=True)
         begun, seen = _begun(resource, work), state.seen
         if seen is not None and (seen.uuid, seen.kind) == (resource.uuid, resource.kind):
             return self._there(resource, state.device, seen, begun, work)

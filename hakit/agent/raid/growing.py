@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 
-from hakit.agent import disk as files
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid.acts import must_run
-from hakit.agent.raid.arrays import IN_SYNC
-from hakit.agent.raid.deciding import layout_word
+from hakit.agent.raid.arrays import IN_SYNC, running
+from hakit.agent.raid.deciding import ASSEMBLE, layout_word
 from hakit.agent.raid.disks import disks
 from hakit.agent.raid.finding import MIB
+from hakit.agent.raid.looking import look
+from hakit.agent.raid.making import assemble
 from hakit.agent.resources.raid import BITMAP, PPL, RESYNC
 
 TYPE_CHECKING = False
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hakit.agent.raid.arrays import Running
+    from hakit.agent.raid.deciding import Verdict
     from hakit.agent.resources.raid import Array
     from hakit.agent.work import Work
 
+RESUME = "start it again of the members that it has, and go on"
 SLACK = 8 * MIB
 """What rounding to chunks may leave of a member; less than this is nothing to grow by."""
 
@@ -81,9 +84,32 @@ def _each(live: Running, work: Work) -> int:
 
 
 def growth(array: Array, work: Work) -> dict[str, Any]:
-    """What would bring the array to what is declared. Raises Failure."""
-    live = must_run(array, work)
+    """What would bring the array to what is declared; of one that does not run, that it is started. Raises Failure."""
+    live = running(array.uuid, work)
+    if live is None or not live.started:
+        _startable(array, work)
+        return {"steps": [RESUME], "action": "stopped"}
     return {"steps": [one.text for one in steps(array, live, _each(live, work))], "action": live.action}
+
+
+def _startable(array: Array, work: Work) -> Verdict:
+    """How an array that does not run is assembled of the members that it has. Raises Failure."""
+    verdict = look(array, work).verdict
+    if verdict.kind != ASSEMBLE:
+        raise Failure("; ".join([f"the array {array.array} does not run on this host", *verdict.why]))
+    return verdict
+
+
+def resume(array: Array, work: Work) -> dict[str, Any]:
+    """Start an array that does not run: the boot leaves one alone whose reshape needs its backup file.
+
+    Nothing is forced. Raises Failure, OSError.
+    """
+    live = running(array.uuid, work)
+    if live is not None and live.started:
+        return {"resumed": False}
+    assemble(array, _startable(array, work), work)
+    return {"resumed": True}
 
 
 def grow(array: Array, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
@@ -123,10 +149,11 @@ def _backup(array: Array, live: Running, name: str, work: Work) -> str:
     device = os.stat(folder).st_dev
     if f"{os.major(device)}:{os.minor(device)}" in _above(live, work):
         raise Failure(f"{name} is on the array itself: name a file elsewhere", path=name)
+    if live.action == "idle" and intents.backup_of(array.array, work) == name:
+        os.unlink(work.at(name))  # of a reshape that a crash kept from beginning, or that has ended since
     if os.path.lexists(work.at(name)):
         raise Failure(f"{name} is there already: see whether a reshape still needs it, then move it away", path=name)
-    files.make_folder(intents.folder(work))
-    files.write(f"{intents.folder(work)}/{array.array}.backup", name.encode(), 0o600)
+    intents.remember_backup(array.array, name, work)
     return work.at(name)
 
 
@@ -141,12 +168,3 @@ def _above(live: Running, work: Work) -> set[str]:
         holders = work.at(f"{CLASS}/{name}/holders")
         queue += os.listdir(holders) if os.path.isdir(holders) else []
     return found
-
-
-def backup_of(array: Array, work: Work) -> str:
-    """The backup file of a reshape that may not have ended; empty where there is none."""
-    try:
-        name = files.read_own(f"{intents.folder(work)}/{array.array}.backup").decode("utf-8")
-    except FileNotFoundError:
-        return ""
-    return name if os.path.exists(work.at(name)) else ""

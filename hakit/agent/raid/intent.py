@@ -103,3 +103,18 @@ def settle(intent: Intent, work: Work, **changes: Any) -> None:
         forget(intent.array, work)
     elif new != intent:
         write(new, work)
+
+
+def remember_backup(array: str, name: str, work: Work) -> None:
+    """Remember the backup file of a reshape that is about to begin, for whoever starts the array after a power cut."""
+    disk.make_folder(folder(work))
+    disk.write(f"{folder(work)}/{array}.backup", name.encode(), 0o600)
+
+
+def backup_of(array: str, work: Work) -> str:
+    """The backup file of a reshape that may not have ended; empty where there is none."""
+    try:
+        name = disk.read_own(f"{folder(work)}/{array}.backup").decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    return name if os.path.exists(work.at(name)) else ""

@@ -205,16 +205,14 @@ def stop(live: Running, work: Work) -> None:
 
 def assemble(array: Array, planned: Verdict, work: Work) -> None:
     """Assemble an array of the members that it has, or have it under its name. Raises Failure, OSError."""
-    from hakit.agent.raid.growing import backup_of
-
     looked = look(array, work)
     _must_be_planned(looked, planned)
     if looked.scene.live is not None:
         stop(looked.scene.live, work)
     argv = ["mdadm", "--assemble", f"/dev/md/{array.array}", f"--uuid={array.uuid}", f"--homehost={array.host}"]
-    backup = backup_of(array, work) if any(member.reshaping for _, member in looked.verdict.parts) else ""
-    if backup:
-        argv.append(f"--backup-file={backup}")
+    backup = intents.backup_of(array.array, work)
+    if backup and any(member.reshaping for _, member in looked.verdict.parts):
+        argv.append(f"--backup-file={work.at(backup)}")
     result = work.run([*argv, *(work.at(disk.path) for disk, _ in looked.verdict.parts)], MDADM)
     live = running(array.uuid, work)
     if live is None or not live.started:

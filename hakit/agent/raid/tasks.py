@@ -2,7 +2,8 @@
 
 Read-only (no lock): `status`, `growth`. Under the host's lock: `fail`, `remove`, `add` (`device`: a word of the
 inventory, or `serial:…`), `scrub` (`action`: check, repair or stop), `grow` (`backup`: a file that is not on the array;
-it takes the first of the steps that `growth` tells). None waits for a rebuild or a reshape: `status` tells of it.
+it takes the first of the steps that `growth` tells), `resume` (starts an array whose reshape was cut off). None waits
+for a rebuild or a reshape: `status` tells of it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 READING = frozenset({"status", "growth"})
 """Verbs that change nothing and need no lock."""
+ALONE = READING | {"resume"}
+"""Verbs that have no arguments, and end at once."""
 VERBS = {
     "status": ("status", (), ()),
     "growth": ("growing", (), ()),
     "grow": ("growing", (), ("backup",)),
+    "resume": ("growing", (), ()),
     "fail": ("acts", ("device",), ()),
     "remove": ("acts", ("device",), ()),
     "add": ("acts", ("device",), ()),
@@ -33,7 +37,7 @@ VERBS = {
 def carry_out(do: str, array: Array, arguments: dict[str, str], work: Work, timeout: float = 60.0) -> dict[str, Any]:
     """Carry a verb out. Raises Failure, OSError."""
     call = verb(do, VERBS, arguments, "hakit.agent.raid", "an array")
-    if do in READING:
+    if do in ALONE:
         found: dict[str, Any] = call(array, work)
     else:
         found = call(array, arguments, work, timeout)

@@ -181,7 +181,7 @@ def test_a_reshape_goes_on_after_the_power_fails(machine: Machine, tmp_path: Pat
     lab.power(HOST, "pull")
     assert running.end(PATIENCE) != 0, running.said
     lab.power(HOST, "on")
-    assert machine.holds("/srv/grown"), "while it is reshaped"
+    # A boot knows of no backup file, and on small disks there is no room to do without: then the command starts it.
     done = machine.lab.hakit("raid", "grow", HOST, "grown", "--yes", timeout=2 * PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     machine.idle("grown")

@@ -35,8 +35,11 @@ class Host:
     def do(self, name: str, verb: str, **arguments: str) -> dict[str, Any]:
         assert name == "data"
         if verb == "growth":
-            return {"steps": list(self.todo)}
+            return {"steps": ["start it again"] if self.picture.state == "failed" else list(self.todo)}
         self.did.append((verb, arguments))
+        if verb == "resume":
+            self.picture, self.moving = replace(self.picture, state="clean"), 2
+            return {"resumed": True}
         if verb == "add":
             left = tuple(one for one in self.picture.others if one.word != arguments["device"])
             self.picture = replace(self.picture, others=left)
@@ -75,6 +78,15 @@ def test_a_reshape_that_runs_is_waited_for() -> None:
     host = Host()
     host.moving = 3
     assert growth(host).run("/root/b").state == "clean"
+
+
+def test_a_reshape_that_was_cut_off_is_gone_on_with_before_anything_else() -> None:
+    new = (disk("C3", "empty", -1),)
+    host = Host("use all", picture=array(disk("A1"), disk("B2"), others=new, state="failed"))
+    assert growth(host).steps() == ("start it again",)
+    assert host.did == []
+    assert growth(host).run("/root/b").state == "clean"
+    assert [verb for verb, _ in host.did] == ["resume", "add", "grow", "grow"]
 
 
 def test_a_new_disk_that_bears_something_is_told() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
+from hakit.agent.raid.growing import RESUME
 from hakit.agent.raid.tasks import carry_out
 from tests.unit.agent.raid.host import SIZE, Host, array
 from tests.unit.agent.raid.images import MIB, UUID_TEXT, member, run
@@ -212,6 +213,50 @@ def test_a_reshape_has_its_backup_elsewhere(host: Host) -> None:
     assert host.ran[-1][3:] == ["--raid-devices=3", f"--backup-file={host.root}/boot/data.grow"]
     host.says(sync_action="reshape")
     assert carry_out("grow", one, {"backup": "/boot/data.grow"}, host.work)["step"] == "reshape"
+
+
+BACKUP = "/boot/data.grow"
+RESHAPING = 4
+"""The bit of a superblock's features that says so (linux/raid/md_p.h, MD_FEATURE_RESHAPE_ACTIVE)."""
+
+
+def test_a_reshape_that_the_power_cut_off_is_gone_on_with(host: Host) -> None:
+    intents.remember_backup("data", BACKUP, host.work)
+    (host.root / BACKUP[1:]).write_text("what a crash needs")
+    host.boot()
+    for slot, name in enumerate(("sda", "sdb")):
+        member(host.path(name), slot=slot, features=RESHAPING)
+    assert carry_out("growth", array(), {}, host.work)["steps"] == [RESUME]
+    assert carry_out("resume", array(), {}, host.work) == {"resumed": True}
+    (words,) = [words for words in host.ran if "--assemble" in words]
+    assert f"--backup-file={host.root}{BACKUP}" in words
+    assert not {"--force", "--run", "--invalid-backup"} & set(words)
+    assert carry_out("resume", array(), {}, host.work) == {"resumed": False}
+
+
+def test_no_backup_is_read_where_nothing_was_reshaped(host: Host) -> None:
+    intents.remember_backup("data", BACKUP, host.work)
+    (host.root / BACKUP[1:]).write_text("of long ago")
+    host.boot()
+    assert carry_out("resume", array(), {}, host.work) == {"resumed": True}
+    assert not any(word.startswith("--backup-file") for words in host.ran for word in words)
+
+
+def test_what_lacks_a_member_is_not_started(host: Host) -> None:
+    host.boot()
+    host.pull("sda")
+    host.pull("sdb")
+    for verb in ("growth", "resume"):
+        assert "does not run on this host" in refusal(host, verb)
+
+
+def test_a_backup_that_was_never_needed_is_in_nobodys_way(host: Host) -> None:
+    intents.remember_backup("data", BACKUP, host.work)
+    (host.root / BACKUP[1:]).write_text("of a reshape that a crash kept from beginning")
+    (host.root / "boot/other").write_text("somebody's")
+    assert "is there already" in refusal(host, "grow", array(level=5), backup="/boot/other")
+    carry_out("grow", array(level=5), {"backup": BACKUP}, host.work)
+    assert host.ran[-1][3:] == ["--level=5", f"--backup-file={host.root}{BACKUP}"]
 
 
 def test_no_shape_is_changed_while_something_goes_on(host: Host) -> None:
