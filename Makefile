@@ -6,20 +6,23 @@ LAB := inventories/lab
 WORKERS := 2
 # Tests on the lab's hosts wait most of their time: one takes a third of a processor.
 LAB_WORKERS := 3
-VMS := tests/lab/qemu
-# haproxy, keepalived, systemd-networkd, ifupdown and netplan judge rendered configurations, PostgreSQL what hakit does
-# with a server, sshd is what the SSH tests talk to on loopback.
-JUDGES := bridge-utils haproxy ifenslave ifupdown iproute2 keepalived netplan.io openssh-client openssh-server postgresql \
-	systemd
+VMS := tests/lab/qemu tests/lab/raid
+# haproxy, keepalived, mdadm, systemd-networkd, ifupdown and netplan judge rendered configurations, PostgreSQL what hakit
+# does with a server, sshd is what the SSH tests talk to on loopback; sgdisk, cryptsetup and mkfs make disks that bear
+# something.
+JUDGES := bridge-utils btrfs-progs cryptsetup-bin e2fsprogs gdisk haproxy ifenslave ifupdown iproute2 keepalived mdadm \
+	netplan.io openssh-client openssh-server postgresql systemd xfsprogs
+# Vagrant judges the Vagrantfile, for libvirt and, with a stand-in for VirtualBox itself, for that too.
+JUDGES += vagrant vagrant-libvirt
 # pgbench, which writes while the demo moves a database's primary and pulls its power.
 BENCH := postgresql
 
 .DEFAULT_GOAL := help
-.PHONY: help venv packages machines judges bench demo lab-up lab-down lint matrix unit lab-tests timed-tests vm-tests test test-long
+.PHONY: help venv packages machines judges bench demo lab-up lab-down lint matrix unit lab-tests timed-tests vm-tests test test-long test-vagrant
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 venv: .venv/.installed ## Make .venv with hakit and its Python packages
 
@@ -48,7 +51,7 @@ lint: .venv/.installed ## Check style, types, import contracts and the syntax of
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --no-tips --violations -t=3.9- --exclude-regex '(answers|client|starting|bootstrap|sudo)\.py$$' hakit/agent
-	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/nspawn/host.sh hakit/lab/qemu/*.sh; do sh -n $$script || exit 1; done
+	for script in .ci/run scripts/venv scripts/debian-packages hakit/lab/nspawn/host.sh hakit/lab/qemu/*.sh hakit/lab/vagrant/*.sh; do sh -n $$script || exit 1; done
 
 judges: .venv/.installed
 	@SUDO="$(SUDO)" scripts/debian-packages $(JUDGES)
@@ -63,14 +66,14 @@ unit: judges ## Run the tests that need no host
 	$(BIN)/pytest tests/unit -m 'not long' -n $(WORKERS) --dist worksteal
 
 lab-tests: machines ## Run the tests on the lab's hosts
-	$(BIN)/pytest tests/lab --ignore $(VMS) -m 'not long and not timed' -n $(LAB_WORKERS) --dist loadfile \
+	$(BIN)/pytest tests/lab $(addprefix --ignore ,$(VMS)) -m 'not long and not timed and not vagrant' -n $(LAB_WORKERS) --dist loadfile \
 		--no-loadscope-reorder --durations=15
 	@echo "Now what measures gaps in a service, and beside it what needs virtual machines; each tells when it is done."
 	@$(MAKE) --no-print-directory -j2 --output-sync=target timed-tests vm-tests
 
 # What measures gaps in a service leaves the processors idle most of the time, and virtual machines give way to it.
 timed-tests: machines
-	$(BIN)/pytest tests/lab --ignore $(VMS) -m 'not long and timed' --durations=15
+	$(BIN)/pytest tests/lab $(addprefix --ignore ,$(VMS)) -m 'not long and timed' --durations=15
 
 vm-tests: machines
 	$(BIN)/pytest $(VMS) -m 'not long' --durations=15
@@ -79,6 +82,10 @@ test: ## Run all tests but the long ones
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory lab-tests
+
+test-vagrant: packages ## Have Vagrant make a lab of two virtual machines: apply, verify, pull the plug, remove it
+	@SUDO="$(SUDO)" scripts/debian-packages $$($(BIN)/python -m hakit.lab.requirements vagrant)
+	$(BIN)/pytest tests/lab/vagrant -m vagrant -rP --durations=0
 
 test-long: machines judges ## Run the exhaustive matrices
 	$(BIN)/pytest tests -m long

@@ -47,7 +47,7 @@ class Hello:
     """What the host is. `lock` names another run that holds the lock, `taken_over` a dead one that left it.
 
     `boot` differs after each boot. `marks` tell which hosts are taken out of service, as far as this one helped.
-    `network` is what was found of its network where that was asked for, yet unchecked.
+    `network` and `storage` are what was found of its network and disks where that was asked for, yet unchecked.
     """
 
     release: int | None
@@ -67,6 +67,7 @@ class Hello:
     boot: str = ""
     marks: tuple[Mark, ...] = ()
     network: Mapping[str, Any] | None = None
+    storage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ def hello(data: Any, notes: tuple[str, ...]) -> Hello:
         boot=typed(facts, "boot", str),
         marks=tuple(_mark(one) for one in typed(data, "marks", list)),
         network=_maybe(facts, "network", dict),
+        storage=_maybe(facts, "storage", dict),
     )
 
 

@@ -51,10 +51,20 @@ class Client:
         client._decoder.feed(started.rest)
         return client
 
-    def hello(self, *, run: str, who: str, lock: bool, packages: Iterable[str], network: bool = False) -> Hello:
-        """Read the facts, with the host's network if asked, and, if asked, take the host's lock."""
+    def hello(
+        self,
+        *,
+        run: str,
+        who: str,
+        lock: bool,
+        packages: Iterable[str],
+        network: bool = False,
+        storage: bool = False,
+    ) -> Hello:
+        """Read the facts, with the host's network and disks if asked, and, if asked, take the host's lock."""
         notes: list[str] = []
-        request = {"op": "hello", "run": run, "who": who, "lock": lock, "packages": list(packages), "network": network}
+        asked = {"packages": list(packages), "network": network, "storage": storage}
+        request = {"op": "hello", "run": run, "who": who, "lock": lock, **asked}
         data = self._ask(request, "hello", lambda event: notes.append(event.text))
         return answers.hello(data, tuple(notes))
 

@@ -25,8 +25,11 @@ def release(text: str) -> dict[str, str]:
     return found
 
 
-def gather(packages: list[str], work: Work, *, network: bool = False) -> dict[str, Any]:
-    """The facts of this host; `packages` are those whose versions are asked for, `network` whether its network is."""
+def gather(packages: list[str], work: Work, *, network: bool = False, storage: bool = False) -> dict[str, Any]:
+    """The facts of this host; `packages` are those whose versions are asked for.
+
+    `network` and `storage` are whether its network, and its disks and arrays, are asked for.
+    """
     pairs = release(_text("/etc/os-release", work) or _text("/usr/lib/os-release", work))
     number = pairs.get("VERSION_ID", "").partition(".")[0]
     system = os.uname()
@@ -45,6 +48,7 @@ def gather(packages: list[str], work: Work, *, network: bool = False) -> dict[st
         "boot": _text("/proc/sys/kernel/random/boot_id", work).strip(),
         "systemd": os.path.isdir(work.at("/run/systemd/system")),
         "network": _network(work) if network else None,
+        "storage": _storage(work) if storage else None,
     }
 
 
@@ -64,6 +68,12 @@ def _versions(names: list[str], work: Work) -> dict[str, str]:
 
 def _network(work: Work) -> dict[str, Any]:
     from hakit.agent.network.found import found
+
+    return found(work)
+
+
+def _storage(work: Work) -> dict[str, Any]:
+    from hakit.agent.raid.found import found
 
     return found(work)
 

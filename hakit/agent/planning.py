@@ -31,6 +31,12 @@ REMOVAL = (
     "role",
     "cluster",
     "network",
+    "mount",
+    "filesystem",
+    "volume",
+    "volumegroup",
+    "array",
+    "initramfs",
 )
 
 
@@ -39,6 +45,7 @@ def plan(work: Work, owned: list[str] | None) -> list[dict[str, Any]]:
     work.state.forget_cache()
     work.status.clear()
     work.seen.clear()
+    work.decided.clear()
     left = leftovers(work, owned)
     work.removing = dict.fromkeys(left, ())
     early = [_removal(key, work) for key in left if is_early(key, work)]

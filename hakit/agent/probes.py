@@ -14,6 +14,8 @@ class Probe(Declaration):
       regex has to be found in it as well;
     - `unit`: the target is active;
     - `address`, `absent`: the target is, or is not, an address of this host;
+    - `array`: the md array that is `target` in mdadm.conf runs with all its redundancy; the detail begins with one word
+      for its state (`hakit.agent.raid.status`);
     - `says`: the file `target` has a text that the regex `match` is found in; the detail is the file's text;
     - `socket`: the daemon behind the UNIX socket `target` answers the line `text` with what the regex `match` (with
       re.MULTILINE) is found in; the detail is the answer, at most 256 KiB of it. With `missing` it is a yes as well

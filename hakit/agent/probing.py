@@ -33,6 +33,7 @@ def evaluate(probe: Probe, work: Work) -> dict[str, Any]:
         "absent": _absent,
         "says": _says,
         "socket": _socket_says,
+        "array": _array,
     }
     if probe.kind not in kinds:
         return {"ok": False, "detail": f"no such kind of probe: {probe.kind}", "seconds": 0.0}
@@ -138,6 +139,12 @@ def _address(probe: Probe, work: Work) -> tuple[bool, str]:
 def _absent(probe: Probe, work: Work) -> tuple[bool, str]:
     here, detail = _address(probe, work)
     return not here, detail
+
+
+def _array(probe: Probe, work: Work) -> tuple[bool, str]:
+    from hakit.agent.raid.status import probe as look
+
+    return look(probe.target, work)
 
 
 def _says(probe: Probe, work: Work) -> tuple[bool, str]:

@@ -178,9 +178,8 @@ class Session:
         else:
             answer["lock"] = self._armed(str(request["run"])) or holder(folder)
         answer["marks"] = self._marks()
-        answer["facts"] = gather(
-            [str(name) for name in request.get("packages", ())], self._work, network=bool(request.get("network"))
-        )
+        asked = {name: bool(request.get(name)) for name in ("network", "storage")}
+        answer["facts"] = gather([str(name) for name in request.get("packages", ())], self._work, **asked)
         self._channel.send(answer)
 
     def _changing(self, run: str) -> dict[str, Any] | None:

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from hakit.agent.tasks import Task
 
 MODULES = {
+    "array": "raid",
     "cluster": "postgres",
     "command": "command",
     "database": "postgres",
     "directory": "paths",
     "extension": "postgres",
     "files": "files",
+    "filesystem": "raid",
     "grant": "postgres",
     "group": "account",
+    "initramfs": "raid",
+    "mount": "raid",
     "network": "network",
     "package": "package",
     "role": "postgres",
@@ -30,11 +34,14 @@ MODULES = {
     "sysctl": "sysctl",
     "unit": "unit",
     "user": "account",
+    "volume": "raid",
+    "volumegroup": "raid",
 }
 
 ABOUT = {
     "network": ("hakit.agent.resources.network", "Network"),
     "postgres": ("hakit.agent.postgres.place", "Place"),
+    "raid": ("hakit.agent.resources.raid", "Array"),
 }
 """What a task of a kind is about: module and class."""
 

@@ -94,6 +94,7 @@ class Work:
         self.removing: dict[str, tuple[str, ...]] = {}
         self.started: dict[str, str] = {}  # unit → the invocation that this batch started and that has yet to live
         self.seen: dict[str, dict[str, str]] = {}  # key → path → hash of what the plan found there
+        self.decided: dict[str, tuple[str, ...]] = {}  # key → what the plan came to, which a change must come to again
         self.gone: Callable[[], bool] = lambda: False
         self.versions: dict[str, str] | None = None
         self._names: dict[str, tuple[float, list[list[str]]]] = {}

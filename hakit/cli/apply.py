@@ -34,6 +34,7 @@ Examples:
     help="How long a new network gets to work before the host puts the old one back; left out: as the inventory says "
     "(bonding.confirm.timeout), 60.",
 )
+@options.wipe
 @click.option("--failed", is_flag=True, help="Only the hosts that did not end well in the last apply.")
 @options.assume_yes
 @options.as_json
@@ -46,6 +47,7 @@ def apply(
     asked: options.Asked,
     limits: Limits,
     confirm_timeout: int | None,
+    wipe: tuple[str, ...],
     failed: bool,
     verbose: int,
     assume_yes: bool,
@@ -73,7 +75,7 @@ def apply(
     from hakit.present.result import result_json, result_text
 
     started = time.monotonic()
-    scope = begin(asked, failed=failed)
+    scope = begin(asked, failed=failed, wipe=wipe)
     record = Record.create(scope.site, " ".join(["hakit", *sys.argv[1:]]))
     scope = replace(scope, run_id=record.id)
     limits = replace(limits, confirm=None if confirm_timeout is None else float(confirm_timeout))

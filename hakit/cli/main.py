@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": "hakit.cli.verify:verify",
     "status": "hakit.cli.status:status",
     "postgres": "hakit.cli.postgres:postgres",
+    "raid": "hakit.cli.raid:raid",
     "maintenance": "hakit.cli.maintenance:maintenance",
     "reboot": "hakit.cli.reboot:reboot",
     "upgrade": "hakit.cli.upgrade:upgrade",

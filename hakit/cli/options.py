@@ -46,6 +46,12 @@ no_diff = click.option("--no-diff", is_flag=True, help="Name what changes withou
 no_lab = click.option(
     "--no-lab", is_flag=True, help="Reach the hosts over this machine's network although the inventory declares a lab."
 )
+wipe = click.option(
+    "--wipe",
+    multiple=True,
+    metavar="SERIAL",
+    help="This disk may be wiped of what is on it; the inventory has to say so too (raid.wipe). Repeatable.",
+)
 verbose = click.option("-v", "--verbose", count=True, help="Explain decisions; twice: show commands and frames.")
 
 

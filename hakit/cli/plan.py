@@ -18,6 +18,7 @@ Examples:
 """,
 )
 @options.asked
+@options.wipe
 @options.as_json
 @click.option("--exit-code", is_flag=True, help="Exit 3 when something differs (0: nothing does).")
 @options.no_diff
@@ -27,6 +28,7 @@ def plan(
     ctx: click.Context,
     *,
     asked: options.Asked,
+    wipe: tuple[str, ...],
     verbose: int,
     as_json: bool,
     exit_code: bool,
@@ -38,6 +40,7 @@ def plan(
     could not be asked or refuses, 2 the inventory or the command line is wrong, 3 (with --exit-code) something differs.
     """
     import json
+    import shlex
     import time
 
     from hakit.cli.work import begin, none_retired
@@ -48,7 +51,7 @@ def plan(
     from hakit.present.progress import Asking
 
     started = time.monotonic()
-    scope = begin(asked)
+    scope = begin(asked, wipe=wipe)
     with Asking(len(scope.hosts), quiet=as_json, verbose=verbose) as asking, Run(scope, asking.sink, lock=False) as run:
         found = run.plan()
         work = Apply(run, found)
@@ -61,7 +64,8 @@ def plan(
         click.echo(shown)
         none_retired(scope, found)
         if any(not host.refused for host in found.changing):
-            click.echo(f"Apply with  hakit apply -i {asked.inventory}")
+            confirmed = "".join(f" --wipe {shlex.quote(serial)}" for serial in wipe)
+            click.echo(f"Apply with  hakit apply -i {asked.inventory}{confirmed}")
         elif found.failed:
             click.echo(pasteable("See what else stands in the way with  hakit doctor"))
     if found.failed or any(host.refused for host in found.hosts.values()):

@@ -56,7 +56,7 @@ def options(site: Site, *, no_lab: bool = False) -> Options:
         lab = Lab.of(site)
         click.echo(f"lab {lab.namespace} answers for {site.lab.network}", err=True)
         found = Options(user="root", pinned=lab.known_hosts, identity_files=(lab.identity_file,), dial=dial)
-        if site.lab.driver == "qemu":
+        if lab.plan.virtual:
             found = replace(found, connect_timeout=EMULATED)
     return replace(
         found,

@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
 
 def begin(
-    asked: Asked, *, failed: bool = False, option: str = "--limit ", check: Callable[[Site], object] | None = None
+    asked: Asked,
+    *,
+    failed: bool = False,
+    option: str = "--limit ",
+    check: Callable[[Site], object] | None = None,
+    wipe: tuple[str, ...] = (),
 ) -> Scope:
     """Load, check and select; nothing is sent yet. `failed` narrows to the hosts that did not end well last time.
 
     `option` is how the user named the hosts, for messages; `check` raises what is wrong with other words of the command
-    line, before anybody asks whether a lab is up. Raises InventoryError, UsageError, LabError.
+    line, before anybody asks whether a lab is up. `wipe` are the serial numbers of disks that may be wiped. Raises
+    InventoryError, UsageError, LabError.
     """
     from hakit.cli.reach import connector, target
     from hakit.engine.records import unfinished
@@ -40,6 +46,7 @@ def begin(
     options.checked(site, components)
     if check is not None:
         check(site)
+    confirmed = wiped(site, wipe)
     hosts = select(site, asked.limit, option)
     if failed:
         left = unfinished(site)
@@ -51,8 +58,38 @@ def begin(
         return reach.connect(target(host))
 
     return Scope(
-        site, components, hosts, only, connect, "", asked.forks, watched(site, components, hosts), movers(site)
+        site,
+        components,
+        hosts,
+        only,
+        connect,
+        "",
+        asked.forks,
+        watched(site, components, hosts),
+        movers(site),
+        confirmed,
     )
+
+
+def wiped(site: Site, serials: tuple[str, ...]) -> frozenset[str]:
+    """The disks that the command line lets be wiped. Raises UsageError for one that the inventory does not name."""
+    if not serials:
+        return frozenset()
+    from hakit.components.raid.model import NAME
+    from hakit.components.raid.settings import RaidSettings
+    from hakit.errors import UsageError
+    from hakit.lint.rule import configured
+    from hakit.suggest import did_you_mean
+
+    named = {str(serial) for _, settings in configured(site, NAME, RaidSettings) for serial in settings.wipe}
+    for serial in serials:
+        if serial not in named:
+            raise UsageError(
+                f"--wipe {serial}: the inventory names no such disk{did_you_mean(serial, named)}; nothing was done",
+                why="A disk is wiped only where the inventory and the command line both say so.",
+                hint=f"name it for its host first:  raid: {{wipe: [{serial}]}}",
+            )
+    return frozenset(serials)
 
 
 def movers(site: Site) -> tuple[Mover, ...]:

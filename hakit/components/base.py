@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hakit.agent.resources.files import Agreement, Validator
     from hakit.agent.tasks import Task
     from hakit.components.content import Content
+    from hakit.components.storage import SeenStorage
     from hakit.components.templates import Templates
     from hakit.inventory.model import Host, Site
     from hakit.inventory.origin import Path
@@ -62,8 +63,8 @@ class Facts:
     """What is known of a host beyond the inventory, read in the first frame of every plan.
 
     `release` is Debian's number; `packages` maps the packages that components asked for to the version installed, or
-    to the version apt would install, or is silent. `network` is None where no component asks for it. `live` is False
-    where the facts come from a record or a default.
+    to the version apt would install, or is silent. `network` and `storage` are None where no component asks for them.
+    `live` is False where the facts come from a record or a default.
     """
 
     release: int = 12
@@ -71,6 +72,7 @@ class Facts:
     memory: int | None = None
     live: bool = False
     network: SeenNetwork | None = None
+    storage: SeenStorage | None = None
 
     def version(self, package: str) -> tuple[int, ...] | None:
         """The upstream version of a package as numbers, (2, 6, 12); None when unknown."""
@@ -139,6 +141,7 @@ class RedundancyGroup:
     `keep` members have to serve while another one is disrupted. `service` is asked of clients: whether the group as a
     whole serves. `unit` is what a group-atomic change stops on the backups, before the holder changes. `patience` are
     the seconds that a member may need to serve again after it was changed, where that is more than a daemon's start.
+    `sound`, which the engine fills in, tell of a member, asked itself, whether it would survive the next failure.
     """
 
     name: str
@@ -151,6 +154,7 @@ class RedundancyGroup:
     unit: str = ""
     reached: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
     patience: float = 0.0
+    sound: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
 
     def asked(self, host: str) -> tuple[Probe, ...]:
         """All that tells whether a member serves and is given work."""
@@ -247,6 +251,7 @@ class HostContext:
     """What a component sees while it declares the resources of one host.
 
     `decided` is the value of its `Decision`; None where nothing was observed: offline, and where it observes nothing.
+    `wipe` are the serial numbers of disks that the command line confirms to be wiped.
     """
 
     site: Site
@@ -256,6 +261,7 @@ class HostContext:
     templates: Templates
     registry: Mapping[str, Component]
     decided: object | None = None
+    wipe: frozenset[str] = frozenset()
 
     def settings(self, model: type[M]) -> M:
         """This host's settings of this component."""
@@ -301,14 +307,15 @@ class HostContext:
 class Component(ABC):
     """One technology. Pure: no I/O, no SSH; all it knows comes through its arguments.
 
-    `packages` are those whose versions it asks as facts, `network` whether it asks for the host's network. `rules` are
-    checked by lint, `upheld` are rules of the domain that its settings can't break.
+    `packages` are those whose versions it asks as facts, `network` and `storage` whether it asks for the host's network
+    and disks. `rules` are checked by lint, `upheld` are rules of the domain that its settings can't break.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
     packages: ClassVar[tuple[str, ...]] = ()
     network: ClassVar[bool] = False
+    storage: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = ()
     upheld: ClassVar[tuple[Upheld, ...]] = ()
 
@@ -351,12 +358,24 @@ class Component(ABC):
         """The links of the host that its settings name, with the path of the setting that says so."""
         return ()
 
+    def mounts(self, site: Site, host: Host) -> Iterable[str]:
+        """Where on a host it mounts file systems."""
+        return ()
+
+    def mounted(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """The mount points of the host that its settings rely on, with the path of the setting that says so."""
+        return ()
+
     def holds(self, site: Site, host: Host) -> Iterable[str]:
         """The units of the host that hold on to links as they found them, and must be reloaded once these change."""
         return ()
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The redundancy groups it forms."""
+        return ()
+
+    def sound(self, site: Site, host: Host) -> Iterable[Probe]:
+        """What tells that a host, though it serves, would not survive the next failure: no answer may be a no."""
         return ()
 
     def withdraw(self, site: Site, host: Host) -> Iterable[Withdrawal]:

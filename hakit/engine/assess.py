@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hakit.agent.probes import Probe
 from hakit.engine.duty import describe
+from hakit.engine.sound import sound, with_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,16 +60,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """The state of a site at one moment; `marks` tell who is out of service."""
+    """The state of a site at one moment.
+
+    `marks` tell who is out of service, `risks` which hosts would not survive the next failure, and why.
+    """
 
     rows: tuple[Row, ...]
     hosts: Mapping[str, HostState]
     marks: tuple[Mark, ...]
+    risks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
         """Whether everything is healthy and every host answers."""
-        return all(row.state == "healthy" for row in self.rows) and not any(one.error for one in self.hosts.values())
+        answering = not any(one.error for one in self.hosts.values())
+        return all(row.state == "healthy" for row in self.rows) and answering and not self.risks
 
 
 def holds(address: str) -> Probe:
@@ -86,6 +92,7 @@ def questions(site: Site, components: Components) -> dict[str, tuple[Probe, ...]
         for key, one in components.items():
             if key in host.settings:
                 found[name].update(dict.fromkeys(one.inspect(site, host).values()))
+                found[name].update(dict.fromkeys(one.sound(site, host)))
     for group in groups_of(site, components):
         for member, probes in group.probes.items():
             for probe in probes:
@@ -100,7 +107,7 @@ def questions(site: Site, components: Components) -> dict[str, tuple[Probe, ...]
 
 def groups_of(site: Site, components: Components) -> list[RedundancyGroup]:
     """All redundancy groups of a site."""
-    return [group for one in components.values() for group in one.groups(site)]
+    return [with_sound(group, site, components) for one in components.values() for group in one.groups(site)]
 
 
 def _leads(group: RedundancyGroup) -> tuple[Probe, ...]:
@@ -115,8 +122,20 @@ def _asker(probe: Probe, member: str) -> str:
 def assess(site: Site, components: Components, hosts: Mapping[str, HostState]) -> SiteState:
     """The state of a site by the answers of its hosts."""
     marks = tuple(_marks(hosts))
-    rows = _Judge(site, components, hosts, {mark.host: mark for mark in marks}).rows()
-    return SiteState(tuple(rows), hosts, marks)
+    judge = _Judge(site, components, hosts, {mark.host: mark for mark in marks})
+    rows = tuple(judge.rows())
+    return SiteState(rows, hosts, marks, judge.risks)
+
+
+def risks_of(site: Site, components: Components, hosts: Mapping[str, HostState]) -> dict[str, str]:
+    """The hosts that would not survive the next failure, and why, as they say themselves."""
+    found: dict[str, str] = {}
+    for name, one in hosts.items():
+        for probe in sound(site, components, name) if one.answers is not None else ():
+            result = one.answers.get(probe) if one.answers is not None else None
+            if result is not None and not result.ok:
+                found.setdefault(name, f"{probe.kind} {probe.target} {result.detail}")
+    return found
 
 
 def _marks(hosts: Mapping[str, HostState]) -> Iterator[Mark]:
@@ -159,6 +178,7 @@ class _Judge:
         self.groups = groups_of(site, components)
         self.servings = [serving for one in components.values() for serving in one.serves(site)]
         self.tiers = [tier for one in components.values() for tier in one.tiers(site)]
+        self.risks = risks_of(site, components, hosts)
         self._used: set[str] = set()
 
     def rows(self) -> Iterator[Row]:
@@ -221,6 +241,8 @@ class _Judge:
             if reason:
                 word = "is not well" if host in holders else "can't take over"
                 yield f"{host} {word}: {reason}"
+            elif risk := self._risk(host):
+                yield f"{host} may not survive the next failure: {risk}"
 
     def _unable(self, host: str, groups: Sequence[RedundancyGroup]) -> str:
         """Why a host is not able to serve in some groups; empty when it is."""
@@ -230,6 +252,10 @@ class _Judge:
         if error is not None:
             return f"does not answer: {error.message.removeprefix(f'{host}: ')}"
         return next((why for group in groups if (why := self._failing(group, host))), "")
+
+    def _risk(self, host: str) -> str:
+        """Why a host would not survive the next failure, though it serves; empty when nothing says so."""
+        return self.risks.get(host, "")
 
     def _reported(self, host: str, serving: Serving) -> str:
         """What the host's components say against its part in an address."""
@@ -253,6 +279,14 @@ class _Judge:
                 else:
                     verdict.risks.extend([f"{host} of {name} does not serve: {why}" for host, why in failing.items()])
                 verdict.risks.extend([f"{host} of {name} is {describe(self.marks[host])}" for host in out])
+                rest = [host for host in group.hosts if host not in failing and host not in out]
+                verdict.risks.extend(
+                    [
+                        f"{host} of {name} may not survive the next failure: {why}"
+                        for host in rest
+                        if (why := self._risk(host))
+                    ]
+                )
         for host in serving.hosts:
             for report in self.hosts[host].reports:
                 if report.path == tier.path and report.level != "good":
@@ -281,6 +315,10 @@ class _Judge:
             host for host in group.hosts if group.holder is not None and self._holds(host, group.holder.target)
         )
         why = [f"{host}: {reason}" for host, reason in failing.items()]
+        risky = {host: risk for host in group.hosts if host not in failing and (risk := self._risk(host))}
+        why += [f"{host} may not survive the next failure: {risk}" for host, risk in risky.items()]
+        if risky and state == "healthy":
+            state = "at risk"
         if state != "down" and self._headless(group):
             state = "unknown" if any(self.hosts[host].error for host in group.hosts) else "down"
             why.insert(0, "nobody who answers leads")

@@ -12,6 +12,7 @@ from hakit.agent.resources.files import Files
 from hakit.agent.resources.network import Network
 from hakit.agent.resources.package import Package
 from hakit.agent.resources.paths import Directory, Symlink
+from hakit.agent.resources.raid import Mount
 from hakit.agent.resources.sysctl import Sysctl
 from hakit.agent.resources.unit import Unit
 from hakit.components.base import HostContext
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from hakit.agent.declare import Content
     from hakit.agent.resources.base import Resource
+    from hakit.agent.resources.files import File
     from hakit.components.base import Component, Facts
     from hakit.components.templates import Templates
     from hakit.inventory.model import Host, Site
@@ -39,8 +41,7 @@ class HostResources:
 
     def contents(self) -> Mapping[str, Content]:
         """The content of every declared file by its path."""
-        sets = (resource for resource in self.resources.values() if isinstance(resource, Files | Network))
-        return {file.path: file.content for one in sets for file in one.files}
+        return {file.path: file.content for one in self.resources.values() for file in _files(one)}
 
     def standing_on(self, keys: Iterable[str]) -> frozenset[str]:
         """The keys of these resources and of all that needs them in place, directly or by others."""
@@ -59,17 +60,19 @@ def declare(
     templates: Templates,
     *,
     decided: Mapping[str, object] | None = None,
+    wipe: frozenset[str] = frozenset(),
 ) -> HostResources:
     """All resources of a host in an order that works. Raises InventoryError, TemplateError, SecretError.
 
-    `decided` is, by component, the value that was decided for this host; offline there is none.
+    `decided` is, by component, the value that was decided for this host; offline there is none. `wipe` are the serial
+    numbers of disks that the command line confirms to be wiped.
     """
     decided = decided or {}
     found: dict[str, Resource] = {}
     for name, component in components.items():
         if name not in host.settings:
             continue
-        ctx = HostContext(site, host, facts, name, templates, components, decided.get(name))
+        ctx = HostContext(site, host, facts, name, templates, components, decided.get(name), wipe)
         for resource in component.resources(ctx):
             _add(found, resource if resource.component else resource.replace(component=name), host)
     _one_owner_per_path(found.values(), host)
@@ -104,9 +107,15 @@ def _one_owner_per_path(resources: Iterable[Resource], host: Host) -> None:
             owners[path] = resource
 
 
+def _files(resource: Resource) -> tuple[File, ...]:
+    if isinstance(resource, Mount):
+        return (resource.file,)
+    return resource.files if isinstance(resource, Files | Network) else ()
+
+
 def _paths(resource: Resource) -> tuple[str, ...]:
-    if isinstance(resource, Files | Network):
-        return tuple(file.path for file in resource.files)
+    if isinstance(resource, Files | Network | Mount):
+        return tuple(file.path for file in _files(resource))
     return (resource.path,) if isinstance(resource, Directory | Symlink) else ()
 
 
@@ -137,11 +146,16 @@ def _with_drop_ins(found: dict[str, Resource]) -> dict[str, Resource]:
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """A host's resources, looked up in the ways that derived edges need; `mates` by component and type."""
+    """A host's resources, looked up in the ways that derived edges need.
+
+    `mates` are by component and type, `mounts` by mount point; `below` is what mounts themselves stand on.
+    """
 
     found: Mapping[str, Resource]
     holders: Mapping[str, str]
     mates: Mapping[tuple[str, type[Resource]], tuple[str, ...]]
+    mounts: Mapping[str, str]
+    below: frozenset[str]
 
     @classmethod
     def of(cls, found: Mapping[str, Resource]) -> _Index:
@@ -150,7 +164,9 @@ class _Index:
         mates: dict[tuple[str, type[Resource]], list[str]] = {}
         for key, resource in found.items():
             mates.setdefault((resource.component, type(resource)), []).append(key)
-        return cls(found, holders, {place: tuple(keys) for place, keys in mates.items()})
+        mounts = {one.path: key for key, one in found.items() if isinstance(one, Mount)}
+        by_type = {place: tuple(keys) for place, keys in mates.items()}
+        return cls(found, holders, by_type, mounts, frozenset(_closure(mounts.values(), found)))
 
     def of_types(self, component: str, *types: type[Resource]) -> set[str]:
         """The keys of a component's resources of these types."""
@@ -161,6 +177,11 @@ class _Index:
         return {
             key for (owner, kind), keys in self.mates.items() if kind is Network for key in keys if owner != component
         }
+
+    def carrying(self, paths: Iterable[str]) -> set[str]:
+        """The mounts that any of the paths is on."""
+        above = {folder for path in paths for folder in (path, *_folders(path))} if self.mounts else ()
+        return {self.mounts[path] for path in above if path in self.mounts}
 
     def present(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that are declared here."""
@@ -180,7 +201,7 @@ def _ordered(found: Mapping[str, Resource], host: Host) -> dict[str, Resource]:
 
 def _needs(resource: Resource, index: _Index) -> set[str]:
     """Keys of this host's resources that must be in place before this one."""
-    needs = index.present(resource.after)
+    needs = index.present(resource.after) | index.carrying((*_paths(resource), *_stands_on(resource)))
     own = resource.component
     if isinstance(resource, Files | Directory | Symlink):
         folders = (folder for path in _paths(resource) for folder in _folders(path))
@@ -190,6 +211,9 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
         needs |= {key for key in packages if resource.key not in index.found[key].after}
         if isinstance(resource, Files) and resource.validate:
             needs |= index.networks(own)
+    elif isinstance(resource, Package):
+        # What a package puts on its place would be hidden by what is mounted there later.
+        needs |= set(index.mounts.values()) if resource.key not in index.below else set()
     elif isinstance(resource, User):
         groups = (f"group:{name}" for name in (resource.group, *resource.groups) if name)
         needs |= index.of_types(own, Package) | index.present(groups)
@@ -200,6 +224,26 @@ def _needs(resource: Resource, index: _Index) -> set[str]:
         triggers = (*resource.reload_on, *resource.restart_on)
         needs |= index.present(index.holders.get(trigger, trigger) for trigger in triggers) | index.networks(own)
     return needs
+
+
+def _closure(keys: Iterable[str], found: Mapping[str, Resource]) -> set[str]:
+    """These and all that they name as what must be in place before, directly or by others."""
+    seen: set[str] = set()
+    waiting = list(keys)
+    while waiting:
+        key = waiting.pop()
+        if key in found and key not in seen:
+            seen.add(key)
+            waiting += found[key].after
+    return seen
+
+
+def _stands_on(resource: Resource) -> tuple[str, ...]:
+    """What must be mounted before it: a mount above a mount, a cluster's, a user's home."""
+    if isinstance(resource, Mount):
+        return tuple(_folders(resource.path))
+    known = (getattr(resource, name, "") for name in ("mount", "home"))
+    return tuple(str(path) for path in known if path)
 
 
 def _folders(path: str) -> Iterable[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from hakit.components.base import Facts, SeenNetwork, SeenNic
+from hakit.components.storage import storage
 from hakit.engine.records import STATE, private_folder, write_private
 
 if TYPE_CHECKING:
@@ -27,10 +28,15 @@ def wants_network(host: Host, components: Mapping[str, Component]) -> bool:
     return any(one.network for name, one in components.items() if name in host.settings)
 
 
+def wants_storage(host: Host, components: Mapping[str, Component]) -> bool:
+    """Whether a component of a host asks for its disks."""
+    return any(one.storage for name, one in components.items() if name in host.settings)
+
+
 def offline(site: Site, host: Host) -> Facts:
     """What is known without asking the host: the last run's record, but a release that the inventory states wins."""
     known = _recorded(site, host) or Facts()
-    return Facts(host.release or known.release, known.packages, known.memory, network=known.network)
+    return replace(known, release=host.release or known.release)
 
 
 def recorded(site: Site) -> dict[str, Facts]:
@@ -50,6 +56,7 @@ def remember(site: Site, facts: Iterable[tuple[str, Facts]]) -> None:
                     "packages": dict(known.packages),
                     "memory": known.memory,
                     "network": asdict(known.network) if known.network else None,
+                    "storage": asdict(known.storage) if known.storage else None,
                 }
             )
             target = folder / f"{host}.json"
@@ -64,7 +71,8 @@ def _recorded(site: Site, host: Host) -> Facts | None:
     try:
         known = json.loads((site.root / STATE / "facts" / f"{host.name}.json").read_text())
         seen = network(known.get("network"))
-        return Facts(int(known["release"]), dict(known["packages"]), known["memory"], network=seen)
+        disks = storage(known.get("storage"))
+        return Facts(int(known["release"]), dict(known["packages"]), known["memory"], network=seen, storage=disks)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

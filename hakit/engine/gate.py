@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from hakit.engine.steps import Standing
@@ -35,7 +35,8 @@ DETAIL = 200
 class Shortage:
     """Why a group can't do without a member: what would be left of it, and why each of the others does not count.
 
-    `resting` are those of `missing` that are out of service on purpose.
+    `resting` are those of `missing` that are out of service on purpose. `risky` are others that serve and would not
+    survive the next failure, and why: while that is so, nobody is taken from them.
     """
 
     group: str
@@ -43,9 +44,13 @@ class Shortage:
     members: int
     missing: Mapping[str, str]
     resting: tuple[str, ...] = ()
+    risky: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """In words: `pool web would be left with 0 of 2 that serve (web2 in maintenance since 20:28 by ana@desk)`."""
+        if self.risky:
+            told = "; ".join(f"{host}: {why}" for host, why in self.risky.items())
+            return f"{self.group} would be left with what the next failure may end ({told})"
         others = "; ".join(f"{host} {why}" for host, why in self.missing.items())
         return f"{self.group} would be left with {self.left} of {self.members} that serve" + (
             f" ({others})" if others else ""
@@ -53,12 +58,14 @@ class Shortage:
 
     @property
     def lasting(self) -> bool:
-        """Whether it is no use to wait: nobody is missing but those who are out on purpose."""
-        return set(self.missing) == set(self.resting)
+        """Whether it is no use to wait: those who are missing are out on purpose, or mend themselves in hours."""
+        return bool(self.risky) or set(self.missing) == set(self.resting)
 
     @property
     def hint(self) -> str:
         """The command that helps."""
+        if self.risky:
+            return "wait until that is mended; see  hakit status"
         if self.resting:
             return f"take it back with  hakit maintenance off {self.resting[0]}"
         return "mend the others first; see  hakit status" if self.missing else "it is needed as long as it is declared"
@@ -194,7 +201,19 @@ class Gate:
             if len(left) < min(group.keep, len(others)):
                 missing = {h: gone.get(h) or f"does not serve: {down[h]}" for h in others if h not in left}
                 return Shortage(group.name, len(left), len(group.hosts), missing, tuple(h for h in others if h in gone))
+            risky = self._risky(group, left)
+            if risky:
+                return Shortage(group.name, len(left), len(group.hosts), {}, risky=risky)
         return None
+
+    def _risky(self, group: RedundancyGroup, left: Iterable[str]) -> dict[str, str]:
+        """Which of these would not survive the next failure, and why; who can't be asked is no reason to wait."""
+        answers = self._ask([(host, probe) for host in left for probe in group.sound.get(host, ())])
+        found: dict[str, str] = {}
+        for (host, _), reason in answers.items():
+            if reason and not isinstance(reason, Unseen):
+                found.setdefault(host, reason)
+        return found
 
     def _ask(self, asked: Sequence[tuple[str, Probe]]) -> dict[tuple[str, Probe], str]:
         """Why each probe says no, or "": one question to each host that is to look, whoever it looks at.

@@ -19,6 +19,7 @@ from hakit.engine.duty import MAINTENANCE, RETIRED, ROLLING, describe
 from hakit.engine.events import Noted, Planned, Reached, Unreachable
 from hakit.engine.plan import SitePlan
 from hakit.engine.session import HostSession
+from hakit.engine.sound import with_sound
 from hakit.engine.threads import completed
 from hakit.errors import HakitError, RefusedError
 
@@ -45,7 +46,8 @@ class Scope:
     """What a run works on and how: the site, which of its hosts and components, how to reach a host.
 
     `watched` are hosts that are asked, not changed: they stand in for some that are, or are to look at them. `movers`
-    hand roles over before their holder is out of service.
+    hand roles over before their holder is out of service. `wipe` are the serial numbers of disks that the command line
+    confirms to be wiped.
     """
 
     site: Site
@@ -57,6 +59,7 @@ class Scope:
     forks: int = 10
     watched: tuple[str, ...] = ()
     movers: tuple[Mover, ...] = ()
+    wipe: frozenset[str] = frozenset()
     who: str = field(default_factory=lambda: f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()})")
     rendering: threading.Lock = field(default_factory=threading.Lock)
     templates: Templates = field(init=False)
@@ -83,7 +86,11 @@ class Scope:
         """All redundancy groups of the site; a service is asked of them only at addresses that the site keeps alive."""
         kept = {serving.address for one in self.components.values() for serving in one.serves(self.site)}
         kept |= {host.address for host in self.site.hosts.values()}
-        return tuple(_kept(group, kept) for one in self.components.values() for group in one.groups(self.site))
+        return tuple(
+            with_sound(_kept(group, kept), self.site, self.components)
+            for one in self.components.values()
+            for group in one.groups(self.site)
+        )
 
 
 def _kept(group: RedundancyGroup, addresses: Collection[str]) -> RedundancyGroup:

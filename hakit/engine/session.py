@@ -11,10 +11,11 @@ from hakit.agent.client import Client
 from hakit.agent.errors import Failure, FrameError
 from hakit.agent.starting import AgentGone
 from hakit.components.base import Facts
+from hakit.components.storage import storage
 from hakit.engine import places
 from hakit.engine.become import sudo_password
 from hakit.engine.compile import HostResources, declare
-from hakit.engine.facts import network, wanted, wants_network
+from hakit.engine.facts import network, wanted, wants_network, wants_storage
 from hakit.engine.plan import HostPlan, changes_of, held_of
 from hakit.engine.systems import System, gone
 from hakit.errors import AgentError, ConnectError, HostKeyError, LockedError, LoginError, RefusedError
@@ -136,6 +137,7 @@ class HostSession:
                 lock=lock,
                 packages=wanted(self.host, self.scope.components),
                 network=wants_network(self.host, self.scope.components),
+                storage=wants_storage(self.host, self.scope.components),
             )
         if lock:
             self._check_lock(hello)
@@ -151,7 +153,9 @@ class HostSession:
         values = {name: one.value for name, one in decided.items()}
         scope = self.scope
         with scope.rendering:
-            self.declared = declare(scope.site, scope.components, self.host, facts, scope.templates, decided=values)
+            self.declared = declare(
+                scope.site, scope.components, self.host, facts, scope.templates, decided=values, wipe=scope.wipe
+            )
         with self._talking():
             resources = scope.narrowed(self.declared)
             items = self.client.plan(resources, scope.owned, self._keep, scope.elsewhere(self.declared))
@@ -321,4 +325,8 @@ def _facts(hello: Hello, host: Host) -> Facts:
         seen = network(hello.network)
     except (ValueError, KeyError, TypeError) as error:
         raise AgentError(f"{host.name}: the agent tells nonsense of the host's network: {error!r}") from error
-    return Facts(release, hello.packages, hello.memory, live=True, network=seen)
+    try:
+        disks = storage(hello.storage)
+    except (ValueError, KeyError, TypeError) as error:
+        raise AgentError(f"{host.name}: the agent tells nonsense of the host's disks: {error!r}") from error
+    return Facts(release, hello.packages, hello.memory, live=True, network=seen, storage=disks)

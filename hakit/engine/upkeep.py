@@ -10,6 +10,7 @@ from hakit.engine import events
 from hakit.engine.outcome import HostResult, Outcome
 from hakit.engine.rolling import Limits, Rolling
 from hakit.engine.schedule import one_at_a_time
+from hakit.engine.sound import unsound
 from hakit.engine.steps import Step, ranking
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Round:
 
     def __init__(self, run: Run, limits: Limits) -> None:
         self._run = run
+        self._limits = limits
         self._rolling = Rolling(run, limits, run.resting())
         self._steps: dict[tuple[str, ...], tuple[Step, ...]] = {}
 
@@ -94,6 +96,11 @@ class Round:
 
     def _boot(self, session: HostSession, began: float) -> HostResult:
         name = session.host.name
+        why = unsound(session)
+        if why and not self._limits.overrule(self._run, name, f"it may not survive the next failure: {why}"):
+            text = f"not booted, it may not survive the next failure: {why}"
+            self._run.sink(events.Noted(name, text))
+            return HostResult("failed", why=text)
         if not began:
             began = time.monotonic()
             self._run.sink(events.Started(name, 0))

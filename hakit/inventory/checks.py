@@ -43,7 +43,7 @@ def _hardware(site: Site, managed: set[str]) -> Iterator[Problem]:
     for host in (site.hosts[name] for name in managed):
         if host.hardware is None:
             continue
-        if site.lab is None or site.lab.driver != "qemu":
+        if site.lab is None or site.lab.driver == "nspawn":
             message = "is for the virtual machines of a lab (lab: {driver: qemu, …}); all other hosts bring their own"
             yield Problem(message, host.mark("hardware"), "hakit.hardware")
             continue

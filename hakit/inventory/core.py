@@ -71,9 +71,10 @@ class Lint(Settings):
 class Lab(Settings):
     """Declares that this inventory is a lab's: its hosts are made by `hakit lab up` and reached only there."""
 
-    driver: Literal["nspawn", "qemu"] = Field(
+    driver: Literal["nspawn", "qemu", "vagrant"] = Field(
         default="nspawn",
-        description="What hosts are: containers of systemd-nspawn, or virtual machines with a kernel of their own.",
+        description="What hosts are: containers of systemd-nspawn, or virtual machines with a kernel of their own: "
+        "hakit's own (qemu), or those that Vagrant makes.",
     )
     network: Network = Field(description="The lab's own network; its first address is the bridge's.")
     interface: Interface = Field(default="eth0", description="The name of each host's main NIC.")
@@ -98,6 +99,22 @@ Serial = Annotated[
 """A disk's serial number."""
 
 
+def _wwn(value: str) -> str:
+    if not re.fullmatch(r"0x5[0-9a-f]{15}", value):
+        raise expected("0x5 and 15 more small hexadecimal digits", value)
+    return value
+
+
+Wwn = Annotated[
+    str,
+    AfterValidator(_wwn),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^0x5[0-9a-f]{15}$", "x-expects": "0x5 and 15 more small hexadecimal digits"}
+    ),
+]
+"""A name that a disk's maker gives it: NAA 5, 64 bits (SCSI's SPC-5)."""
+
+
 class Disk(Settings):
     """A disk of a virtual machine, empty when it is new."""
 
@@ -105,6 +122,7 @@ class Disk(Settings):
     serial: Serial | None = Field(
         default=None, description="Its serial number, which /dev/disk/by-id tells; left out: its name."
     )
+    wwn: Wwn | None = Field(default=None, description="Its WWN, which /dev/disk/by-id tells then; left out: none.")
 
 
 class Hardware(Settings):
@@ -178,7 +196,8 @@ class Core(Settings):
         description="NICs beside the main one: name → address/prefix, or null for one without an address.",
     )
     hardware: Hardware | None = Field(
-        default=None, description="What the host's virtual machine in a lab has; only where `lab.driver` is qemu."
+        default=None,
+        description="What the host's virtual machine in a lab has; only where `lab.driver` is qemu or vagrant.",
     )
     services: dict[Name, Service] = Field(default_factory=dict, description="What this site promises, by name.")
     lint: Lint = Field(default_factory=Lint, description="Rules of lint that are waived here, with a reason.")

@@ -13,7 +13,8 @@ import shutil
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hakit.errors import LabError
@@ -27,11 +28,11 @@ from hakit.lab.state import CACHE, Place, Record, boot_id, locked, need_root, re
 from hakit.lab.workers import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hakit.lab.machine import Machine
-    from hakit.lab.plan import HostPlan, LabPlan, Power
+    from hakit.lab.plan import HostPlan, LabPlan, NewDisk, Power
+    from hakit.lab.qemu.drawer import Drawer
 
 PROXY_PORT: Final = 3142
 """Where hosts find the package proxy: the port that Debian's own caching proxies use."""
@@ -87,6 +88,23 @@ class Control:
             shutil.rmtree(self.place.folder)
         progress("removed: hosts, their disks, the network")
 
+    def box(self, release: int, target: Path, owner: tuple[int, int], progress: Callable[[str], None]) -> None:
+        """Make a box of Vagrant's in a file that belongs to `owner`; the lab is as before. Raises LabError."""
+        from hakit.lab.vagrant.box import Box, pack  # noqa: PLC0415 - of one driver alone
+
+        requirements.check("qemu")
+        there = self.place.folder.exists()
+        try:
+            with self._locked(progress):
+                upstream = sources.read(release)
+                namespace.create(self.place, self.plan)
+                self._start_packages((upstream,))
+                image = base.ensure(Box(release, self.plan.packages, upstream), self.place, self._proxy, progress)
+                pack(image, target, owner)
+        finally:
+            if not there:
+                self.down(lambda _: None)
+
     def status(self) -> tuple[HostStatus, ...]:
         """How every host of the inventory stands."""
         plugged = namespace.cables(self.place)
@@ -120,6 +138,29 @@ class Control:
             machine.plug(one, up=up)
         return chosen
 
+    def plug(self, name: str, disk: str, place: int | None, new: NewDisk | None) -> int:
+        """Plug a disk in, made before where it is new; returns its place. Raises LabError."""
+        with self._drawer(name) as drawer:
+            if new:
+                drawer.add(disk, new, Path(new.image) if new.image else None)
+            drawer.plug(disk, place)
+            return next(one.place for one in drawer.disks if one.name == disk)
+
+    def unplug(self, name: str, disk: str) -> None:
+        """Take a disk out of a host. Raises LabError."""
+        with self._drawer(name) as drawer:
+            drawer.unplug(disk)
+
+    def arrange(self, name: str, disks: Sequence[str]) -> None:
+        """Have exactly these disks plugged in, in this order, from the next boot on. Raises LabError."""
+        with self._drawer(name) as drawer:
+            drawer.arrange(disks)
+
+    def checksum(self, name: str, disk: str) -> str:
+        """Tells whether a disk is what it was. Raises LabError while it is in use."""
+        with self._drawer(name) as drawer:
+            return drawer.checksum(disk)
+
     def enter(self, name: str) -> list[str]:
         """The words before a command that make it run inside a host. Raises LabError when the host is off."""
         return self._machine(name).enter()
@@ -129,6 +170,14 @@ class Control:
 
     def _machines(self) -> tuple[Machine, ...]:
         return tuple(self.driver.machine(self.place, host) for host in self.plan.machines)
+
+    @contextmanager
+    def _drawer(self, name: str) -> Iterator[Drawer]:
+        """The disks of a host of a lab that is up, while nobody else works on it. Raises LabError."""
+        drawer = self._machine(name).drawer
+        with self._locked(lambda _: None):
+            self._up()
+            yield drawer
 
     def _locked(self, progress: Callable[[str], None]) -> Any:
         return locked(self.place.folder, "another command works on this lab", progress)
@@ -159,7 +208,9 @@ class Control:
         made, wanted = (f"{plan.driver} on {plan.network}" for plan in (record.plan, self.plan))
         if made != wanted:
             raise LabError(
-                f"the inventory has changed the lab from {made} to {wanted}",
+                f"the lab was made by {made} and is to be by {wanted}"
+                if record.plan.chosen or self.plan.chosen
+                else f"the inventory has changed the lab from {made} to {wanted}",
                 hint=f"Make the lab anew:  hakit lab down -i {self.plan.inventory}, then up",
             )
 
@@ -295,7 +346,8 @@ class Control:
         if machine.exists:
             power = "on" if machine.running else "off"
         nics = tuple((nic.name, self._plugged(machine, nic.name, plugged)) for nic in host.nics)
-        return HostStatus(host.name, host.address, power, power == "on" and self._answers(host), nics)
+        disks = machine.disks if machine.exists else ()
+        return HostStatus(host.name, host.address, power, power == "on" and self._answers(host), nics, disks)
 
     @staticmethod
     def _plugged(machine: Machine, nic: str, plugged: dict[str, bool]) -> bool:

@@ -19,4 +19,8 @@ def driver(name: str) -> Driver:
             from hakit.lab.qemu import Qemu  # noqa: PLC0415 - as above
 
             return Qemu()
+        case "vagrant":
+            from hakit.lab.vagrant import Vagrant  # noqa: PLC0415 - as above
+
+            return Vagrant()
     raise KeyError(name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from hakit.errors import LabError
 from hakit.lab import privilege
 from hakit.lab.plan import HostStatus, LabPlan, lab_plan
-from hakit.lab.state import Place, is_up
+from hakit.lab.state import Place, is_up, read_record
 
 if TYPE_CHECKING:
     import socket
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakit.inventory.model import Site
-    from hakit.lab.plan import Power
+    from hakit.lab.plan import NewDisk, Power
 
 
 def _silent(_: str) -> None:
@@ -33,9 +34,24 @@ class Lab:
         self._place = Place(plan.id)
 
     @classmethod
-    def of(cls, site: Site) -> Self:
-        """The lab that a site declares; starts nothing. Raises LabError when it declares none."""
-        return cls(lab_plan(site))
+    def of(cls, site: Site, driver: str | None = None) -> Self:
+        """The lab that a site declares; starts nothing. Raises LabError when it declares none.
+
+        With a `driver`, its hosts are made by that one whatever the site says. Where none is named, a lab that was made
+        so is known by its record.
+        """
+        plan = lab_plan(site)
+        record = read_record(Place(plan.id))
+        if driver is None and record is not None and record.plan.chosen:
+            driver = record.plan.driver
+        if driver == "nspawn" and any(host.hardware for host in site.hosts.values()):
+            raise LabError(
+                f"{site.source}: hakit.hardware: containers have none of their own",
+                hint="Make the lab of virtual machines:  --driver qemu  or  vagrant.",
+            )
+        if driver is not None and driver != plan.driver:
+            plan = replace(plan, driver=driver, chosen=True)
+        return cls(plan)
 
     @property
     def namespace(self) -> str:
@@ -64,6 +80,11 @@ class Lab:
         """Bring up what is missing; returns when sshd answers on every host. Raises LabError."""
         privilege.call("up", self.plan, {"owner": list(privilege.invoking_user())}, progress)
 
+    def box(self, release: int, target: Path, progress: Callable[[str], None] = _silent) -> None:
+        """Make a box of Vagrant's of one of the hosts' releases of Debian, in a file. Raises LabError."""
+        arguments = {"release": release, "target": str(target.absolute()), "owner": list(privilege.invoking_user())}
+        privilege.call("box", self.plan, arguments, progress)
+
     def down(self, progress: Callable[[str], None] = _silent) -> None:
         """Remove the lab and everything on its disks. Raises LabError."""
         privilege.call("down", self.plan, {}, progress)
@@ -72,7 +93,7 @@ class Lab:
     def status(self) -> tuple[HostStatus, ...]:
         """How every host stands. Raises LabError."""
         found: list[dict[str, Any]] = privilege.call("status", self.plan, {}, _silent)
-        return tuple(HostStatus(**{**one, "nics": tuple(one["nics"].items())}) for one in found)
+        return tuple(HostStatus.from_json(one) for one in found)
 
     def power(self, host: str, action: Power, progress: Callable[[str], None] = _silent) -> None:
         """Switch a host `on` (returns when sshd answers), `off` in order, or `pull` its power. Raises LabError."""
@@ -81,6 +102,28 @@ class Lab:
     def link(self, host: str, nic: str | None, *, up: bool) -> tuple[str, ...]:
         """Plug in or pull a NIC's cable, all of the host's when `nic` is None; returns their names. Raises LabError."""
         return tuple(privilege.call("link", self.plan, {"name": host, "nic": nic, "up": up}, _silent))
+
+    def plug(self, host: str, disk: str, *, place: int | None = None, new: NewDisk | None = None) -> int:
+        """Plug a disk in, at once where the host runs; returns its place. Raises LabError.
+
+        Without `place` it comes where it was, or into the first place that is free. `new` makes it first.
+        """
+        arguments = {"name": host, "disk": disk, "place": place, "new": asdict(new) if new else None}
+        made: int = privilege.call("plug", self.plan, arguments, _silent)
+        return made
+
+    def unplug(self, host: str, disk: str) -> None:
+        """Take a disk out, at once where the host runs; it keeps its content, as in a drawer. Raises LabError."""
+        privilege.call("unplug", self.plan, {"name": host, "disk": disk}, _silent)
+
+    def arrange(self, host: str, disks: Sequence[str]) -> None:
+        """Have exactly these disks plugged in, in this order, while the host is off. Raises LabError."""
+        privilege.call("arrange", self.plan, {"name": host, "disks": list(disks)}, _silent)
+
+    def checksum(self, host: str, disk: str) -> str:
+        """Tells whether a disk's bytes are what they were. Raises LabError while it is in a host that runs."""
+        found: str = privilege.call("checksum", self.plan, {"name": host, "disk": disk}, _silent)
+        return found
 
     def dial(self, address: str, port: int, timeout: float) -> socket.socket:
         """A TCP connection made inside the lab's network, to an address or a host's name. Raises OSError, LabError."""
@@ -137,7 +180,7 @@ class Lab:
             "IdentityFile": str(self.identity_file),
             "ServerAliveInterval": "5",
             # An emulated machine on a busy computer may say nothing for longer than the usual 15 s.
-            "ServerAliveCountMax": "12" if self.plan.driver == "qemu" else "3",
+            "ServerAliveCountMax": "12" if self.plan.virtual else "3",
             "LogLevel": "ERROR",
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

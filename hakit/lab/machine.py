@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakit.lab.disk import DiskFile
-    from hakit.lab.plan import HostPlan, LabPlan
+    from hakit.lab.plan import DataDisk, HostPlan, LabPlan
+    from hakit.lab.qemu.drawer import Drawer
     from hakit.lab.sources import Upstream
     from hakit.lab.state import Place
 
@@ -101,6 +102,18 @@ class Machine(ABC):
     def unplugged(self, nic: str) -> Path:
         """A file that exists while the NIC's cable is pulled."""
         return self.folder / "unplugged" / namespace.cable(self.host.name, nic)
+
+    @property
+    def disks(self) -> tuple[DataDisk, ...]:
+        """Its data disks, plugged in or not."""
+        return ()
+
+    @property
+    def drawer(self) -> Drawer:
+        """Its data disks. Raises LabError where it has none of its own."""
+        raise LabError(
+            f"{self.host.name} has no disks of its own", why="Virtual machines have: hakit.lab: {driver: qemu, …}."
+        )
 
     def console_tail(self, lines: int = 8) -> str:
         """The end of the console log."""

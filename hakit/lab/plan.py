@@ -44,11 +44,37 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk of a virtual machine beside the one with its system: name, size in MiB, serial number."""
+    """A disk of a virtual machine beside the one with its system: name, size in MiB, serial number, WWN or none."""
 
     name: str
     size: int
     serial: str
+    wwn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataDisk:
+    """A disk of a virtual machine as it stands: its size in bytes, and its place, which an unplugged one remembers."""
+
+    name: str
+    serial: str
+    wwn: str
+    size: int
+    place: int
+    plugged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NewDisk:
+    """A disk that is to be made: `size` bytes of zeros, or the bytes of the file `image` (absolute).
+
+    `serial` is its name unless said; without a `wwn` it has none.
+    """
+
+    size: int = 0
+    image: str = ""
+    serial: str = ""
+    wwn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +98,8 @@ class HostPlan:
 class LabPlan:
     """A whole lab: where its inventory lies (absolute), its network and bridge address, its driver, its hosts.
 
-    `packages` are in every base image beside the usual ones.
+    `packages` are in every base image beside the usual ones; `chosen` says that the driver is not the inventory's, but
+    was named on the command line.
     """
 
     inventory: str
@@ -81,6 +108,12 @@ class LabPlan:
     driver: str
     packages: tuple[str, ...]
     hosts: tuple[HostPlan, ...]
+    chosen: bool = False
+
+    @property
+    def virtual(self) -> bool:
+        """Whether hosts are virtual machines, which are slow where they are emulated."""
+        return self.driver != "nspawn"
 
     @property
     def releases(self) -> tuple[int, ...]:
@@ -149,13 +182,17 @@ class LabPlan:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """A host as it stands: powered `on`, `off` or not made (`absent`); whether sshd answers; NIC → plugged in."""
+    """A host as it stands: powered `on`, `off` or not made (`absent`); whether sshd answers; NIC → plugged in.
+
+    `disks` are the data disks of a virtual machine, those in its drawer too.
+    """
 
     name: str
     address: str
     power: Literal["on", "off", "absent"]
     ssh: bool
     nics: tuple[tuple[str, bool], ...]
+    disks: tuple[DataDisk, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The status as JSON values."""
@@ -165,7 +202,14 @@ class HostStatus:
             "power": self.power,
             "ssh": self.ssh,
             "nics": dict(self.nics),
+            "disks": [asdict(disk) for disk in self.disks],
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The status that `as_json` wrote. Raises KeyError or TypeError when it is none."""
+        nics, disks = tuple(value["nics"].items()), tuple(DataDisk(**disk) for disk in value["disks"])
+        return cls(**{**value, "nics": nics, "disks": disks})
 
 
 def lab_plan(site: Site) -> LabPlan:
@@ -245,7 +289,7 @@ def _host(site: Site, host: Host, network: ipaddress.IPv4Network | ipaddress.IPv
         release=int(host.release or lab.release),
         memory=mebibytes(hardware.memory) if hardware and hardware.memory else MEMORY,
         disks=tuple(
-            Disk(str(name), mebibytes(disk.size), str(disk.serial or name))
+            Disk(str(name), mebibytes(disk.size), str(disk.serial or name), str(disk.wwn or ""))
             for name, disk in (hardware.disks.items() if hardware else ())
         ),
     )

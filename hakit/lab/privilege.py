@@ -20,11 +20,13 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from hakit.errors import LabError
 from hakit.lab import namespace
+from hakit.lab.plan import NewDisk
 from hakit.lab.state import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hakit.lab.control import Control
     from hakit.lab.plan import LabPlan
 
 PACKAGE: Final = Path(__file__).parents[2]
@@ -72,20 +74,43 @@ def _perform(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progre
     from hakit.lab.control import Control  # noqa: PLC0415 - only root's half needs what it imports
 
     control = Control(plan)
-    if operation == "up":
-        uid, gid = arguments["owner"]
-        return control.up((uid, gid), progress)
+    if operation in ("up", "box"):
+        return _make(operation, control, arguments, progress)
     if operation == "down":
         return control.down(progress)
     if operation == "status":
         return [host.as_json() for host in control.status()]
-    if operation == "power":
-        return control.power(arguments["name"], arguments["action"], progress)
-    if operation == "link":
-        return list(control.link(arguments["name"], arguments["nic"], up=arguments["up"]))
     if operation == "enter":
         return control.enter(arguments["name"])
+    return _change(control, operation, arguments, progress)
+
+
+def _change(control: Control, operation: str, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:
+    """What is done to one host: to its power, its cables, its disks."""
+    name = arguments["name"]
+    if operation == "power":
+        return control.power(name, arguments["action"], progress)
+    if operation == "link":
+        return list(control.link(name, arguments["nic"], up=arguments["up"]))
+    if operation == "plug":
+        new = NewDisk(**arguments["new"]) if arguments["new"] else None
+        return control.plug(name, arguments["disk"], arguments["place"], new)
+    if operation == "unplug":
+        return control.unplug(name, arguments["disk"])
+    if operation == "arrange":
+        return control.arrange(name, arguments["disks"])
+    if operation == "checksum":
+        return control.checksum(name, arguments["disk"])
     raise LabError(f"the lab knows no operation {operation}")
+
+
+def _make(operation: str, control: Control, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+    """The operations that make something which belongs to whoever asked for it."""
+    uid, gid = arguments["owner"]
+    if operation == "up":
+        control.up((uid, gid), progress)
+    else:
+        control.box(arguments["release"], Path(arguments["target"]), (uid, gid), progress)
 
 
 def call(operation: str, plan: LabPlan, arguments: Mapping[str, Any], progress: Callable[[str], None]) -> Any:

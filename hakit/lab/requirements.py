@@ -27,8 +27,22 @@ DRIVERS: Final[Mapping[str, Mapping[str, str]]] = {
         "mkfs.ext4": "e2fsprogs",
         "zstd": "zstd",
     },
+    "vagrant": {
+        "qemu-system-x86_64": "qemu-system-x86",
+        "qemu-img": "qemu-utils",
+        "mkfs.ext4": "e2fsprogs",
+        "vagrant": "vagrant",
+        "/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json": "vagrant-libvirt",
+        "libvirtd": "libvirt-daemon",
+        "/usr/lib/systemd/system/libvirtd.service": "libvirt-daemon-system",
+        "virsh": "libvirt-clients",
+        "dnsmasq": "dnsmasq-base",
+        "iptables": "iptables",
+        "dmidecode": "dmidecode",
+    },
 }
-"""The same by driver: what its hosts are made of. The Makefile installs the same packages."""
+"""The same by driver: what its hosts are made of. A package without programs is known by a file. The Makefile installs
+the same packages."""
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where root's programs are; the PATH of a user, and of root behind `su`, lacks half of it."""
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -37,10 +51,15 @@ KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 def missing(driver: str) -> tuple[str, ...]:
     """The Debian packages that a driver needs and that are not installed on this machine."""
     programs = {**PROGRAMS, **DRIVERS[driver]}
-    packages = {package for program, package in programs.items() if shutil.which(program, path=PATH) is None}
+    packages = {package for program, package in programs.items() if not _there(program)}
     if not KEYRING.exists():
         packages.add("debian-archive-keyring")
     return tuple(sorted(packages))
+
+
+def _there(program: str) -> bool:
+    """Whether a program is on the PATH, or a file where its path says."""
+    return Path(program).exists() if program.startswith("/") else shutil.which(program, path=PATH) is not None
 
 
 def check(driver: str) -> None:

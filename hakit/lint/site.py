@@ -143,6 +143,7 @@ def missing_dependency(site: Site, components: Mapping[str, Component]) -> Itera
     yield from _unheld(site, components)
     for host in site.hosts.values():
         yield from _linkless(site, host, components)
+        yield from _unmounted(site, host, components)
 
 
 def _linkless(site: Site, host: Host, components: Mapping[str, Component]) -> Iterator[Finding]:
@@ -159,6 +160,17 @@ def _linkless(site: Site, host: Host, components: Mapping[str, Component]) -> It
             elif declared[interface]:
                 message = f"{interface} is {declared[interface]}"
                 yield Finding(host, path, message, write=f"the link that {interface} is a member of")
+
+
+def _unmounted(site: Site, host: Host, components: Mapping[str, Component]) -> Iterator[Finding]:
+    """Mount points that a setting relies on, and that a host whose mounts are declared does not have."""
+    running = [one for one in components.values() if one.name in host.settings]
+    declared = [path for one in running for path in one.mounts(site, host)]
+    for component in running if declared else ():
+        for mount, path in component.mounted(site, host):
+            if mount not in declared:
+                message = f"nothing is mounted at {mount} on {host.name} — declared are {', '.join(declared)}"
+                yield Finding(host, path, message + did_you_mean(mount, declared), write="a mount point of the host")
 
 
 def _unheld(site: Site, components: Mapping[str, Component]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import shlex
 
 VERBS = (
     "lint|inventory|render|doctor|plan|apply|verify|status|maintenance|reboot|upgrade|retire|trust|bootstrap"
-    "|secret recipient [a-z]+|secret [a-z]+|lab [a-z]+|postgres [a-z]+"
+    "|secret recipient [a-z]+|secret [a-z]+|lab [a-z]+|postgres [a-z]+|raid [a-z]+"
 )
 """The commands that take an inventory, as a regular expression."""
 _COMMAND = re.compile(

@@ -8,7 +8,7 @@ from hakit.engine.duty import describe
 from hakit.engine.handover import Foreseen
 from hakit.present.commands import pasteable
 from hakit.present.order import handovers_json, handovers_text, order_json, order_text
-from hakit.present.terminal import COLOURS, SIGNS, count, duration, fold, label, names, paint, printable
+from hakit.present.terminal import COLOURS, SIGNS, count, duration, fold, label, names, paint, printable, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -128,7 +128,7 @@ def _body(host: HostPlan, *, diffs: bool) -> str:
 
 def _line(change: Change) -> str:
     sign = paint(SIGNS[change.kind], COLOURS[change.kind], bold=True)
-    effect = "; ".join(change.summary)
+    effect = sentence(change.summary)
     known = f"({change.after})" if change.after else ""
     right = " ".join(part for part in (effect, known) if part)
     shown = label(change.key)

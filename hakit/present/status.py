@@ -45,6 +45,7 @@ def status_json(state: SiteState) -> dict[str, Any]:
             }
             for row in state.rows
         ],
+        "risks": dict(state.risks),
         "hosts": {name: _host_json(host) for name, host in state.hosts.items()},
         "withdrawn": [
             {
@@ -99,6 +100,10 @@ def _hosts(state: SiteState, wide: int) -> list[str]:
         elif host.hello is not None and host.hello.lock is not None:
             lines.append(f"{margin}{host.name}  a run works on it: {printable(host.hello.lock.text())}")
     lines += [fold(f"{margin}{printable(mark.host)}  {printable(describe(mark))}", "  ") for mark in state.marks]
+    told = {why for row in state.rows for why in row.why}
+    for name, risk in state.risks.items():
+        if not any(risk in why for why in told):
+            lines.append(fold(f"{margin}{paint('!', 'yellow')} {paint(name, bold=True)}  {printable(risk)}", "  "))
     return lines
 
 

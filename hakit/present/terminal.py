@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SIGNS = {"add": "+", "change": "~", "remove": "−", "refused": "!", "unknown": "?"}
 COLOURS = {"add": "green", "change": "yellow", "remove": "red", "refused": "red", "unknown": "cyan"}
@@ -74,9 +77,19 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 host`, `2 hosts`."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    """`1 host`, `2 hosts`, `2 days`, `2 entries`."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
     return f"{number} {noun if number == 1 else plural}"
+
+
+def sentence(lines: Iterable[str]) -> str:
+    """Short lines as one: `make it from A; B`. What is indented belongs to the line before it."""
+    found, inside = "", False
+    for line in lines:
+        detail = line.startswith("  ")
+        found += ("" if not found else " " if detail and not inside else "; ") + line.strip()
+        inside = detail
+    return found
 
 
 def printable(text: str) -> str:

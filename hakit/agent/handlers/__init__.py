@@ -24,6 +24,12 @@ HANDLERS = {
     "grant": ("grant", "Grants"),
     "command": ("command", "Commands"),
     "network": ("network", "Networks"),
+    "array": ("array", "Arrays"),
+    "initramfs": ("initramfs", "Initramfses"),
+    "volumegroup": ("volume", "Volumegroups"),
+    "volume": ("volume", "Volumes"),
+    "filesystem": ("filesystem", "Filesystems"),
+    "mount": ("mount", "Mounts"),
 }
 """Module and class by type; a module is loaded when its type is met, for a host pays for each at every start."""
 

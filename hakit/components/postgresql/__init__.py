@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hakit.components.base import Component
 from hakit.components.postgresql import check, decide, redundancy, resources
+from hakit.components.postgresql.members import COMPONENT, settings_of
 from hakit.components.postgresql.rules import RULES, UPHELD
 from hakit.components.postgresql.settings import PostgresqlSettings
 
@@ -40,6 +41,12 @@ class Postgresql(Component):
     def check(self, site: Site) -> Iterable[tuple[Host, Path, str]]:
         """Members that disagree, names that lead nowhere, parameters that the server would refuse."""
         return check.problems(site)
+
+    def mounted(self, site: Site, host: Host) -> Iterable[tuple[str, Path]]:
+        """The mount point that its data are below."""
+        del site
+        mount = settings_of(host).data.mount
+        return () if mount is None else ((str(mount), (COMPONENT, "data", "mount")),)
 
     def groups(self, site: Site) -> Iterable[RedundancyGroup]:
         """The members of each cluster."""

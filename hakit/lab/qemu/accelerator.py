@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,8 +41,10 @@ def choose(progress: Callable[[str], None] = _silent, kept: Path = CACHE / "acce
     chosen = "kvm" if Path("/dev/kvm").exists() and boots("kvm") else "tcg"
     if chosen == "tcg":
         progress("virtual machines are emulated, which is slow: this machine has no KVM that works")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(f"{boot_id()} {chosen}\n", encoding="ascii")
+    # Only root keeps it: others find out each time, or read what root has found.
+    with suppress(PermissionError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"{boot_id()} {chosen}\n", encoding="ascii")
     return chosen
 
 

@@ -88,12 +88,6 @@ def overlay(target: Path, below: Path) -> None:
     target.chmod(0o600)
 
 
-def empty(target: Path, mebibytes: int) -> None:
-    """A new, empty disk; only root reads it. Raises LabError."""
-    _run("qemu-img", "create", "-q", "-f", "qcow2", str(target), f"{mebibytes}M")
-    target.chmod(0o600)
-
-
 def _run(*command: str) -> None:
     environment = {"PATH": requirements.PATH, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -9,7 +9,7 @@ import shutil
 import tarfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,7 @@ from hakit.lab.plan import SWITCH
 from hakit.lab.privilege import PACKAGE, PROGRAM
 from hakit.lab.qemu import accelerator, bootdisk, freeze, switch, tap
 from hakit.lab.qemu.command import AGENT, FIRST_SLOT, MONITOR, command
+from hakit.lab.qemu.drawer import Drawer
 from hakit.lab.qemu.guest import Guest
 from hakit.lab.qemu.qmp import LOOK, Monitor
 from hakit.lab.state import read_record
@@ -29,7 +30,7 @@ from hakit.lab.state import read_record
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hakit.lab.plan import Nic
+    from hakit.lab.plan import DataDisk, Nic
 
 BOOT_TIMEOUT: Final = 600.0
 """Seconds until the guest agent must answer; emulated on a quiet machine it takes 35, on a busy one minutes."""
@@ -46,8 +47,8 @@ SPEED: Final = {"speed": 1000, "duplex": "full"}
 class VirtualMachine(Machine):
     """A host of the lab: an overlay on the base image's disk, and QEMU's process.
 
-    In its folder: `disk.qcow2`, `disks/NAME.qcow2`, links to its `image` and to the `frozen` machine it began as;
-    `first.tar`, what makes a copy this host, until it has been unpacked; `plan`, a hash of what it was made for.
+    In its folder: `disk.qcow2`, its data disks in `disks`, links to its `image` and to the `frozen` machine it began
+    as; `first.tar`, what makes a copy this host, until it has been unpacked; `plan`, a hash of what it was made for.
     """
 
     @property
@@ -86,9 +87,8 @@ class VirtualMachine(Machine):
         (new / "image").symlink_to(image)
         if frozen := freeze.find(image, self.host.memory, accelerator.choose()):
             (new / "frozen").symlink_to(frozen)
-        for disk in self.host.disks:
-            bootdisk.empty(new / "disks" / f"{disk.name}.qcow2", disk.size)
-        own = {file.path: file for file in (*files, *_names(self.place.id, self.host.name, self.host.nics))}
+        replace(self.drawer, folder=new / "disks").fill(self.host.disks)
+        own = {file.path: file for file in (*files, *link_files(self.place.id, self.host.name, self.host.nics))}
         if self.host.name == SWITCH:
             own.update((file.path, file) for file in switch.files(self.host))
         public = own["/etc/ssh/ssh_host_ed25519_key.pub"].content.decode("ascii")
@@ -153,6 +153,19 @@ class VirtualMachine(Machine):
             far[0].plug(far[1], up=up)
 
     @property
+    def disks(self) -> tuple[DataDisk, ...]:
+        """Its data disks, plugged in or not."""
+        return self.drawer.disks if self.exists else ()
+
+    @property
+    def drawer(self) -> Drawer:
+        """Its data disks."""
+        return Drawer(self.folder / "disks", self.host.name, lambda: self.running, self._monitor)
+
+    def _monitor(self) -> Monitor:
+        return Monitor(self.folder / MONITOR, lambda: self.running, self.host.name)
+
+    @property
     def _first(self) -> Path:
         return self.folder / "first.tar"
 
@@ -170,7 +183,7 @@ class VirtualMachine(Machine):
             words = command(self.folder, self.host.name, self.host.memory, kind, restore=restore)
             launch(self.cgroup, words, log, nice=NICE)
         try:
-            return Monitor(self.folder / MONITOR, lambda: self.running, self.host.name)
+            return self._monitor()
         except LabError as error:
             said = (self.folder / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
             raise LabError(error.message, why=said[-2000:] or error.why) from error
@@ -194,13 +207,8 @@ class VirtualMachine(Machine):
         self._first.unlink()
 
     def _plug_in(self, monitor: Monitor) -> None:
-        """Put the disks and NICs in, each in the same slot as at every boot."""
-        for number, disk in enumerate(self.host.disks):
-            file = {"driver": "file", "filename": str(self.folder / "disks" / f"{disk.name}.qcow2")}
-            node = f"disk{number}"
-            monitor.execute("blockdev-add", {"driver": "qcow2", "node-name": node, "file": file})
-            options = {"driver": "scsi-hd", "id": node, "drive": node, "serial": disk.serial}
-            monitor.execute("device_add", {**options, "bus": "scsi.0", "scsi-id": number, "lun": 0})
+        """Put the disks and NICs in, each in its place."""
+        self.drawer.settle(monitor)
         for number, nic in enumerate(self.host.nics):
             self._plug_nic(monitor, number, nic)
 
@@ -229,7 +237,7 @@ class VirtualMachine(Machine):
     def _carrier(self, nic: str, *, up: bool) -> None:
         if self.running:
             number = next(index for index, one in enumerate(self.host.nics) if one.name == nic)
-            with Monitor(self.folder / MONITOR, lambda: self.running, self.host.name) as monitor:
+            with self._monitor() as monitor:
                 monitor.execute("set_link", {"name": f"nic{number}", "up": up})
 
     def _far_end(self, nic: Nic) -> tuple[VirtualMachine, str] | None:
@@ -281,7 +289,7 @@ def _own_folders(file: DiskFile) -> Iterable[tarfile.TarInfo]:
             yield entry
 
 
-def _names(lab: str, host: str, nics: tuple[Nic, ...]) -> Iterable[DiskFile]:
+def link_files(lab: str, host: str, nics: tuple[Nic, ...]) -> Iterable[DiskFile]:
     """What gives each NIC its name, wherever it is plugged in (systemd.link(5)).
 
     By the address that it was made with: bonds and VLANs take over an address, and not this one. The files are the

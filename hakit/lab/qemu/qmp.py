@@ -67,6 +67,7 @@ class Monitor:
     def __init__(self, path: Path, alive: Callable[[], bool], who: str) -> None:
         """Connect as soon as QEMU listens; `alive` says whether it runs still, `who` names it in errors."""
         self._who = who
+        self._events: list[dict[str, Any]] = []
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -99,16 +100,25 @@ class Monitor:
 
     def _answer(self, command: str) -> Any:
         while True:
-            try:
-                value = json.loads(self._lines.receive())
-            except (OSError, ValueError) as error:
-                raise LabError(f"{self._who}: QEMU does not answer {command}", why=str(error)) from error
+            value = self._next(command)
             if "error" in value:
                 raise LabError(f"{self._who}: QEMU refuses {command}", why=str(value["error"].get("desc")))
             if "QMP" in value:
                 return value["QMP"]
             if "return" in value:
                 return value["return"]
+            self._events.append(value)
+
+    def _next(self, command: str) -> Any:
+        try:
+            return json.loads(self._lines.receive())
+        except (OSError, ValueError) as error:
+            raise LabError(f"{self._who}: QEMU does not answer {command}", why=str(error)) from error
+
+    def await_event(self, event: str, device: str) -> None:
+        """Wait until QEMU has told an event of a device since this connection began, or tells it now."""
+        while not any(one.get("event") == event and one["data"].get("device") == device for one in self._events):
+            self._events.append(self._next(f"with {event} of {device}"))
 
     def await_status(self, wanted: str, timeout: float) -> None:
         """Wait until the virtual machine is in a state: `paused` after a restore, say."""

@@ -14,6 +14,7 @@ import pytest
 
 from hakit.errors import LabError
 from hakit.lab.cgroup import cgroup_root, pids
+from hakit.lab.plan import NewDisk
 from hakit.lab.qemu.machine import NICE
 from hakit.lab.state import Place
 
@@ -127,6 +128,34 @@ def test_nics_and_disks_are_those_of_the_inventory(lab: LabHandle) -> None:
         assert lab.lab.exec("one", ["blockdev", "--getsize64", disk]).stdout == f"{size}\n"
 
 
+def test_disks_are_pulled_and_others_plugged_in_while_the_host_runs(lab: LabHandle) -> None:
+    links = {disk: f"/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_{disk}" for disk in ("data", "S2")}
+
+    def there(link: str) -> bool:
+        return lab.lab.exec("one", ["test", "-b", link]).returncode == 0
+
+    assert lab.lab.exec("one", ["sh", "-c", f"echo mine >{links['data']}; sync"]).returncode == 0
+    lab.lab.unplug("one", "data")
+    lab.eventually(lambda: not there(links["data"]), "the kernel and udev have missed it", timeout=120)
+    held = lab.lab.checksum("one", "data")
+    assert lab.lab.plug("one", "new", new=NewDisk(size=32 << 20, serial="N1", wwn="0x5000c500a1b2c3d4")) == 0
+    lab.eventually(lambda: there("/dev/disk/by-id/wwn-0x5000c500a1b2c3d4"), "the new one is found", timeout=120)
+    told = lab.lab.exec("one", ["lsblk", "-dnbo", "SERIAL,SIZE", "/dev/disk/by-id/wwn-0x5000c500a1b2c3d4"]).stdout
+    assert told.split() == ["N1", str(32 << 20)]
+    assert lab.lab.plug("one", "data") == 2, "the first place that is free"
+    lab.eventually(lambda: there(links["data"]), "it is found again", timeout=120)
+    assert lab.lab.exec("one", ["head", "-c5", links["data"]]).stdout == "mine\n"
+    with pytest.raises(LabError, match="in use"):
+        lab.lab.checksum("one", "data")
+    lab.lab.unplug("one", "data")
+    assert lab.lab.checksum("one", "data") == held
+    lab.lab.unplug("one", "new")
+    assert lab.lab.plug("one", "data", place=0) == 0
+    assert [(disk.name, disk.plugged) for disk in lab.lab.status()[0].disks if disk.name == "new"] == [("new", False)]
+    with pytest.raises(LabError, match="no disk data"):
+        lab.lab.unplug("two", "data")
+
+
 def test_commands_without_a_network_come_back_whole(lab: LabHandle) -> None:
     done = lab.lab.exec("one", ["sh", "-c", "cat; echo oh >&2; exit 7"], input="a\nb\n")
     assert (done.stdout, done.stderr, done.returncode) == ("a\nb\n", "oh\n", 7)
@@ -202,10 +231,17 @@ def test_pulled_power_loses_what_was_not_flushed_and_nothing_else(lab: LabHandle
     assert "scsi-0QEMU_QEMU_HARDDISK_S2" in lab.lab.exec("one", ["ls", "/dev/disk/by-id"]).stdout
 
 
-def test_an_orderly_shutdown_ends_services_first(lab: LabHandle) -> None:
+def test_an_orderly_shutdown_ends_services_first_and_disks_may_be_in_another_order_then(lab: LabHandle) -> None:
+    def order() -> list[str]:
+        found = lab.lab.exec("one", ["lsblk", "-dno", "HCTL,SERIAL"]).stdout
+        return [line.split()[1] for line in sorted(found.splitlines()) if len(line.split()) == 2]
+
+    assert order() == ["data", "S2"]
     lab.lab.power("one", "off")
     assert lab.lab.status()[0].power == "off"
+    lab.lab.arrange("one", ["spare", "data"])
     lab.lab.power("one", "on")
+    assert order() == ["S2", "data"]
     assert "Reached target poweroff.target" in ssh(lab, "one", "journalctl -b -1 -o cat")
 
 

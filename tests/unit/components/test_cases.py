@@ -30,7 +30,7 @@ PROGRAMS = ("haproxy-reload", "haproxy-drained", "keepalived-http", "keepalived-
 """Files that are the same for every inventory, with tests that run them."""
 LIBRARIES = ("/usr/local/lib/hakit-postgresql/",)
 """Folders of programs that are hakit's own modules, with tests of their own."""
-HIDDEN = ("component", "after", "label", "files", "validate", "place")
+HIDDEN = ("component", "after", "label", "file", "files", "validate", "place")
 
 
 def rendered(case: Path) -> dict[str, str]:

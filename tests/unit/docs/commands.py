@@ -43,15 +43,16 @@ def wrong(line: str) -> str:
     words = shlex.split(re.sub(r"[\[\]]", "", text) if "[" in text else text, comments=True)[1:]
     command: click.Command = cli
     context = click.Context(cli, info_name="hakit")
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        name, *words = words
-        found = command.get_command(context, name)
-        if found is None:
-            return f"no such command: {name}"
-        command, context = found, click.Context(found, parent=context, info_name=name)
-    if isinstance(command, click.Group):
-        return "" if all(word in {"--help", "-h", "--version"} for word in words) else f"no such option: {words[0]}"
     try:
+        while isinstance(command, click.Group):
+            _, words, _ = command.make_parser(context).parse_args(words)
+            if not words:
+                return ""
+            name, *words = words
+            found = command.get_command(context, name)
+            if found is None:
+                return f"no such command: {name}"
+            command, context = found, click.Context(found, parent=context, info_name=name)
         command.make_context(command.name, words)
     except click.exceptions.Exit:
         return ""  # --help

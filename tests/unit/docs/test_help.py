@@ -99,7 +99,7 @@ def test_help_says_what_each_command_and_option_is_for(words: str, monkeypatch: 
         ("hakit render -i DIR", "Missing option"),
         ("hakit lab power burn lb1", "is not one of"),
         ("hakit lab vanish", "no such command"),
-        ("hakit --fast", "no such option"),
+        ("hakit --fast", "No such option"),
     ],
 )
 def test_a_wrong_example_would_be_noticed(line: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -191,6 +192,42 @@ def test_a_host_in_several_groups_obeys_all_of_them() -> None:
     lb1 = Session("lb1", targets=dict.fromkeys(MEMBERS, YES))
     sessions = open_sessions(lb1, Session("web1", YES), Session("db1", NO))
     assert "pair would be left with 0 of 2" in str(Gate([pool(), pair], sessions).remains("web1"))
+
+
+ARRAY = Probe(kind="array", target="data")
+
+
+@pytest.mark.parametrize(
+    ("risky", "serving", "why"),
+    [
+        ((), MEMBERS, ""),
+        (
+            ("web2",),
+            MEMBERS,
+            "pool would be left with what the next failure may end (web2: array data from web2: rebuil",
+        ),
+        (("web1",), MEMBERS, ""),
+        (("web2",), ("web1", "web3"), ""),
+        (("web2",), ("web2", "web3"), ""),
+    ],
+    ids=["all are sound", "a peer rebuilds", "it rebuilds itself", "the peer does not serve", "a repair"],
+)
+def test_nobody_is_taken_from_a_member_that_may_not_survive(
+    risky: tuple[str, ...], serving: tuple[str, ...], why: str
+) -> None:
+    group = replace(pool(), sound=dict.fromkeys(MEMBERS, (ARRAY,)))
+    lb1 = Session("lb1", targets={name: name in serving for name in MEMBERS})
+    own = [Session(name, targets={"data": name not in risky}, told="rebuilding, 43 %") for name in MEMBERS]
+    found = Gate([group], open_sessions(lb1, *own)).remains("web1")
+    assert str(found or "").startswith(why)
+    assert bool(found) == bool(why)
+    assert found is None or (found.lasting and found.hint.endswith("hakit status"))
+
+
+def test_who_can_not_be_asked_what_he_stands_on_keeps_nobody_waiting() -> None:
+    group = replace(pool(), sound={"web2": (ARRAY,)})
+    lb1 = Session("lb1", targets=dict.fromkeys(MEMBERS, YES))
+    assert Gate([group], open_sessions(lb1, Session("web2", None))).remains("web1") is None
 
 
 def test_a_wait_ends_when_the_operator_wants_no_more() -> None:

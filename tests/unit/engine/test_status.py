@@ -356,6 +356,62 @@ def test_what_a_host_says_can_not_drive_the_terminal() -> None:
     assert not {"\x1b", "\x07"} & set(status_text(moment.state, verbose=2))
 
 
+class Disks(Component):
+    """An array on each host that has disks."""
+
+    name = "disks"
+    Settings: ClassVar[type[BaseModel]] = Settings
+
+    def resources(self, ctx: Any) -> Iterable[Any]:
+        del ctx
+        return ()
+
+    def sound(self, site: Site, host: Host) -> Iterable[Probe]:
+        return (ARRAY,)
+
+
+ARRAY = Probe(kind="array", target="data")
+
+
+@pytest.mark.parametrize(
+    ("where", "state", "shown"),
+    [
+        ("lb2", "at risk", "lb2 may not survive the next failure: array data rebuilding, 43 %"),
+        ("web1", "at risk", "web1 of web may not survive the next failure: array data rebuilding, 43 %"),
+        ("db", "healthy", "! db  array data rebuilding, 43 %"),
+    ],
+)
+def test_a_host_that_may_not_survive_is_a_risk(where: str, state: str, shown: str) -> None:
+    moment = Moment()
+    moment.components["disks"] = Disks()
+    hosts = moment.site.hosts
+    host = replace(hosts[where], settings={**hosts[where].settings, "disks": Settings()})
+    moment.site = replace(moment.site, hosts={**hosts, where: host})
+    moment.asked = questions(moment.site, moment.components)
+    moment.fail(where, ARRAY, "rebuilding, 43 %")
+    assert moment.row().state == state
+    assert not moment.state.good
+    assert shown in status_text(moment.state)
+    assert status_json(moment.state)["risks"] == {where: "array data rebuilding, 43 %"}
+
+
+def test_a_group_of_its_own_is_at_risk_with_its_member() -> None:
+    class Loose(Floating):
+        def tiers(self, site: Site) -> Iterable[Tier]:
+            return ()
+
+    moment = Moment(Loose())
+    moment.components["disks"] = Disks()
+    hosts = moment.site.hosts
+    web1 = replace(hosts["web1"], settings={**hosts["web1"].settings, "disks": Settings()})
+    moment.site = replace(moment.site, hosts={**hosts, "web1": web1})
+    moment.asked = questions(moment.site, moment.components)
+    moment.fail("web1", ARRAY, "degraded, 1 of 2 members in place")
+    (row,) = (row for row in moment.state.rows if row.name == "pool web")
+    assert row.state == "at risk"
+    assert row.why == ("web1 may not survive the next failure: array data degraded, 1 of 2 members in place",)
+
+
 def test_json_holds_everything() -> None:
     moment = Moment()
     moment.move(VIP, "lb1", "lb2")

@@ -160,7 +160,7 @@ def test_the_hardware_of_virtual_machines_comes_from_the_inventory(tmp_path: Pat
         "        nics: {eth1: null, eth2: null}\n"
         "        hardware:\n"
         "          memory: 1GiB\n"
-        "          disks: {b: {size: 2GiB, serial: B1}, a: {size: 64MiB}}\n"
+        "          disks: {b: {size: 2GiB, serial: B1}, a: {size: 64MiB, wwn: '0x5000c500a1b2c3d4'}}\n"
         '          macs: {eth0: "52:54:00:AB:00:01"}\n'
         "          lags: {trunk: [eth0, eth1]}\n"
         "    db2: {ansible_host: 10.77.0.32}\n",
@@ -169,7 +169,9 @@ def test_the_hardware_of_virtual_machines_comes_from_the_inventory(tmp_path: Pat
     db1, db2 = plan.hosts
     assert plan.driver == "qemu"
     assert (db1.memory, db2.memory) == (1024, 384)
-    assert db1.disks == (Disk("b", 2048, "B1"), Disk("a", 64, "a")), "in the order of the inventory"
+    assert db1.disks == (Disk("b", 2048, "B1"), Disk("a", 64, "a", "0x5000c500a1b2c3d4")), (
+        "in the order of the inventory"
+    )
     assert db1.nics[0] == Nic("eth0", "10.77.0.31/24", "52:54:00:ab:00:01", "trunk")
     assert db1.nics[1:] == (Nic("eth1", None, lag="trunk"), Nic("eth2", None))
     assert plan.switch is not None

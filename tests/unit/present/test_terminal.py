@@ -94,3 +94,17 @@ def test_only_a_screen_is_cleared(
     monkeypatch.setattr("sys.stdout", stream)
     monkeypatch.setenv("TERM", kind)
     assert bool(terminal.clear()) == cleared
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ((), ""),
+        (("install",), "install"),
+        (("enable", "start"), "enable; start"),
+        (("create it from", "  sda", "  sdb"), "create it from sda; sdb"),
+        (("wipe", "create it from", "  sda", "mount"), "wipe; create it from sda; mount"),
+    ],
+)
+def test_short_lines_make_one(lines: tuple[str, ...], text: str) -> None:
+    assert terminal.sentence(lines) == text

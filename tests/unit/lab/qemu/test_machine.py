@@ -12,7 +12,7 @@ from hakit.lab.disk import DiskFile
 from hakit.lab.plan import HostPlan, Nic
 from hakit.lab.qemu import accelerator, bootdisk, channels, switch
 from hakit.lab.qemu.image import DiskImage
-from hakit.lab.qemu.machine import _names, mac, packed
+from hakit.lab.qemu.machine import link_files, mac, packed
 from hakit.lab.sources import Source, Upstream
 from hakit.lab.state import boot_id
 
@@ -26,7 +26,7 @@ def test_addresses_of_nics_are_stable_and_differ() -> None:
 
 
 def test_names_of_nics_stay_when_a_network_of_hakit_goes() -> None:
-    paths = [file.path for file in _names("a", "db1", (Nic("eth0", None), Nic("eth1", None)))]
+    paths = [file.path for file in link_files("a", "db1", (Nic("eth0", None), Nic("eth1", None)))]
     assert len(paths) == 2
     assert all(path.endswith(".link") and not Path(path).name.startswith(STALE) for path in paths)
 

@@ -1,0 +1,170 @@
+"""Bringing an array that runs to the shape that is declared, step by step: mdadm --grow, with a backup file."""
+
+from __future__ import annotations
+
+import os
+
+from hakit.agent.errors import Failure
+from hakit.agent.raid import intent as intents
+from hakit.agent.raid.acts import must_run
+from hakit.agent.raid.arrays import IN_SYNC, running
+from hakit.agent.raid.deciding import ASSEMBLE, layout_word
+from hakit.agent.raid.disks import disks
+from hakit.agent.raid.finding import MIB
+from hakit.agent.raid.looking import look
+from hakit.agent.raid.making import assemble
+from hakit.agent.resources.raid import BITMAP, PPL, RESYNC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hakit.agent.raid.arrays import Running
+    from hakit.agent.raid.deciding import Verdict
+    from hakit.agent.resources.raid import Array
+    from hakit.agent.work import Work
+
+RESUME = "start it again of the members that it has, and go on"
+SLACK = 8 * MIB
+"""What rounding to chunks may leave of a member; less than this is nothing to grow by."""
+
+
+class Step:
+    """One call of mdadm --grow: its words, what it does in words, and whether it moves data (needs the backup file)."""
+
+    __slots__ = ("moves", "text", "words")
+
+    def __init__(self, text: str, words: list[str], *, moves: bool) -> None:
+        self.text = text
+        self.words = words
+        self.moves = moves
+
+
+def steps(array: Array, live: Running, each: int) -> list[Step]:
+    """What brings the array to its declared shape, in order; `each` is the bytes for data on the smallest member."""
+    found = []
+    if str(array.level) != live.level:
+        words = [f"--level={array.level}"]
+        found.append(Step(f"make the RAID{live.level} a RAID{array.level}", words, moves=True))
+    if len(array.devices) > live.slots:
+        words = [f"--raid-devices={len(array.devices)}"]
+        found.append(Step(f"spread it over {len(array.devices)} members, from {live.slots}", words, moves=True))
+    if array.chunk and live.chunk and array.chunk != live.chunk:
+        words = [f"--chunk={array.chunk}"]
+        found.append(Step(f"make its chunks {array.chunk} KiB, from {live.chunk}", words, moves=True))
+    if array.layout and array.layout != layout_word(live):
+        words = [f"--layout={array.layout}"]
+        found.append(Step(f"lay it out {array.layout}, from {layout_word(live)}", words, moves=True))
+    if live.level != "0" and each - live.each > SLACK and not array.size:
+        found.append(Step("use all that its members have", ["--size=max"], moves=False))
+    elif array.size * MIB > live.each + SLACK and not array.partition:
+        found.append(Step(f"use {array.size} MiB of each member", [f"--size={array.size * 1024}"], moves=False))
+    if live.level != "0" and live.policy and live.policy != array.consistency:
+        found += _policy(array, live)
+    return found
+
+
+def _policy(array: Array, live: Running) -> list[Step]:
+    found = []
+    if live.policy == BITMAP:
+        found.append(Step("take its bitmap away", ["--bitmap=none"], moves=False))
+    elif live.policy == PPL:
+        found.append(Step("take its PPL away", [f"--consistency-policy={RESYNC}"], moves=False))
+    if array.consistency == BITMAP:
+        found.append(Step("give it a bitmap", ["--bitmap=internal"], moves=False))
+    elif array.consistency == PPL:
+        found.append(Step("give it a PPL", ["--consistency-policy=ppl"], moves=False))
+    return found
+
+
+def _each(live: Running, work: Work) -> int:
+    sizes = {one.name: one.size for one in disks(work)}
+    room = [sizes.get(one.name, 0) - one.offset for one in live.places if one.state == IN_SYNC and not one.journal]
+    return min(room, default=0)
+
+
+def growth(array: Array, work: Work) -> dict[str, Any]:
+    """What would bring the array to what is declared; of one that does not run, that it is started. Raises Failure."""
+    live = running(array.uuid, work)
+    if live is None or not live.started:
+        _startable(array, work)
+        return {"steps": [RESUME], "action": "stopped"}
+    return {"steps": [one.text for one in steps(array, live, _each(live, work))], "action": live.action}
+
+
+def _startable(array: Array, work: Work) -> Verdict:
+    """How an array that does not run is assembled of the members that it has. Raises Failure."""
+    verdict = look(array, work).verdict
+    if verdict.kind != ASSEMBLE:
+        raise Failure("; ".join([f"the array {array.array} does not run on this host", *verdict.why]))
+    return verdict
+
+
+def resume(array: Array, work: Work) -> dict[str, Any]:
+    """Start an array that does not run: the boot leaves one alone whose reshape needs its backup file.
+
+    Nothing is forced. Raises Failure, OSError.
+    """
+    live = running(array.uuid, work)
+    if live is not None and live.started:
+        return {"resumed": False}
+    assemble(array, _startable(array, work), work)
+    return {"resumed": True}
+
+
+def grow(array: Array, arguments: dict[str, str], work: Work, timeout: float) -> dict[str, Any]:
+    """Take the first step of the growth, or say that none is left; refused while anything else goes on.
+
+    Raises Failure, OSError.
+    """
+    live = must_run(array, work)
+    todo = steps(array, live, _each(live, work))
+    if live.action == "reshape":
+        return {"step": "reshape", "left": [one.text for one in todo]}
+    if not todo:
+        return {"step": "", "left": []}
+    if live.action not in {"idle", "frozen"} or live.degraded:
+        raise Failure(
+            f"the array {array.array} can't change its shape now: it is {live.action}, {live.degraded} missing"
+        )
+    step, words = todo[0], list(todo[0].words)
+    if step.words[0].startswith("--raid-devices"):
+        spares = sum(1 for one in live.places if one.state == "spare" and not one.journal)
+        lacking = len(array.devices) - live.slots - spares
+        if lacking > 0:
+            raise Failure(f"the array {array.array} has {spares} spares, and {lacking} more have to be added first")
+    if step.moves:
+        words.append(f"--backup-file={_backup(array, live, arguments.get('backup', ''), work)}")
+    work.must(["mdadm", "--grow", work.at(live.path), *words], step.text, timeout)
+    return {"step": step.text, "left": [one.text for one in todo[1:]]}
+
+
+def _backup(array: Array, live: Running, name: str, work: Work) -> str:
+    """The backup file, remembered for whoever assembles the array after a power cut. Raises Failure, OSError."""
+    if not name.startswith("/"):
+        raise Failure("a change of an array's shape needs a backup file: an absolute path, not on the array")
+    folder = work.at(os.path.dirname(name))
+    if not os.path.isdir(folder):
+        raise Failure(f"{os.path.dirname(name)} is no directory", path=name)
+    device = os.stat(folder).st_dev
+    if f"{os.major(device)}:{os.minor(device)}" in _above(live, work):
+        raise Failure(f"{name} is on the array itself: name a file elsewhere", path=name)
+    if live.action == "idle" and intents.backup_of(array.array, work) == name:
+        os.unlink(work.at(name))  # of a reshape that a crash kept from beginning, or that has ended since
+    if os.path.lexists(work.at(name)):
+        raise Failure(f"{name} is there already: see whether a reshape still needs it, then move it away", path=name)
+    intents.remember_backup(array.array, name, work)
+    return work.at(name)
+
+
+def _above(live: Running, work: Work) -> set[str]:
+    """The device numbers of an array and of what is made of it."""
+    from hakit.agent.raid.disks import CLASS, text
+
+    found, queue = set(), [live.name]
+    while queue:
+        name = queue.pop()
+        found.add(text(f"{CLASS}/{name}/dev", work))
+        holders = work.at(f"{CLASS}/{name}/holders")
+        queue += os.listdir(holders) if os.path.isdir(holders) else []
+    return found

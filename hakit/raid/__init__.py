@@ -1,0 +1,1 @@
+"""What an operator does with arrays after they were made: look, replace a disk, read them through, grow them."""
