@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from hakit.errors import LabError
 from hakit.lab import namespace
 from hakit.lab.cgroup import kill, lab_cgroup, populated
+from hakit.lab.image import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from hakit.lab.disk import DiskFile
+    from hakit.lab.image import Image
     from hakit.lab.plan import DataDisk, HostPlan, LabPlan
     from hakit.lab.qemu.drawer import Drawer
     from hakit.lab.sources import Upstream
@@ -132,9 +134,10 @@ class Driver(ABC):
 
     `boot_timeout` are the seconds within which a host's sshd must answer after it was powered on, `shutdown_timeout`
     those for an orderly shutdown, `greeting` those that sshd may take to greet who connects; `at_once` is how many
-    hosts are started side by side.
+    hosts are started side by side, `image` the kind of base image that their disks are made on.
     """
 
+    image: ClassVar[type[Image]]
     boot_timeout: ClassVar[float]
     shutdown_timeout: ClassVar[float]
     greeting: ClassVar[float]
@@ -153,6 +156,20 @@ class Driver(ABC):
 
         `upstreams` are Debian's sources by release, `proxy` the lab's package proxy, which must run.
         """
+
+    def images(
+        self,
+        plan: LabPlan,
+        place: Place,
+        upstreams: Mapping[int, Upstream],
+        proxy: str,
+        progress: Callable[[str], None],
+    ) -> dict[int, Path]:
+        """The base image of each release, made where there is none. Raises LabError."""
+        return {
+            release: ensure(self.image(release, plan.packages, upstream), place, proxy, progress)
+            for release, upstream in upstreams.items()
+        }
 
     @abstractmethod
     def machine(self, place: Place, host: HostPlan) -> Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from hakit.lab import image as base
+from hakit.lab.image import Image
 from hakit.lab.machine import Driver
 from hakit.lab.nspawn.identity import ensure_identity
 from hakit.lab.nspawn.limits import raise_watchers
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Nspawn(Driver):
     """The driver `nspawn`."""
 
+    image: ClassVar = Image
     boot_timeout: ClassVar = 90.0
     """2 s are usual, a machine that is busy with something else takes longer."""
     shutdown_timeout: ClassVar = 90.0
@@ -38,10 +39,7 @@ class Nspawn(Driver):
         progress: Callable[[str], None],
     ) -> Mapping[int, Path]:
         """A base image of each release, and what many containers need of this machine."""
-        roots = {
-            release: base.ensure(base.Image(release, plan.packages, upstream), place, proxy, progress)
-            for release, upstream in upstreams.items()
-        }
+        roots = self.images(plan, place, upstreams, proxy, progress)
         ensure_identity(progress)
         raise_watchers(len(plan.hosts), progress)
         return roots

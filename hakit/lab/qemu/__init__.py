@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, ClassVar
 
-from hakit.errors import LabError
-from hakit.lab import image as base
 from hakit.lab.machine import Driver
 from hakit.lab.qemu import accelerator, freeze
 from hakit.lab.qemu.image import DiskImage
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 class Qemu(Driver):
     """The driver `qemu`."""
 
+    image: ClassVar = DiskImage
     boot_timeout: ClassVar = BOOT_TIMEOUT
     shutdown_timeout: ClassVar = BOOT_TIMEOUT
     greeting: ClassVar = 20.0
@@ -40,16 +38,9 @@ class Qemu(Driver):
         progress: Callable[[str], None],
     ) -> Mapping[int, Path]:
         """A base image of each release, and a frozen machine of each amount of memory."""
-        if platform.machine() != "x86_64":
-            raise LabError(
-                f"virtual machines need a machine with an amd64 processor, this one is {platform.machine()}",
-                hint="Containers work here:  lab: {driver: nspawn, …}",
-            )
+        accelerator.require_processor()
         kind = accelerator.choose(progress)
-        images = {
-            release: base.ensure(DiskImage(release, plan.packages, upstream), place, proxy, progress)
-            for release, upstream in upstreams.items()
-        }
+        images = self.images(plan, place, upstreams, proxy, progress)
         for release, memory in sorted({(machine.release, machine.memory) for machine in plan.machines}):
             freeze.ensure(images[release], memory, kind, progress)
         return images

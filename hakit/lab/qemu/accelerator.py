@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hakit.errors import LabError
 from hakit.lab.qemu.command import QEMU
 from hakit.lab.state import CACHE, boot_id
 
@@ -25,6 +27,15 @@ another virtual machine was seen to take 15."""
 
 def _silent(_: str) -> None:
     """For callers who want no progress."""
+
+
+def require_processor() -> None:
+    """See that this machine has the processor that the machines have. Raises LabError."""
+    if platform.machine() != "x86_64":
+        raise LabError(
+            f"virtual machines need a machine with an amd64 processor, this one is {platform.machine()}",
+            hint="Containers work here:  lab: {driver: nspawn, …}",
+        )
 
 
 def choose(progress: Callable[[str], None] = _silent, kept: Path = CACHE / "accelerator") -> str:

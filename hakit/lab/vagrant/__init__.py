@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hakit.errors import LabError
-from hakit.lab import image as base
 from hakit.lab import requirements
 from hakit.lab.machine import Driver
 from hakit.lab.qemu import Qemu, accelerator
@@ -39,6 +36,7 @@ def described(plan: LabPlan, progress: Callable[[str], None]) -> dict[str, Any]:
 class Vagrant(Driver):
     """The driver `vagrant`."""
 
+    image: ClassVar = Box
     boot_timeout: ClassVar = Qemu.boot_timeout
     shutdown_timeout: ClassVar = Qemu.shutdown_timeout
     greeting: ClassVar = Qemu.greeting
@@ -54,17 +52,10 @@ class Vagrant(Driver):
         progress: Callable[[str], None],
     ) -> Mapping[int, Path]:
         """A box of each release, and a libvirt of the lab's own."""
-        if platform.machine() != "x86_64":
-            raise LabError(
-                f"virtual machines need a machine with an amd64 processor, this one is {platform.machine()}",
-                hint="Containers work here:  lab: {driver: nspawn, …}",
-            )
+        accelerator.require_processor()
         shape.check(plan)
         accelerator.choose(progress)
-        images = {
-            release: base.ensure(Box(release, plan.packages, upstream), place, proxy, progress)
-            for release, upstream in upstreams.items()
-        }
+        images = self.images(plan, place, upstreams, proxy, progress)
         for image in images.values():
             add_for_labs(image, progress)
         Libvirt(place).start()
