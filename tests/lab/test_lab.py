@@ -292,4 +292,5 @@ def test_status_for_programs(lab: LabHandle) -> None:
         "power": "on",
         "ssh": True,
         "nics": {"eth0": True},
+        "disks": [],
     }
