@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST = 20
 """Steps of one growth: level, members, chunk, layout, size and policy are some; more would be a host that errs."""
+STOPPED = ("absent", "failed")
+"""How an array is called that the boot has not started, or could not."""
 
 
 class Growth:
@@ -63,13 +65,13 @@ class Growth:
         raise AgentError(f"{self._host}: array {self._array} is not as declared after {MOST} steps")
 
     def _stopped(self) -> bool:
-        """Whether its members are there and it does not run: a reshape that a crash has cut off may leave it so."""
-        return self._hands.look(self._array).state == "failed"
+        """Whether it does not run: a reshape that a crash has cut off may leave it so. Its host knows what it can."""
+        return self._hands.look(self._array).state in STOPPED
 
     def _new(self) -> list[str]:
         """Declared disks that are no members yet. Raises RefusedError where one can't become one."""
         picture = self._hands.look(self._array)
-        if picture.state in ("absent", "failed") or picture.degraded:
+        if picture.state in STOPPED or picture.degraded:
             raise RefusedError(
                 f"{self._host}: array {self._array} is {picture.state}, and is not reshaped so",
                 hint="mend it first; see  hakit raid status",

@@ -35,9 +35,11 @@ class Host:
     def do(self, name: str, verb: str, **arguments: str) -> dict[str, Any]:
         assert name == "data"
         if verb == "growth":
-            return {"steps": ["start it again"] if self.picture.state == "failed" else list(self.todo)}
+            return {"steps": ["start it again"] if self.picture.state in ("absent", "failed") else list(self.todo)}
         self.did.append((verb, arguments))
         if verb == "resume":
+            if not self.picture.slots:
+                raise AgentError("the array data does not run on this host")
             self.picture, self.moving = replace(self.picture, state="clean"), 2
             return {"resumed": True}
         if verb == "add":
@@ -80,9 +82,10 @@ def test_a_reshape_that_runs_is_waited_for() -> None:
     assert growth(host).run("/root/b").state == "clean"
 
 
-def test_a_reshape_that_was_cut_off_is_gone_on_with_before_anything_else() -> None:
+@pytest.mark.parametrize("state", ["absent", "failed"])
+def test_a_reshape_that_was_cut_off_is_gone_on_with_before_anything_else(state: str) -> None:
     new = (disk("C3", "empty", -1),)
-    host = Host("use all", picture=array(disk("A1"), disk("B2"), others=new, state="failed"))
+    host = Host("use all", picture=array(disk("A1"), disk("B2"), others=new, state=state))
     assert growth(host).steps() == ("start it again",)
     assert host.did == []
     assert growth(host).run("/root/b").state == "clean"
@@ -96,12 +99,18 @@ def test_a_new_disk_that_bears_something_is_told() -> None:
     assert host.did == []
 
 
-@pytest.mark.parametrize("state", ["degraded", "absent"])
-def test_one_that_lacks_members_is_not_reshaped(state: str) -> None:
-    host = Host("x", picture=array(disk("A1"), state=state, degraded=1))
-    with pytest.raises(RefusedError, match=f"is {state}, and is not reshaped so"):
+def test_one_that_lacks_members_is_not_reshaped() -> None:
+    host = Host("x", picture=array(disk("A1"), state="degraded", degraded=1))
+    with pytest.raises(RefusedError, match="is degraded, and is not reshaped so"):
         growth(host).run("/root/b")
     assert host.did == []
+
+
+def test_one_that_can_not_be_started_is_told_by_its_host() -> None:
+    host = Host("x", picture=replace(array(state="absent"), slots=0))
+    with pytest.raises(AgentError, match="does not run on this host"):
+        growth(host).run("/root/b")
+    assert host.did == [("resume", {})]
 
 
 def test_a_host_that_never_ends_is_given_up() -> None:
