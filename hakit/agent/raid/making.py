@@ -184,9 +184,14 @@ def node(array: Array, bearing: Bearing, work: Work) -> str:
         sleep(POLL)
 
 
+def _settle(work: Work) -> None:
+    """Wait until udev has dealt with all that it has heard of."""
+    work.run(["udevadm", "settle", f"--timeout={APPEARS:g}"], APPEARS + 5)
+
+
 def _appears(array: Array, work: Work) -> Running:
     """Wait until the array runs and udev has named it. Raises Failure."""
-    work.run(["udevadm", "settle", f"--timeout={APPEARS:g}"], APPEARS + 5)
+    _settle(work)
     deadline = monotonic() + APPEARS
     while True:
         live = running(array.uuid, work)
@@ -205,6 +210,8 @@ def stop(live: Running, work: Work) -> None:
 
 def assemble(array: Array, planned: Verdict, work: Work) -> None:
     """Assemble an array of the members that it has, or have it under its name. Raises Failure, OSError."""
+    # A host that has just booted may be about to collect the members itself, and has them for itself meanwhile.
+    _settle(work)
     looked = look(array, work)
     _must_be_planned(looked, planned)
     if looked.scene.live is not None:

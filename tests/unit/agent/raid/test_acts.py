@@ -231,6 +231,7 @@ def test_a_reshape_that_the_power_cut_off_is_gone_on_with(host: Host) -> None:
     (words,) = [words for words in host.ran if "--assemble" in words]
     assert f"--backup-file={host.root}{BACKUP}" in words
     assert not {"--force", "--run", "--invalid-backup"} & set(words)
+    assert ["udevadm", "settle"] in [one[:2] for one in host.ran[: host.ran.index(words)]], "the boot is over"
     assert carry_out("resume", array(), {}, host.work) == {"resumed": False}
 
 
