@@ -10,6 +10,7 @@ import click
 
 from hakit.cli import complete, options
 from hakit.cli.careful import INTERRUPTED, interruptible
+from hakit.cli.groups import InOrder
 from hakit.cli.psql import psql
 
 if TYPE_CHECKING:
@@ -28,17 +29,8 @@ REOPEN = 1.0
 """Seconds that a look of --watch waits for a member that did not answer before."""
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order of the work, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """As they were added."""
-        del ctx
-        return list(self.commands)
-
-
 @click.group(
-    cls=_InOrder,
+    cls=InOrder,
     epilog="""\b
 Examples:
   hakit postgres status -i inventories/database

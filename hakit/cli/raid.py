@@ -11,6 +11,7 @@ import click
 
 from hakit.cli import complete, options
 from hakit.cli.careful import INTERRUPTED, interruptible
+from hakit.cli.groups import InOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,17 +30,8 @@ PAUSE = 2.0
 """Seconds between two looks."""
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order of the work, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """As they were added."""
-        del ctx
-        return list(self.commands)
-
-
 @click.group(
-    cls=_InOrder,
+    cls=InOrder,
     epilog="""\b
 Examples:
   hakit raid status -i inventories/production

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hakit.agent.network.live import IN_USE
 from hakit.components.bonding.addressing import literal
 from hakit.components.bonding.model import DEFAULT4, DEFAULT6, derive
 from hakit.components.bonding.options import LACP
 from hakit.components.bonding.values import megabits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from testinfra.host import Host as Remote
 
     from hakit.components.bonding.settings import BondingSettings
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
 SETTLED = 10.0
 """Seconds in which a bond must have settled: LACP's fast timeout, three times."""
 NO_PARTNER = "00:00:00:00:00:00"
-IN_USE = 0x30
-"""The bits of a port's state in LACP that say Collecting and Distributing (IEEE 802.1AX, 6.4.2.3)."""
 
 
 def test_every_address_is_on_its_link(host: Remote, settings: BondingSettings) -> None:
@@ -48,22 +49,14 @@ def test_every_address_is_on_its_link(host: Remote, settings: BondingSettings) -
 
 def test_every_member_works(host: Remote, settings: BondingSettings) -> None:
     """Each bond has all its members, and each of them a carrier."""
-    deadline = time.monotonic() + SETTLED
-    wrong = _idle(host, settings)
-    while wrong and time.monotonic() < deadline:
-        time.sleep(0.5)
-        wrong = _idle(host, settings)
+    wrong = _settled(lambda: _idle(host, settings))
     assert not wrong, "; ".join(wrong)
 
 
 def test_the_switch_speaks_lacp(host: Remote, settings: BondingSettings) -> None:
     """Each 802.3ad bond has a partner, which bundles all its members."""
     bonds = [name for name, bond in settings.bonds.items() if bond.mode == LACP]
-    deadline = time.monotonic() + SETTLED
-    alone = _unbundled(host, bonds)
-    while alone and time.monotonic() < deadline:
-        time.sleep(0.5)
-        alone = _unbundled(host, bonds)
+    alone = _settled(lambda: _unbundled(host, bonds))
     assert not alone, f"no LACP partner answers on {', '.join(alone)}: are the switch's ports one LAG?"
 
 
@@ -96,6 +89,14 @@ def test_peers_answer(host: Remote, settings: BondingSettings, hakit_site: Site)
         if host.run("ping -c 2 -W 2 %s", address).rc != 0:
             silent.append(f"{peer} ({address})" if peer != address else address)
     assert not silent, f"no answer from {', '.join(silent)}"
+
+
+def _settled(wrong: Callable[[], list[str]]) -> list[str]:
+    """What is still wrong with bonds that had the time to settle."""
+    deadline = time.monotonic() + SETTLED
+    while (found := wrong()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
 
 
 def _idle(host: Remote, settings: BondingSettings) -> list[str]:
