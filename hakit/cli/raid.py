@@ -262,9 +262,9 @@ def _declared(site: Site, host: str | None, array: str) -> list[str]:
     from hakit.suggest import did_you_mean
 
     found = {known.name: settings.arrays for known, settings in configured(site, NAME, RaidSettings) if settings.arrays}
+    if not found:
+        raise UsageError("no host of the inventory declares an array", hint="see docs/components/raid.md")
     if host is None:
-        if not found:
-            raise UsageError("no host of the inventory declares an array", hint="see docs/components/raid.md")
         return list(found)
     if host not in found:
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,8 +24,6 @@ from hakit.raid.hands import Hands
 from tests.unit.raid.arrays import array, bench, disk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hakit.agent.tasks import Task
     from hakit.raid.picture import Picture
     from tests.unit.raid.arrays import Bench
@@ -121,6 +120,13 @@ def test_what_is_not_declared_is_told_before_anybody_is_asked(
 ) -> None:
     assert ran("raid", *words, "-i", str(inventory)) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("status",), ("status", "lb1"), ("grow", "nohost", "data")])
+def test_an_inventory_without_arrays_says_so(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    lab = Path(__file__).parents[3] / "inventories/lab"
+    assert ran("raid", *words, "-i", str(lab)) == 2
+    assert "no host of the inventory declares an array" in capsys.readouterr().err
 
 
 def test_status_shows_every_host_and_who_does_not_answer(
