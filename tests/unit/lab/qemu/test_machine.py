@@ -106,19 +106,31 @@ def test_ports_are_bonded_while_lacp_is_spoken_there_and_apart_otherwise() -> No
     assert "ip link set p2 master br0" in [" ".join(command) for command in channel.turn("br0")]
 
 
-def test_kvm_is_taken_where_it_boots_and_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kvm", "chosen"),
+    [(None, "tcg"), (0.2, "kvm"), (6.0, "tcg")],
+    ids=["it does not boot", "it boots", "emulation is faster"],
+)
+def test_kvm_is_taken_where_it_helps_and_asked_once(
+    kvm: float | None, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
-    def boots(name: str) -> bool:
+    def boots(name: str) -> float | None:
         asked.append(name)
-        return False
+        return {"kvm": kvm, "tcg": 0.2}[name]
 
     monkeypatch.setattr(accelerator, "boots", boots)
+    monkeypatch.setattr(accelerator, "DEVICE", tmp_path)
     kept, said = tmp_path / "new" / "accelerator", list[str]()
-    first = [accelerator.choose(said.append, kept) for _ in range(3)]
-    assert first == ["tcg"] * 3
-    assert len(asked) <= 1, "a machine without /dev/kvm is not asked at all"
-    assert len(said) == 1
+    assert [accelerator.choose(said.append, kept) for _ in range(3)] == [chosen] * 3
+    assert asked.count("kvm") == 1
+    assert len(said) == (chosen == "tcg")
+
+
+def test_what_was_found_of_kvm_is_good_for_one_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "DEVICE", tmp_path / "none")
+    kept, said = tmp_path / "accelerator", list[str]()
     kept.write_text(f"{boot_id()} kvm\n")
     assert accelerator.choose(said.append, kept) == "kvm"
     kept.write_text("another kvm\n")
