@@ -174,10 +174,13 @@ def _number(told: str) -> int:
 
 
 def uuid_of(told: str) -> str:
-    """What newer kernels' sysfs says, with dashes, as mdadm prints it; empty for anything else."""
+    """What newer kernels' sysfs says, with dashes, as mdadm prints it; empty for anything else.
+
+    Of an array that has not started, whose superblocks the kernel has not looked at yet, it says zeros.
+    """
     digits = told.replace("-", "")
     try:
-        return text_of(bytes.fromhex(digits)) if len(digits) == 32 else ""  # noqa: PLR2004 - a UUID
+        return text_of(bytes.fromhex(digits)) if len(digits) == 32 and digits.strip("0") else ""  # noqa: PLR2004 - a UUID
     except ValueError:
         return ""
 

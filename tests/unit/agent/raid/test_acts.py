@@ -235,6 +235,19 @@ def test_a_reshape_that_the_power_cut_off_is_gone_on_with(host: Host) -> None:
     assert carry_out("resume", array(), {}, host.work) == {"resumed": False}
 
 
+def test_a_reshape_whose_members_the_boot_has_only_collected_is_gone_on_with(host: Host) -> None:
+    for slot, name in enumerate(("sda", "sdb")):
+        member(host.path(name), slot=slot, features=RESHAPING)
+    # So it is for half a minute after a boot: the kernel has not read the superblocks, and udev knows of nothing.
+    host.says(array_state="inactive", uuid="00000000-0000-0000-0000-000000000000", degraded="")
+    for known in (host.root / "run/udev/data").iterdir():
+        known.write_text("".join(line for line in known.read_text().splitlines(True) if not line.startswith("E:MD_")))
+    assert carry_out("growth", array(), {}, host.work)["steps"] == [RESUME]
+    assert carry_out("resume", array(), {}, host.work) == {"resumed": True}
+    done = [words[1] for words in host.ran if words[0] == "mdadm"]
+    assert done == ["--stop", "--assemble"]
+
+
 def test_no_backup_is_read_where_nothing_was_reshaped(host: Host) -> None:
     intents.remember_backup("data", BACKUP, host.work)
     (host.root / BACKUP[1:]).write_text("of long ago")
