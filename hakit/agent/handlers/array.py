@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid import making
@@ -39,9 +41,12 @@ class Arrays:
         live = state.scene.live
         if verdict.kind == FINE:
             over = live is not None and live.action == "idle" and not live.degraded
-            if intent is not None and (intent.stage == intents.CREATING or (intent.building and over)):
+            if intent is not None and intent.stage == intents.CREATING:
                 step = (REMEMBER, over)
                 return Change(summary=("remember that it is made",), steps=(step,), memory=True)
+            if intent is not None and intent.building and over and os.geteuid() == 0:
+                # Seen by a look: it says nothing of the array that would be a change of it.
+                intents.settle(intent, work, building=False)
             return Change()
         if planned != verdict.mark():
             raise Failure("its disks have changed since the plan was made: look at it again with a new plan")

@@ -13,7 +13,7 @@ from hakit.agent.raid.disks import disks
 from hakit.agent.raid.finding import MIB
 from hakit.agent.raid.looking import look
 from hakit.agent.raid.making import assemble
-from hakit.agent.resources.raid import BITMAP, PPL, RESYNC
+from hakit.agent.resources.raid import BITMAP, JOURNAL, PPL, RESYNC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,17 @@ class Step:
 
 
 def steps(array: Array, live: Running, each: int) -> list[Step]:
-    """What brings the array to its declared shape, in order; `each` is the bytes for data on the smallest member."""
+    """What brings the array to its declared shape, in order; `each` is the bytes for data on the smallest member.
+
+    An array with a PPL is neither reshaped nor resized (kernel, drivers/md/raid5.c: check_reshape, raid5_resize): it
+    does without meanwhile.
+    """
+    shape = [*_moves(array, live), *_sizes(array, live, each)]
+    away, given = _policy(array, live, meanwhile=bool(shape) and live.policy == PPL)
+    return [*away, *shape, *given] if live.policy == PPL else [*shape, *away, *given]
+
+
+def _moves(array: Array, live: Running) -> list[Step]:
     found = []
     if str(array.level) != live.level:
         words = [f"--level={array.level}"]
@@ -55,25 +65,40 @@ def steps(array: Array, live: Running, each: int) -> list[Step]:
     if array.layout and array.layout != layout_word(live):
         words = [f"--layout={array.layout}"]
         found.append(Step(f"lay it out {array.layout}, from {layout_word(live)}", words, moves=True))
-    if live.level != "0" and each - live.each > SLACK and not array.size:
-        found.append(Step("use all that its members have", ["--size=max"], moves=False))
-    elif array.size * MIB > live.each + SLACK and not array.partition:
-        found.append(Step(f"use {array.size} MiB of each member", [f"--size={array.size * 1024}"], moves=False))
-    if live.level != "0" and live.policy and live.policy != array.consistency:
-        found += _policy(array, live)
     return found
 
 
-def _policy(array: Array, live: Running) -> list[Step]:
-    found = []
-    if live.policy == BITMAP:
-        found.append(Step("take its bitmap away", ["--bitmap=none"], moves=False))
-    elif live.policy == PPL:
-        found.append(Step("take its PPL away", [f"--consistency-policy={RESYNC}"], moves=False))
-    if array.consistency == BITMAP:
-        found.append(Step("give it a bitmap", ["--bitmap=internal"], moves=False))
-    elif array.consistency == PPL:
-        found.append(Step("give it a PPL", ["--consistency-policy=ppl"], moves=False))
+def _sizes(array: Array, live: Running, each: int) -> list[Step]:
+    if live.level != "0" and each - live.each > SLACK and not array.size:
+        return [Step("use all that its members have", ["--size=max"], moves=False)]
+    if array.size * MIB > live.each + SLACK and not array.partition:
+        return [Step(f"use {array.size} MiB of each member", [f"--size={array.size * 1024}"], moves=False)]
+    return []
+
+
+def _policy(array: Array, live: Running, *, meanwhile: bool) -> tuple[list[Step], list[Step]]:
+    """What is taken away, and what is given; `meanwhile` also where it is as declared."""
+    if live.level == "0" or not live.policy or (live.policy == array.consistency and not meanwhile):
+        return [], []
+    away = {
+        BITMAP: [Step("take its bitmap away", ["--bitmap=none"], moves=False)],
+        PPL: [Step("take its PPL away", [f"--consistency-policy={RESYNC}"], moves=False)],
+    }
+    given = {
+        BITMAP: [Step("give it a bitmap", ["--bitmap=internal"], moves=False)],
+        PPL: [Step("give it a PPL", ["--consistency-policy=ppl"], moves=False)],
+    }
+    return away.get(live.policy, []), given.get(array.consistency, [])
+
+
+def _todo(array: Array, live: Running, work: Work) -> list[Step]:
+    """The steps. Raises Failure where md knows no way."""
+    found = steps(array, live, _each(live, work))
+    if found and JOURNAL in {live.policy, array.consistency}:
+        raise Failure(
+            f"the array {array.array} can't become what is declared: md neither reshapes nor resizes an array with a "
+            "journal, and gives or takes none; it would have to be made anew, and its content copied"
+        )
     return found
 
 
@@ -89,7 +114,7 @@ def growth(array: Array, work: Work) -> dict[str, Any]:
     if live is None or not live.started:
         _startable(array, work)
         return {"steps": [RESUME], "action": "stopped"}
-    return {"steps": [one.text for one in steps(array, live, _each(live, work))], "action": live.action}
+    return {"steps": [one.text for one in _todo(array, live, work)], "action": live.action}
 
 
 def _startable(array: Array, work: Work) -> Verdict:
@@ -118,7 +143,7 @@ def grow(array: Array, arguments: dict[str, str], work: Work, timeout: float) ->
     Raises Failure, OSError.
     """
     live = must_run(array, work)
-    todo = steps(array, live, _each(live, work))
+    todo = _todo(array, live, work)
     if live.action == "reshape":
         return {"step": "reshape", "left": [one.text for one in todo]}
     if not todo:

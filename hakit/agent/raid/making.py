@@ -12,6 +12,7 @@ from hakit.agent.raid import intent as intents
 from hakit.agent.raid.arrays import running
 from hakit.agent.raid.deciding import DEVICE, JOURNAL, SPARE
 from hakit.agent.raid.disks import disks, resolve
+from hakit.agent.raid.finding import MIB
 from hakit.agent.raid.looking import HEAD, look, our_table
 from hakit.agent.raid.proof import BACK, FRONT, ZEROS
 from hakit.agent.raid.table import extent
@@ -220,6 +221,8 @@ def assemble(array: Array, planned: Verdict, work: Work) -> None:
     backup = intents.backup_of(array.array, work)
     if backup and any(member.reshaping for _, member in looked.verdict.parts):
         argv.append(f"--backup-file={work.at(backup)}")
+        if _not_begun(looked.verdict, work.at(backup)):
+            argv.append("--invalid-backup")
     result = work.run([*argv, *(work.at(disk.path) for disk, _ in looked.verdict.parts)], MDADM)
     live = running(array.uuid, work)
     if live is None or not live.started:
@@ -234,3 +237,18 @@ def assemble(array: Array, planned: Verdict, work: Work) -> None:
     record = intents.read(array.array, array.uuid, work)
     if record is not None and record.stage == intents.CREATING:
         intents.settle(record, work)
+
+
+def _not_begun(verdict: Verdict, backup: str) -> bool:
+    """Whether a reshape was cut off before anything was moved, so that its backup file holds nothing that is missed.
+
+    mdadm fills the file with zeros before the reshape, and lets the kernel move nothing before the first backup is in
+    it, with its header, and flushed (Grow.c: reshape_open_backup_file, child_monitor). To be told of a file that holds
+    nothing it has a word of its own, and takes it for what is right where nothing had to be backed up yet.
+    """
+    if any(member.moved for _, member in verdict.parts):
+        return False
+    with open(backup, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return False
+        return not any(piece.strip(b"\0") for piece in iter(lambda: file.read(MIB), b""))

@@ -26,13 +26,16 @@ FAST: Final = "echo 200000 >/proc/sys/dev/raid/speed_limit_max"
 
 
 def inventory(
-    raid: Mapping[str, Any] | None = None, disks: Mapping[str, str] | None = None, packages: Sequence[str] = ()
+    raid: Mapping[str, Any] | None = None,
+    disks: Mapping[str, str] | None = None,
+    packages: Sequence[str] = (),
+    release: int = 12,
 ) -> str:
     """The one host, its disks (name → size), its arrays, what its image holds; a JSON text, which is YAML too."""
     host: dict[str, Any] = {"hardware": {"disks": {name: {"size": size} for name, size in (disks or {}).items()}}}
     if raid is not None:
         host["raid"] = {"monitor": {"mail": "root"}, **raid}
-    lab = {"lab": {"driver": "qemu", "network": "10.79.0.0/24", "packages": list(packages)}}
+    lab = {"lab": {"driver": "qemu", "network": "10.79.0.0/24", "packages": list(packages), "release": release}}
     hosts = {HOST: {"ansible_host": "10.79.0.11", "hakit": host}}
     return json.dumps({"all": {"vars": {"hakit": lab}, "hosts": hosts}}, indent=1)
 

@@ -184,6 +184,32 @@ def test_what_grows_is_said_first(host: Host, one: Array, steps: list[str]) -> N
     assert carry_out("growth", one, {}, host.work)["steps"] == steps
 
 
+def test_a_ppl_is_away_while_the_array_is_reshaped(host: Host) -> None:
+    host.says(level="raid5", consistency_policy="ppl")
+    one = array(level=5, consistency="ppl", devices=("serial:A", "serial:B", "serial:C"))
+    steps = carry_out("growth", one, {}, host.work)["steps"]
+    assert steps == ["take its PPL away", "spread it over 3 members, from 2", "give it a PPL"]
+    host.says(consistency_policy="resync", raid_disks=3)
+    assert carry_out("growth", one, {}, host.work)["steps"] == ["give it a PPL"]
+    host.says(consistency_policy="ppl")
+    assert carry_out("growth", one, {}, host.work)["steps"] == []
+
+
+@pytest.mark.parametrize(
+    ("has", "one"),
+    [
+        ("journal", array(level=5, consistency="journal", devices=("serial:A", "serial:B", "serial:C"))),
+        ("journal", array(level=5)),
+        ("bitmap", array(level=5, consistency="journal")),
+    ],
+    ids=["reshaped", "taken away", "given"],
+)
+def test_what_has_a_journal_is_as_it_was_made(host: Host, has: str, one: Array) -> None:
+    host.says(level="raid5", consistency_policy=has)
+    for verb in ("growth", "grow"):
+        assert "array with a journal" in refusal(host, verb, one)
+
+
 def test_larger_members_are_used_whole(host: Host) -> None:
     host.says(component_size=1024)
     for name in ("sda", "sdb"):
@@ -241,11 +267,29 @@ def test_a_reshape_whose_members_the_boot_has_only_collected_is_gone_on_with(hos
     # So it is for half a minute after a boot: the kernel has not read the superblocks, and udev knows of nothing.
     host.says(array_state="inactive", uuid="00000000-0000-0000-0000-000000000000", degraded="")
     for known in (host.root / "run/udev/data").iterdir():
-        known.write_text("".join(line for line in known.read_text().splitlines(True) if not line.startswith("E:MD_")))
+        known.write_text("".join(line for line in known.read_text().splitlines(keepends=True) if "MD_" not in line))
     assert carry_out("growth", array(), {}, host.work)["steps"] == [RESUME]
     assert carry_out("resume", array(), {}, host.work) == {"resumed": True}
     done = [words[1] for words in host.ran if words[0] == "mdadm"]
     assert done == ["--stop", "--assemble"]
+
+
+@pytest.mark.parametrize(
+    ("content", "moved", "told"),
+    [(bytes(8192), 0, True), (b"", 0, True), (bytes(8192), 1024, False), (bytes(8191) + b"\1", 0, False)],
+    ids=["nothing yet", "the file is new", "some is moved", "it holds something"],
+)
+def test_a_reshape_that_was_cut_off_before_its_first_backup_begins_anew(
+    host: Host, content: bytes, moved: int, told: bool
+) -> None:
+    intents.remember_backup("data", BACKUP, host.work)
+    (host.root / BACKUP[1:]).write_bytes(content)
+    host.boot()
+    for slot, name in enumerate(("sda", "sdb")):
+        member(host.path(name), slot=slot, features=RESHAPING, moved=moved)
+    carry_out("resume", array(), {}, host.work)
+    (words,) = [words for words in host.ran if "--assemble" in words]
+    assert ("--invalid-backup" in words) is told
 
 
 def test_no_backup_is_read_where_nothing_was_reshaped(host: Host) -> None:

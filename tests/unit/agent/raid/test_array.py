@@ -5,6 +5,7 @@ mdadm itself is simulated here (`host.py`), for it needs the md driver; the lab'
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -385,6 +386,19 @@ def test_a_creation_can_be_killed_anywhere(
         assert plan(host, one).summary == (), number
         assert (host.path("md") / "data").is_symlink()
         shutil.rmtree(host.root)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root remembers what a look has seen")
+def test_the_end_of_the_first_build_is_no_change(host: Host) -> None:
+    apply(host, array())
+    building = intents.Intent(array="data", uuid=UUID_TEXT, stage=intents.BUILT, building=True, fresh=False)
+    intents.write(building, host.work)
+    host.says(sync_action="recover", degraded=1)
+    assert plan(host, array()).summary == ()
+    assert intents.read("data", UUID_TEXT, host.work) == building
+    host.says(sync_action="idle", degraded=0)
+    assert plan(host, array()).summary == ()
+    assert intents.read("data", UUID_TEXT, host.work) is None
 
 
 def test_what_somebody_puts_on_a_half_made_disk_is_not_ours(host: Host) -> None:
