@@ -9,7 +9,7 @@ from hakit.agent.raid.deciding import JOURNAL, SPARE, Bearing, least, may_wipe, 
 from hakit.agent.raid.disks import CLASS, disks, resolve, text
 from hakit.agent.raid.finding import size, texts
 from hakit.agent.raid.looking import our_table, parts_of, prove
-from hakit.agent.raid.making import Exclusive, node, prepare, wipe
+from hakit.agent.raid.making import Exclusive, node, prepare, settle, wipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def add(array: Array, arguments: dict[str, str], work: Work, timeout: float) -> 
         elif found:
             raise Failure(f"{disk.text()} is left alone: {', '.join(texts(found))}")
         prepare(array, bearing, fd, work)
+    settle(work)
     name = node(array, bearing, work)
     _settled(array, work)
     _manage(live, ["--add-journal" if role == JOURNAL else "--add", name], f"add {disk.text()}", work, timeout)

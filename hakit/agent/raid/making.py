@@ -78,6 +78,7 @@ def create(array: Array, planned: Verdict, work: Work) -> None:
         for one in looked.scene.bearings:
             if one.disk is not None:
                 prepare(array, one, opened.fds[one.disk.name], work)
+    settle(work)
     devices = {role: [node(array, one, work) for one in looked.scene.bearings if one.role == role] for role in ROLES}
     work.must(command(array, devices), f"create /dev/md/{array.array}", MDADM)
     _appears(array, work)
@@ -185,14 +186,18 @@ def node(array: Array, bearing: Bearing, work: Work) -> str:
         sleep(POLL)
 
 
-def _settle(work: Work) -> None:
-    """Wait until udev has dealt with all that it has heard of."""
+def settle(work: Work) -> None:
+    """Wait until udev has dealt with all that it has heard of.
+
+    A disk that was written to is read anew by udev once nobody has it open, which makes its partitions go and come: the
+    rule for one that goes (`mdadm --incremental --fail`) would meet it as a member.
+    """
     work.run(["udevadm", "settle", f"--timeout={APPEARS:g}"], APPEARS + 5)
 
 
 def _appears(array: Array, work: Work) -> Running:
     """Wait until the array runs and udev has named it. Raises Failure."""
-    _settle(work)
+    settle(work)
     deadline = monotonic() + APPEARS
     while True:
         live = running(array.uuid, work)
@@ -212,7 +217,7 @@ def stop(live: Running, work: Work) -> None:
 def assemble(array: Array, planned: Verdict, work: Work) -> None:
     """Assemble an array of the members that it has, or have it under its name. Raises Failure, OSError."""
     # A host that has just booted may be about to collect the members itself, and has them for itself meanwhile.
-    _settle(work)
+    settle(work)
     looked = look(array, work)
     _must_be_planned(looked, planned)
     if looked.scene.live is not None:
@@ -220,9 +225,8 @@ def assemble(array: Array, planned: Verdict, work: Work) -> None:
     argv = ["mdadm", "--assemble", f"/dev/md/{array.array}", f"--uuid={array.uuid}", f"--homehost={array.host}"]
     backup = intents.backup_of(array.array, work)
     if backup and any(member.reshaping for _, member in looked.verdict.parts):
-        argv.append(f"--backup-file={work.at(backup)}")
-        if _not_begun(looked.verdict, work.at(backup)):
-            argv.append("--invalid-backup")
+        begun = _has_begun(looked.verdict, work.at(backup))
+        argv += [f"--backup-file={work.at(backup)}"] if begun else ["--update=revert-reshape", "--invalid-backup"]
     result = work.run([*argv, *(work.at(disk.path) for disk, _ in looked.verdict.parts)], MDADM)
     live = running(array.uuid, work)
     if live is None or not live.started:
@@ -239,16 +243,16 @@ def assemble(array: Array, planned: Verdict, work: Work) -> None:
         intents.settle(record, work)
 
 
-def _not_begun(verdict: Verdict, backup: str) -> bool:
-    """Whether a reshape was cut off before anything was moved, so that its backup file holds nothing that is missed.
+def _has_begun(verdict: Verdict, backup: str) -> bool:
+    """Whether a reshape may have moved anything when it was cut off; otherwise it is taken back, and may begin anew.
 
-    mdadm fills the file with zeros before the reshape, and lets the kernel move nothing before the first backup is in
-    it, with its header, and flushed (Grow.c: reshape_open_backup_file, child_monitor). To be told of a file that holds
-    nothing it has a word of its own, and takes it for what is right where nothing had to be backed up yet.
+    mdadm fills the backup file with zeros before the reshape, and lets the kernel move nothing before the first backup
+    is in it, with its header, and flushed (Grow.c: reshape_open_backup_file, child_monitor). Neither starts what was
+    cut off before that: mdadm finds no backup, and the kernel doesn't begin a reshape at 0 by itself (raid5.c:
+    raid5_run). A reshape at 0 is taken back in the superblocks alone (super1.c: revert-reshape-nobackup).
     """
     if any(member.moved for _, member in verdict.parts):
-        return False
+        return True
     with open(backup, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return False
-        return not any(piece.strip(b"\0") for piece in iter(lambda: file.read(MIB), b""))
+        regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        return not regular or any(piece.strip(b"\0") for piece in iter(lambda: file.read(MIB), b""))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.lab.conftest import LabFactory
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(5400)]
+pytestmark = pytest.mark.timeout(5400)
 """Emulated machines on a busy computer boot in minutes."""
 
 SIZE = 256 << 20
@@ -71,7 +71,13 @@ def test_arrays_are_as_declared(machine: Machine) -> None:
     assert intact(machine)
 
 
-@pytest.mark.parametrize(("array", "dead", "new"), [("one", "a1", "a3"), ("ten", "b2", "b5")])
+@pytest.mark.parametrize(
+    ("array", "dead", "new"),
+    [
+        pytest.param("one", "a1", "a3", id="RAID 1"),
+        pytest.param("ten", "b2", "b5", marks=pytest.mark.long, id="RAID 10 of partitions"),
+    ],
+)
 def test_a_disk_that_dies_is_replaced_and_nothing_is_lost(
     machine: Machine, tmp_path: Path, array: str, dead: str, new: str
 ) -> None:
@@ -109,6 +115,7 @@ def test_a_disk_that_dies_is_replaced_and_nothing_is_lost(
     machine.settled()
 
 
+@pytest.mark.long
 def test_another_order_of_disks_changes_nothing(machine: Machine) -> None:
     before = machine.sh("lsblk --nodeps --noheadings --output NAME,SERIAL | grep ^sd")
     reorder(machine)
@@ -117,6 +124,7 @@ def test_another_order_of_disks_changes_nothing(machine: Machine) -> None:
     machine.settled()
 
 
+@pytest.mark.long
 def test_an_early_boot_that_knows_of_no_array_does_no_harm(machine: Machine) -> None:
     machine.sh("cp --dereference /initrd.img /root/made && cp /root/stock/initrd.img $(readlink -f /initrd.img); sync")
     reorder(machine)

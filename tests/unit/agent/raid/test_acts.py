@@ -100,6 +100,7 @@ def test_a_disk_gets_its_partition_before_it_is_added(host: Host, monkeypatch: p
     host.add("sdc", "C", SIZE + 3 * MIB)
     carry_out("add", one, {"device": "serial:C"}, host.work)
     assert manage(host) == [["--add", "/dev/sdc1"]]
+    assert [words[:2] for words in host.ran[-2:]] == [["udevadm", "settle"], ["mdadm", "--manage"]]
     assert "No problems found" in run("sgdisk", "--verify", host.path("sdc"))
     host.ran.clear()
     carry_out("add", one, {"device": "serial:C"}, host.work)  # as after a kill right before mdadm
@@ -275,12 +276,12 @@ def test_a_reshape_whose_members_the_boot_has_only_collected_is_gone_on_with(hos
 
 
 @pytest.mark.parametrize(
-    ("content", "moved", "told"),
-    [(bytes(8192), 0, True), (b"", 0, True), (bytes(8192), 1024, False), (bytes(8191) + b"\1", 0, False)],
+    ("content", "moved", "begun"),
+    [(bytes(8192), 0, False), (b"", 0, False), (bytes(8192), 1024, True), (bytes(8191) + b"\1", 0, True)],
     ids=["nothing yet", "the file is new", "some is moved", "it holds something"],
 )
-def test_a_reshape_that_was_cut_off_before_its_first_backup_begins_anew(
-    host: Host, content: bytes, moved: int, told: bool
+def test_a_reshape_that_was_cut_off_before_its_first_backup_is_taken_back(
+    host: Host, content: bytes, moved: int, begun: bool
 ) -> None:
     intents.remember_backup("data", BACKUP, host.work)
     (host.root / BACKUP[1:]).write_bytes(content)
@@ -289,7 +290,8 @@ def test_a_reshape_that_was_cut_off_before_its_first_backup_begins_anew(
         member(host.path(name), slot=slot, features=RESHAPING, moved=moved)
     carry_out("resume", array(), {}, host.work)
     (words,) = [words for words in host.ran if "--assemble" in words]
-    assert ("--invalid-backup" in words) is told
+    assert (f"--backup-file={host.root}{BACKUP}" in words) is begun
+    assert ("--update=revert-reshape" in words and "--invalid-backup" in words) is not begun
 
 
 def test_no_backup_is_read_where_nothing_was_reshaped(host: Host) -> None:

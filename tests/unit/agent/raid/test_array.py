@@ -338,6 +338,8 @@ def test_mdadm_that_would_ask_has_refused(host: Host) -> None:
 def test_a_partition_is_made_and_used(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.scan(monkeypatch)
     apply(host, array(partition=True))
+    made = next(number for number, words in enumerate(host.ran) if "--create" in words)
+    assert host.ran[made - 1][:2] == ["udevadm", "settle"], "udev has read the new partitions"
     assert created(host)[-2:] == [str(host.path("sda1")), str(host.path("sdb1"))]
     assert "No problems found" in run("sgdisk", "--verify", host.path("sda"))
     assert plan(host, array(partition=True)).summary == ()
