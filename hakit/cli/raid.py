@@ -150,7 +150,9 @@ def replace(
         "state": done.picture.state,
         "write": note,
     }
-    text = f"Done: {done.new} is in sync, {array} is {done.picture.state}."
+    came = done.picture.member(done.new)
+    how = "stands by" if came is not None and came.state == "spare" else "is in sync"
+    text = f"Done: {done.new} {how}, {array} is {done.picture.state}."
     if not done.new:
         text = f"Nothing to do: {old} is no member of {array}, which lacks none and is {done.picture.state}."
     _conclude(record, result, json.dumps(result, indent=2) if as_json else "\n".join(filter(None, (text, note))))
@@ -211,8 +213,8 @@ Examples:
     "--backup",
     default="",
     metavar="PATH",
-    help="Where on the host mdadm keeps what a crash in the middle needs; not on the array itself. Left out: "
-    "/var/lib/hakit/ARRAY.grow.",
+    help="Where on the host mdadm keeps what a crash in the middle needs, if the members have no room for it; not on "
+    "the array itself. Left out: /var/lib/hakit/ARRAY.grow.",
 )
 @options.assume_yes
 @options.as_json

@@ -113,9 +113,13 @@ class Replacement:
         )
 
     def _known(self, picture: Picture, old: str, coming: str) -> Disk | None:
-        """The member that is to go; None where it went already. Raises UsageError for a word that means nothing."""
+        """The member that is to go; None where it went already. Raises UsageError for a word that means nothing.
+
+        One that is declared may have gone without a gap: a spare has taken its place, and the new disk will stand by.
+        """
         found = picture.member(old)
-        if found is not None or picture.member(coming) or any(not disk.serial for disk in picture.members):
+        went = picture.member(coming) or picture.other(old) or any(not disk.serial for disk in picture.members)
+        if found is not None or went:
             return found
         names = [disk.serial or disk.word for disk in picture.members]
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Bringing an array that runs to the shape that is declared, step by step: mdadm --grow, with a backup file."""
+"""Bringing an array that runs to the shape that is declared, step by step: mdadm --grow."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 RESUME = "start it again of the members that it has, and go on"
+NEEDED = "backup-file"
+"""What mdadm says where it does not do without one (Grow.c: reshape_array); it has changed nothing then."""
 SLACK = 8 * MIB
 """What rounding to chunks may leave of a member; less than this is nothing to grow by."""
 
 
 class Step:
-    """One call of mdadm --grow: its words, what it does in words, and whether it moves data (needs the backup file)."""
+    """One call of mdadm --grow: its words, what it does in words, and whether it moves data (may need a copy aside)."""
 
     __slots__ = ("moves", "text", "words")
 
@@ -158,14 +160,21 @@ def grow(array: Array, arguments: dict[str, str], work: Work, timeout: float) ->
         lacking = len(array.devices) - live.slots - spares
         if lacking > 0:
             raise Failure(f"the array {array.array} has {spares} spares, and {lacking} more have to be added first")
-    if step.moves:
-        words.append(f"--backup-file={_backup(array, live, arguments.get('backup', ''), work)}")
-    work.must(["mdadm", "--grow", work.at(live.path), *words], step.text, timeout)
+    argv = ["mdadm", "--grow", work.at(live.path), *words]
+    backup = _backup(array, live, arguments.get("backup", ""), work) if step.moves else ""
+    try:
+        # Where its members have room before their data mdadm moves these, which needs no copy; else it asks for a file.
+        work.must(argv, step.text, timeout)
+    except Failure as failure:
+        if not backup or NEEDED not in failure.output:
+            raise
+        intents.remember_backup(array.array, backup, work)
+        work.must([*argv, f"--backup-file={work.at(backup)}"], step.text, timeout)
     return {"step": step.text, "left": [one.text for one in todo[1:]]}
 
 
 def _backup(array: Array, live: Running, name: str, work: Work) -> str:
-    """The backup file, remembered for whoever assembles the array after a power cut. Raises Failure, OSError."""
+    """The backup file, should one be needed. Raises Failure, OSError."""
     if not name.startswith("/"):
         raise Failure("a change of an array's shape needs a backup file: an absolute path, not on the array")
     folder = work.at(os.path.dirname(name))
@@ -178,8 +187,7 @@ def _backup(array: Array, live: Running, name: str, work: Work) -> str:
         os.unlink(work.at(name))  # of a reshape that a crash kept from beginning, or that has ended since
     if os.path.lexists(work.at(name)):
         raise Failure(f"{name} is there already: see whether a reshape still needs it, then move it away", path=name)
-    intents.remember_backup(array.array, name, work)
-    return work.at(name)
+    return name
 
 
 def _above(live: Running, work: Work) -> set[str]:

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from hakit.agent.errors import Failure, from_os
 from hakit.agent.raid import intent as intents
 from hakit.agent.raid.arrays import running
-from hakit.agent.raid.deciding import DEVICE, JOURNAL, SPARE
+from hakit.agent.raid.deciding import DEVICE, JOURNAL, SPARE, usable
 from hakit.agent.raid.disks import disks, resolve
 from hakit.agent.raid.finding import MIB
 from hakit.agent.raid.looking import HEAD, look, our_table
@@ -31,6 +31,9 @@ REREAD = 0x125F  # BLKRRPART of linux/fs.h
 MDADM = 120.0  # seconds
 APPEARS = 15.0  # seconds in which udev has made a new partition's or array's node
 POLL = 0.1
+ROOM = 16  # MiB: what several reshapes of a few members in chunks of 512 KiB need
+SMALL = 128 * MIB  # of a disk: of a smaller one the room would be more than a tenth
+LOST = "critical section"  # in what mdadm says (Assemble.c) where it can't restore it
 LOOKERS = 5.0  # seconds that udev may look at the old partitions of a disk
 
 
@@ -80,7 +83,9 @@ def create(array: Array, planned: Verdict, work: Work) -> None:
                 prepare(array, one, opened.fds[one.disk.name], work)
     settle(work)
     devices = {role: [node(array, one, work) for one in looked.scene.bearings if one.role == role] for role in ROLES}
-    work.must(command(array, devices), f"create /dev/md/{array.array}", MDADM)
+    members = [one.disk for one in looked.scene.bearings if one.disk is not None and one.role != JOURNAL]
+    smallest = min(usable(array, one) for one in members)
+    work.must(command(array, devices, room(array, smallest)), f"create /dev/md/{array.array}", MDADM)
     _appears(array, work)
     record = intents.read(array.array, array.uuid, work)
     if record is not None:
@@ -98,8 +103,19 @@ def _must_be_planned(looked: Looked, planned: Verdict) -> None:
         raise Failure("its disks have changed since the plan was made: look at it again with a new plan")
 
 
-def command(array: Array, devices: dict[str, list[str]]) -> list[str]:
-    """How mdadm is called to create: nothing is left to its questions."""
+def room(array: Array, smallest: int) -> int:
+    """MiB before the data of each member; 0 leaves it to mdadm, which takes a thousandth of the member.
+
+    A reshape moves the data into that room, and then the kernel alone can go on after a crash. Without enough of it
+    mdadm copies aside what is about to be overwritten, while the kernel has begun (Grow.c: set_new_data_offset,
+    start_reshape). From 16 GiB on a thousandth is more than this.
+    """
+    fits = SMALL <= smallest < ROOM * MIB * 1000
+    return ROOM if fits and (array.partition or not array.size) else 0
+
+
+def command(array: Array, devices: dict[str, list[str]], offset: int = 0) -> list[str]:
+    """How mdadm is called to create: nothing is left to its questions; `offset` is where data begin, in MiB."""
     argv = ["mdadm", "--create", f"/dev/md/{array.array}", "--metadata=1.2", f"--level={array.level}"]
     argv += [f"--homehost={array.host}", f"--name={array.array}", f"--uuid={array.uuid}"]
     if array.chunk and array.level != 1:
@@ -108,6 +124,8 @@ def command(array: Array, devices: dict[str, list[str]]) -> list[str]:
         argv.append(f"--layout={array.layout}")
     if array.size and not array.partition:
         argv.append(f"--size={array.size * 1024}")
+    if offset:
+        argv.append(f"--data-offset={offset}M")
     if array.level:
         argv += {BITMAP: ["--bitmap=internal"], RESYNC: ["--bitmap=none"], PPL: ["--consistency-policy=ppl"]}.get(
             array.consistency, []
@@ -225,34 +243,17 @@ def assemble(array: Array, planned: Verdict, work: Work) -> None:
     argv = ["mdadm", "--assemble", f"/dev/md/{array.array}", f"--uuid={array.uuid}", f"--homehost={array.host}"]
     backup = intents.backup_of(array.array, work)
     if backup and any(member.reshaping for _, member in looked.verdict.parts):
-        begun = _has_begun(looked.verdict, work.at(backup))
-        argv += [f"--backup-file={work.at(backup)}"] if begun else ["--update=revert-reshape", "--invalid-backup"]
+        argv.append(f"--backup-file={work.at(backup)}")
     result = work.run([*argv, *(work.at(disk.path) for disk, _ in looked.verdict.parts)], MDADM)
     live = running(array.uuid, work)
     if live is None or not live.started:
         if live is not None:
             stop(live, work)
-        raise Failure(
-            f"mdadm does not assemble {array.array} without force (where members are missing that it last ran with: "
-            "put them back, or see  mdadm --assemble --run )",
-            output=result.tail(),
-        )
+        why = "where members are missing that it last ran with: put them back, or see  mdadm --assemble --run"
+        if LOST in result.err:
+            why = "its reshape was cut off, and there is no copy of what was just being overwritten: see mdadm(8), GROW"
+        raise Failure(f"mdadm does not assemble {array.array} without force ({why})", output=result.tail())
     _appears(array, work)
     record = intents.read(array.array, array.uuid, work)
     if record is not None and record.stage == intents.CREATING:
         intents.settle(record, work)
-
-
-def _has_begun(verdict: Verdict, backup: str) -> bool:
-    """Whether a reshape may have moved anything when it was cut off; otherwise it is taken back, and may begin anew.
-
-    mdadm fills the backup file with zeros before the reshape, and lets the kernel move nothing before the first backup
-    is in it, with its header, and flushed (Grow.c: reshape_open_backup_file, child_monitor). Neither starts what was
-    cut off before that: mdadm finds no backup, and the kernel doesn't begin a reshape at 0 by itself (raid5.c:
-    raid5_run). A reshape at 0 is taken back in the superblocks alone (super1.c: revert-reshape-nobackup).
-    """
-    if any(member.moved for _, member in verdict.parts):
-        return True
-    with open(backup, "rb") as file:
-        regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        return not regular or any(piece.strip(b"\0") for piece in iter(lambda: file.read(MIB), b""))

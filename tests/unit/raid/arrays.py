@@ -81,7 +81,8 @@ class Bench:
             assert self.members.pop(serial).state == "faulty"
         elif verb == "add":
             assert serial in self.there
-            self.members[serial] = disk(serial, "rebuilding", 1)
+            whole = sum(one.state == "in_sync" for one in self.members.values()) == 2
+            self.members[serial] = disk(serial, "spare", -1) if whole else disk(serial, "rebuilding", 1)
         return {}
 
     def exchange(self, name: str, old: str, new: str) -> None:

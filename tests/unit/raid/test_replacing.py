@@ -156,6 +156,15 @@ def test_one_that_was_replaced_already_needs_nothing() -> None:
     assert (done.new, done.picture.state, hands.did) == ("", "clean", [])
 
 
+def test_where_a_spare_has_stepped_in_the_new_disk_stands_by() -> None:
+    hands = bench()
+    hands.declared["Z9"] = disk("Z9", "absent", -1)
+    done = replaced(hands, Person(), "Z9")
+    assert hands.did == [("exchange", "Z9 serial:C3"), ("add", "serial:C3")]
+    assert [(one.serial, one.state) for one in done.picture.members][-1] == ("C3", "spare")
+    assert done.picture.state == "clean"
+
+
 def test_a_disk_does_not_replace_itself() -> None:
     with pytest.raises(UsageError, match="can't be replaced by itself"):
         replaced(bench(), Person(), "B2", "serial:B2")

@@ -236,8 +236,12 @@ def test_a_reshape_has_its_backup_elsewhere(host: Host) -> None:
     number.write_text(f"{os.major(device)}:{os.minor(device)}\n")
     assert "is on the array itself" in refusal(host, "grow", one, backup="/boot/data.grow")
     number.write_text(was)
+    host.roomy = False
     carry_out("grow", one, {"backup": "/boot/data.grow"}, host.work)
-    assert host.ran[-1][3:] == ["--raid-devices=3", f"--backup-file={host.root}/boot/data.grow"]
+    assert [words[3:] for words in host.ran[-2:]] == [
+        ["--raid-devices=3"],
+        ["--raid-devices=3", f"--backup-file={host.root}/boot/data.grow"],
+    ]
     host.says(sync_action="reshape")
     assert carry_out("grow", one, {"backup": "/boot/data.grow"}, host.work)["step"] == "reshape"
 
@@ -275,25 +279,6 @@ def test_a_reshape_whose_members_the_boot_has_only_collected_is_gone_on_with(hos
     assert done == ["--stop", "--assemble"]
 
 
-@pytest.mark.parametrize(
-    ("content", "moved", "begun"),
-    [(bytes(8192), 0, False), (b"", 0, False), (bytes(8192), 1024, True), (bytes(8191) + b"\1", 0, True)],
-    ids=["nothing yet", "the file is new", "some is moved", "it holds something"],
-)
-def test_a_reshape_that_was_cut_off_before_its_first_backup_is_taken_back(
-    host: Host, content: bytes, moved: int, begun: bool
-) -> None:
-    intents.remember_backup("data", BACKUP, host.work)
-    (host.root / BACKUP[1:]).write_bytes(content)
-    host.boot()
-    for slot, name in enumerate(("sda", "sdb")):
-        member(host.path(name), slot=slot, features=RESHAPING, moved=moved)
-    carry_out("resume", array(), {}, host.work)
-    (words,) = [words for words in host.ran if "--assemble" in words]
-    assert (f"--backup-file={host.root}{BACKUP}" in words) is begun
-    assert ("--update=revert-reshape" in words and "--invalid-backup" in words) is not begun
-
-
 def test_no_backup_is_read_where_nothing_was_reshaped(host: Host) -> None:
     intents.remember_backup("data", BACKUP, host.work)
     (host.root / BACKUP[1:]).write_text("of long ago")
@@ -316,7 +301,16 @@ def test_a_backup_that_was_never_needed_is_in_nobodys_way(host: Host) -> None:
     (host.root / "boot/other").write_text("somebody's")
     assert "is there already" in refusal(host, "grow", array(level=5), backup="/boot/other")
     carry_out("grow", array(level=5), {"backup": BACKUP}, host.work)
-    assert host.ran[-1][3:] == ["--level=5", f"--backup-file={host.root}{BACKUP}"]
+    assert host.ran[-1][3:] == ["--level=5"]
+
+
+def test_where_a_reshape_fails_for_another_reason_no_backup_is_tried(host: Host) -> None:
+    host.refuses = "mdadm: /dev/md127 is performing resync/recovery and cannot be reshaped"
+    with pytest.raises(Failure) as told:
+        carry_out("grow", array(level=5), {"backup": BACKUP}, host.work)
+    assert "cannot be reshaped" in told.value.output
+    assert sum(words[:2] == ["mdadm", "--grow"] for words in host.ran) == 1
+    assert not intents.backup_of("data", host.work)
 
 
 def test_no_shape_is_changed_while_something_goes_on(host: Host) -> None:

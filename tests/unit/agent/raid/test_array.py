@@ -335,6 +335,26 @@ def test_mdadm_that_would_ask_has_refused(host: Host) -> None:
     assert plan(host, array()).summary[0].startswith("create it")
 
 
+GIB = 1024 * MIB
+
+
+@pytest.mark.parametrize(
+    ("one", "smallest", "offset"),
+    [
+        (array(), 127 * MIB, ""),
+        (array(), 128 * MIB, "--data-offset=16M"),
+        (array(), 15 * GIB, "--data-offset=16M"),
+        (array(), 16 * GIB, ""),
+        (array(size=100), GIB, ""),
+        (array(size=1000, partition=True), GIB, "--data-offset=16M"),
+    ],
+    ids=["tiny", "small", "not so small", "mdadm leaves enough", "all of it is declared", "of a partition"],
+)
+def test_small_members_have_room_for_a_reshape(one: Array, smallest: int, offset: str) -> None:
+    words = making.command(one, {"device": [], "spare": [], "journal": []}, making.room(one, smallest))
+    assert [word for word in words if word.startswith("--data-offset")] == ([offset] if offset else [])
+
+
 def test_a_partition_is_made_and_used(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.scan(monkeypatch)
     apply(host, array(partition=True))
