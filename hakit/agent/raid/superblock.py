@@ -29,7 +29,6 @@ class Member:
     `version` is `0.90`, `1.0`, `1.1` or `1.2`, `offset` where it begins, in bytes. `uuid` is the array's, as mdadm
     prints it; `name` the array's, `host:array` (empty for 0.90). `level` is the number or md's word for it. `role` is
     the slot in the array, `spare`, `faulty` or `journal`. `created` and `events` tell which of two is the older one.
-    `reshaping` is whether a reshape is under way, `moved` how far it has come, in sectors of the array.
     `active` are the slots that have a device in its view of the array (metadata 1.x: empty for 0.90).
     `sound` is whether its checksum holds, `here` whether it stands where it says that it does: metadata 1.0 of the last
     partition stands at the end of the disk as well.
@@ -42,7 +41,6 @@ class Member:
         "events",
         "here",
         "level",
-        "moved",
         "name",
         "offset",
         "reshaping",
@@ -66,7 +64,6 @@ class Member:
         self.sound = False
         self.here = True
         self.reshaping = False
-        self.moved = 0
 
     def text(self) -> str:
         """In words, for whoever has to find out whose it is."""
@@ -113,7 +110,6 @@ def new(data: bytes, offset: int, version: str) -> Member | None:
     one.created = unpack_from("<Q", data, 64)[0] & 0xFF_FFFF_FFFF  # seconds are its lower 40 bits
     one.events = unpack_from("<Q", data, 200)[0]
     one.reshaping = bool(unpack_from("<I", data, 8)[0] & RESHAPING)
-    one.moved = unpack_from("<Q", data, 104)[0] if one.reshaping else 0
     one.here = unpack_from("<Q", data, 144)[0] == offset // SECTOR
     number, slots = unpack_from("<I", data, 160)[0], unpack_from("<I", data, 220)[0]
     one.role = _role(data, number, slots)

@@ -63,7 +63,6 @@ def new(  # noqa: PLR0917 - the fields of a superblock
     uuid: UUID = OURS,
     events: int = 17,
     features: int = 0,
-    moved: int = 0,
 ) -> tuple[int, bytes]:
     """Where a superblock of metadata 1.x is on a device, and its bytes (linux/raid/md_p.h, mdp_superblock_1)."""
     sectors = size // SECTOR
@@ -72,7 +71,6 @@ def new(  # noqa: PLR0917 - the fields of a superblock
     data = bytearray(4096)
     pack_into("<IIII16s32s", data, 0, 0xA92B4EFC, 1, features, 0, uuid.bytes, name.encode())
     pack_into("<QiIQII", data, 64, 1_700_000_000, level, 0, (sectors - 4096) & ~7, 0, slots)
-    pack_into("<Q", data, 104, moved)
     end = place if version == "1.0" else sectors
     pack_into("<QQQQII16s", data, 128, start, end - start, place, 0, slot, 0, bytes([slot + 1] * 16))
     roles = slots + 1
