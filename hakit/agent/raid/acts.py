@@ -122,8 +122,9 @@ def add(array: Array, arguments: dict[str, str], work: Work, timeout: float) -> 
     if own:
         return _return(live, own[0], array, work, timeout)
     role = SPARE if word in array.spares else JOURNAL if word == array.journal else "device"
-    if role != JOURNAL and usable(array, disk) < live.each:
-        raise Failure(f"{disk.text()} is smaller ({size(disk.size)}) than what each member gives ({size(live.each)})")
+    needed = live.each + max((one.offset for one in live.places if not one.journal), default=0)
+    if role != JOURNAL and usable(array, disk) < needed:
+        raise Failure(f"{disk.text()} is smaller ({size(disk.size)}) than what each member takes ({size(needed)})")
     bearing = Bearing(word, role, disk, [])
     with Exclusive([disk], work) as opened:
         fd = opened.fds[disk.name]

@@ -119,7 +119,14 @@ def test_what_bears_anything_is_not_added(host: Host) -> None:
 def test_what_is_too_small_is_not_added(host: Host) -> None:
     one = replaced(host)
     host.add("sdc", "C", SIZE - MIB)
-    assert "is smaller (47 MiB) than what each member gives (48 MiB)" in refusal(host, "add", one, device="serial:C")
+    assert "is smaller (47 MiB) than what each member takes (48 MiB)" in refusal(host, "add", one, device="serial:C")
+
+
+def test_what_is_too_small_for_the_room_before_the_data_is_not_added(host: Host) -> None:
+    one = replaced(host)
+    host.says(dev_sda__offset=2 * MIB // 512, component_size=(SIZE - 2 * MIB) // 1024)
+    host.add("sdc", "C", SIZE - MIB)
+    assert "is smaller (47 MiB) than what each member takes (48 MiB)" in refusal(host, "add", one, device="serial:C")
 
 
 def test_what_is_not_there_is_not_added(host: Host) -> None:
