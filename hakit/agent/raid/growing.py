@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 RESUME = "start it again of the members that it has, and go on"
-NEEDED = "backup-file"
-"""What mdadm says where it does not do without one (Grow.c: reshape_array); it has changed nothing then."""
+PARITY = {"4": 1, "5": 1, "6": 2}
+"""The members' worth that is no data, by level."""
+EXAMINE = 60.0  # seconds
 SLACK = 8 * MIB
 """What rounding to chunks may leave of a member; less than this is nothing to grow by."""
 
@@ -160,17 +162,47 @@ def grow(array: Array, arguments: dict[str, str], work: Work, timeout: float) ->
         lacking = len(array.devices) - live.slots - spares
         if lacking > 0:
             raise Failure(f"the array {array.array} has {spares} spares, and {lacking} more have to be added first")
-    argv = ["mdadm", "--grow", work.at(live.path), *words]
-    backup = _backup(array, live, arguments.get("backup", ""), work) if step.moves else ""
-    try:
-        # Where its members have room before their data mdadm moves these, which needs no copy; else it asks for a file.
-        work.must(argv, step.text, timeout)
-    except Failure as failure:
-        if not backup or NEEDED not in failure.output:
-            raise
-        intents.remember_backup(array.array, backup, work)
-        work.must([*argv, f"--backup-file={work.at(backup)}"], step.text, timeout)
+    if step.moves:
+        words.append(_way(array, live, step, arguments.get("backup", ""), work))
+    work.must(["mdadm", "--grow", work.at(live.path), *filter(None, words)], step.text, timeout)
     return {"step": step.text, "left": [one.text for one in todo[1:]]}
+
+
+def _way(array: Array, live: Running, step: Step, backup: str, work: Work) -> str:
+    """The word for mdadm that says how a crash in the middle is survived; empty where nothing is overwritten.
+
+    Raises Failure, OSError.
+    """
+    path = _backup(array, live, backup, work)
+    if step.words[0].startswith("--raid-devices"):
+        if live.level in {"1", "10"}:  # 1 gets copies; 10 moves into the room that it has, and the kernel keeps count
+            return ""
+        if live.level in PARITY and (offset := _offset(array, live, work)):
+            return f"--data-offset={offset}K"
+    intents.remember_backup(array.array, path, work)
+    return f"--backup-file={work.at(path)}"
+
+
+def _offset(array: Array, live: Running, work: Work) -> int:
+    """Where data are to begin from now on, in KiB; 0 where the members lack the room to move them that far.
+
+    The kernel writes down how far it is before it overwrites what would be read again, but believes of an array that it
+    has not just started that nothing moves (raid5.c: min_offset_diff is set by raid5_run alone). So it begins to do so
+    when it reads further ahead than it writes, by 2 chunks: after 2 chunks of each old data disk, and one
+    (reshape_request). Moved further than that, nothing is overwritten before; mdadm by itself moves less.
+    """
+    old, new = (slots - PARITY[live.level] for slots in (live.slots, len(array.devices)))
+    shift = max(2 * old + 4, new + 2) * live.chunk
+    members = [one for one in live.places if not one.journal]
+    room = []
+    for one in members:
+        told = work.run(["mdadm", "--examine", work.at(f"/dev/{one.name}")], EXAMINE).out
+        found = re.search(r"Unused Space : before=(\d+) sectors", told)
+        if found is None:
+            return 0
+        room.append(one.offset // 512 - int(found[1]))
+    begin = min((one.offset for one in members), default=0) // 1024 - shift
+    return begin if begin > 0 and begin * 2 >= max(room) else 0
 
 
 def _backup(array: Array, live: Running, name: str, work: Work) -> str:

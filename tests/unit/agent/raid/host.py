@@ -44,7 +44,7 @@ class Host:
         self.left = -1
         self.refuses = ""
         self.programs: dict[str, Callable[[list[str]], Result]] = {}
-        self.roomy = True  # members have room before their data, so that a reshape needs no backup file
+        self.before = 0  # sectors of each member that are free before its data
         self.torn = -1  # the member before which a creation by mdadm ends
         for name in ("dev/md", "sys/class/block", "run/udev/data", "proc/self", "proc/1/fd", "var/lib/hakit", "boot"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -187,8 +187,8 @@ class Host:
             return self._assemble(options, words[2].rpartition("/")[2], devices)
         if "--stop" in words:
             self._stop(devices[0])
-        if {"--level", "--raid-devices"} & set(options) and not self.roomy and "--backup-file" not in options:
-            return Result(1, "", "mdadm: /dev/md127: Cannot grow - need backup-file\nmdadm:  Please provide one")
+        if "--examine" in words:
+            return Result(0, f"   Unused Space : before={self.before} sectors, after=0 sectors\n", "")
         return Result(0, "", "")
 
     def _create(self, options: dict[str, str], name: str, devices: list[str]) -> Result:
