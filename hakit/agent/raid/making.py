@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from errno import EBUSY
 from time import monotonic, sleep
@@ -85,7 +86,7 @@ def create(array: Array, planned: Verdict, work: Work) -> None:
     devices = {role: [node(array, one, work) for one in looked.scene.bearings if one.role == role] for role in ROLES}
     members = [one.disk for one in looked.scene.bearings if one.disk is not None and one.role != JOURNAL]
     smallest = min(usable(array, one) for one in members)
-    work.must(command(array, devices, room(array, smallest)), f"create /dev/md/{array.array}", MDADM)
+    _create(array, command(array, devices, room(array, smallest)), work)
     _appears(array, work)
     record = intents.read(array.array, array.uuid, work)
     if record is not None:
@@ -93,6 +94,27 @@ def create(array: Array, planned: Verdict, work: Work) -> None:
 
 
 ROLES = (DEVICE, SPARE, JOURNAL)
+UNUSED = re.compile(r"mdadm: largest drive \(.*\) exceeds size \(\d+K\) by more than 1%")
+ASKED, ABORTED = "Continue creating array?", "mdadm: create aborted"
+
+
+def _create(array: Array, argv: list[str], work: Work) -> None:
+    """Have mdadm create it. Raises Failure.
+
+    What it asks is a refusal, but for one thing: whether it is right that members are larger than what is used of them,
+    which is declared. It has written nothing before it asks (Create.c).
+    """
+    doing = f"create /dev/md/{array.array}"
+    if not array.size or array.partition:
+        work.must(argv, doing, MDADM)
+        return
+    asked = work.run(argv, MDADM)
+    said = [line for line in (asked.out + asked.err).splitlines() if line.strip()]
+    why = [line for line in said if not line.startswith((ASKED, ABORTED))]
+    if asked.code and len(why) < len(said) and why and all(UNUSED.fullmatch(line) for line in why):
+        work.must(argv, doing, MDADM, stdin=b"y\n")
+    elif asked.code:
+        raise Failure(f"{doing}: mdadm failed with exit {asked.code}", output=asked.tail())
 
 
 def _must_be_planned(looked: Looked, planned: Verdict) -> None:

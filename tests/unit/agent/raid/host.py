@@ -43,6 +43,7 @@ class Host:
         self.ran: list[list[str]] = []
         self.left = -1
         self.refuses = ""
+        self.asks = ""  # what mdadm says before it creates, and wants an answer to
         self.programs: dict[str, Callable[[list[str]], Result]] = {}
         self.before = 0  # sectors of each member that are free before its data
         self.torn = -1  # the member before which a creation by mdadm ends
@@ -161,12 +162,16 @@ class Host:
 
     # What the host's programs do.
 
-    def run(self, argv: Iterable[str], timeout: float = 60.0, **_: Any) -> Result:
+    def run(self, argv: Iterable[str], timeout: float = 60.0, stdin: bytes = b"", **_: Any) -> Result:
         del timeout
         words = list(argv)
         self.ran.append(words)
         if words[0] == "mdadm":
-            return self._mdadm(words)
+            return (
+                Result(1, "", self.asks)
+                if "--create" in words and self.asks and stdin != b"y\n"
+                else self._mdadm(words)
+            )
         if words[0] in {"wipefs", "udevadm", "journalctl"}:
             return Result(0, "", "")
         if words[0].startswith("mkfs.") or words[0] in {"e2fsck", "xfs_repair"}:

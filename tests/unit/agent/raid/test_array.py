@@ -335,6 +335,32 @@ def test_mdadm_that_would_ask_has_refused(host: Host) -> None:
     assert plan(host, array()).summary[0].startswith("create it")
 
 
+SPARED = "mdadm: largest drive (/dev/sda) exceeds size (40960K) by more than 1%\n"
+QUESTION = "Continue creating array? mdadm: create aborted.\n"
+
+
+def test_mdadm_may_leave_unused_what_is_declared_so(host: Host) -> None:
+    host.asks = SPARED + QUESTION
+    apply(host, array(size=40))
+    assert plan(host, array(size=40)).summary == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "asks"),
+    [
+        (0, SPARED + QUESTION),
+        (40, "mdadm: /dev/sda appears to contain an ext2fs file system\n" + SPARED + QUESTION),
+        (40, "mdadm: cannot open /dev/sda: Device or resource busy\n"),
+        (40, QUESTION),
+    ],
+    ids=["it was not declared", "it asks of more", "it does not ask", "it does not say why"],
+)
+def test_nothing_else_is_answered(host: Host, size: int, asks: str) -> None:
+    host.asks = asks
+    with pytest.raises(Failure, match="mdadm failed with exit 1"):
+        apply(host, array(size=size))
+
+
 GIB = 1024 * MIB
 
 
