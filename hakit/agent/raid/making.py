@@ -132,8 +132,8 @@ def room(array: Array, smallest: int) -> int:
     mdadm copies aside what is about to be overwritten, while the kernel has begun (Grow.c: set_new_data_offset,
     start_reshape). From 16 GiB on a thousandth is more than this.
     """
-    fits = SMALL <= smallest < ROOM * MIB * 1000
-    return ROOM if fits and (array.partition or not array.size) else 0
+    taken = 0 if array.partition else array.size * MIB
+    return ROOM if SMALL <= smallest < ROOM * MIB * 1000 and smallest - taken > ROOM * MIB else 0
 
 
 def command(array: Array, devices: dict[str, list[str]], offset: int = 0) -> list[str]:

@@ -371,10 +371,19 @@ GIB = 1024 * MIB
         (array(), 128 * MIB, "--data-offset=16M"),
         (array(), 15 * GIB, "--data-offset=16M"),
         (array(), 16 * GIB, ""),
-        (array(size=100), GIB, ""),
+        (array(size=1008), GIB, ""),
+        (array(size=1000), GIB, "--data-offset=16M"),
         (array(size=1000, partition=True), GIB, "--data-offset=16M"),
     ],
-    ids=["tiny", "small", "not so small", "mdadm leaves enough", "all of it is declared", "of a partition"],
+    ids=[
+        "tiny",
+        "small",
+        "not so small",
+        "mdadm leaves enough",
+        "all of it is declared",
+        "there is more than declared",
+        "of a partition",
+    ],
 )
 def test_small_members_have_room_for_a_reshape(one: Array, smallest: int, offset: str) -> None:
     words = making.command(one, {"device": [], "spare": [], "journal": []}, making.room(one, smallest))
