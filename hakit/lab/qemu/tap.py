@@ -61,7 +61,9 @@ def connect(place: Place, cable: str, bridge: str, *, up: bool) -> None:
 def patch(place: Place, cable: str, host: str, nic: str, *, up: bool) -> None:
     """Plug one end of a patch cable between a host's NIC and the switch; whatever goes in comes out. Raises LabError.
 
-    It is a bridge that has these two ports alone and forwards what bridges keep to themselves, LACP above all.
+    It is a bridge that has these two ports alone and forwards what bridges keep to themselves, LACP above all. It must
+    not learn: while a host's cables are half in the switch's bond, what one of them says comes back along the other,
+    and a bridge that learned this would keep the answers from the host.
     """
     name = f"w-{hashlib.sha256(f'{host}/{nic}'.encode()).hexdigest()[:8]}"
     if name not in namespace.cables(place):
@@ -70,5 +72,5 @@ def patch(place: Place, cable: str, host: str, nic: str, *, up: bool) -> None:
         # Else the namespace, whose end of it this is, would answer in the place of whoever has its addresses.
         namespace.ip("-n", place.namespace, "link", "set", name, "arp", "off", "addrgenmode", "none", "up")
     connect(place, cable, name, up=up)
-    mask = ["type", "bridge_slave", "group_fwd_mask", hex(FORWARDED)]
-    namespace.ip("-n", place.namespace, "link", "set", cable, *mask)
+    cable_like = ["type", "bridge_slave", "group_fwd_mask", hex(FORWARDED), "learning", "off"]
+    namespace.ip("-n", place.namespace, "link", "set", cable, *cable_like)

@@ -19,12 +19,15 @@ from hakit.lab.state import Place
 HEADER: Final = bytes(10)
 """Of virtio-net (IFF_VNET_HDR): no checksum or segmentation is left to do."""
 SOURCE: Final = bytes.fromhex("525400000001")
+OTHER: Final = bytes.fromhex("525400000002")
 EVERYBODY: Final = bytes.fromhex("ffffffffffff")
 FRAMES: Final = {
     # Slow protocols, to the group that no bridge forwards (IEEE 802.1AX, 802.1D).
     "lacp": bytes.fromhex("0180c2000002") + SOURCE + bytes.fromhex("8809") + b"\x01\x01" + bytes(108),
     "vlan": EVERYBODY + SOURCE + bytes.fromhex("81000007" + "88b5") + b"tagged".ljust(60, b"\0"),
     "jumbo": EVERYBODY + SOURCE + bytes.fromhex("88b5") + b"long".ljust(9000, b"\0"),
+    # To whoever has spoken at both ends: from one of them a bridge that learns would lead it nowhere.
+    "answer": SOURCE + OTHER + bytes.fromhex("88b5") + b"back".ljust(60, b"\0"),
 }
 
 QUESTION: Final = (

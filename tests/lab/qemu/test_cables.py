@@ -19,7 +19,7 @@ def test_what_cables_forward(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "patched": ["lacp", "vlan", "jumbo"],
+        "patched": ["lacp", "vlan", "jumbo", "answer"],
         "alone": True,
         "pulled": False,
         "left": [],
