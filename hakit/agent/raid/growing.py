@@ -96,8 +96,13 @@ def _policy(array: Array, live: Running, *, meanwhile: bool) -> tuple[list[Step]
 
 
 def _todo(array: Array, live: Running, work: Work) -> list[Step]:
-    """The steps. Raises Failure where md knows no way."""
+    """The steps. Raises Failure where md knows no way, or no safe one."""
     found = steps(array, live, _each(live, work))
+    if found and "0" in {live.level, str(array.level)}:
+        raise Failure(
+            f"the array {array.array} can't become what is declared: a RAID 0 has no second copy, from or to which it "
+            "could be reshaped safely; make the declared one of other disks, and copy its content"
+        )
     if found and JOURNAL in {live.policy, array.consistency}:
         raise Failure(
             f"the array {array.array} can't become what is declared: md neither reshapes nor resizes an array with a "

@@ -218,6 +218,21 @@ def test_what_has_a_journal_is_as_it_was_made(host: Host, has: str, one: Array) 
         assert "array with a journal" in refusal(host, verb, one)
 
 
+@pytest.mark.parametrize(
+    ("has", "one"),
+    [
+        ("raid0", array(level=0, consistency="", devices=("serial:A", "serial:B", "serial:C"))),
+        ("raid0", array(level=5)),
+        ("raid1", array(level=0, consistency="")),
+    ],
+    ids=["spread", "another level", "made one"],
+)
+def test_a_raid0_is_as_it_was_made(host: Host, has: str, one: Array) -> None:
+    host.says(level=has)
+    for verb in ("growth", "grow"):
+        assert "RAID 0 has no second copy" in refusal(host, verb, one)
+
+
 def test_larger_members_are_used_whole(host: Host) -> None:
     host.says(component_size=1024)
     for name in ("sda", "sdb"):
