@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hakit.agent.work import Work
 
 PASSWD, GROUP, SHADOW, GSHADOW = "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"
+COMPLETE = "complete it: a run was cut off while it made it"
 
 
 class Account(Declaration):
@@ -65,27 +66,36 @@ class Groups:
         return {one.key: numbers.get(one.group) for one in resources}
 
     def diff(self, resource: Group, state: int | None, work: Work) -> Change:
-        """Whether it is missing or has another number."""
-        del work
+        """Whether it is missing, was made by half, or has another number."""
         if state is None:
             number = f" {resource.gid}" if resource.gid is not None else ""
             return Change(summary=(f"create{number}",), impact=resource.impact, new=True)
+        lines = []
+        if work.state.items.get(resource.key, {}).get("unfinished"):
+            lines.append(COMPLETE)
         if resource.gid is not None and resource.gid != state:
-            return Change(summary=(f"gid {state} → {resource.gid}",), impact=resource.impact)
-        return Change()
+            lines.append(f"gid {state} → {resource.gid}")
+        return Change(summary=tuple(lines), impact=resource.impact) if lines else Change()
 
     def apply(self, resource: Group, change: Change, work: Work) -> tuple[str, ...]:
         """Make it or change its number. Raises Failure."""
         account_locks.clear(work)
         actual = self.read([resource], work)[resource.key]
         number = ["--gid", str(resource.gid)] if resource.gid is not None else []
+        made = {"made": True, "unfinished": True} if actual is None else {"made": False}
+        work.state.own(resource.key, resource.component, made)
+        record = work.state.items[resource.key]
         if actual is None:
-            work.state.own(resource.key, resource.component, {"made": True})
             kind = ["--system"] if resource.system else []
             work.must(["groupadd", *kind, *number, "--", resource.group], f"making group {resource.group}")
         else:
-            work.state.own(resource.key, resource.component, {"made": False})
-            work.must(["groupmod", *number, "--", resource.group], f"changing group {resource.group}")
+            if resource.gid in {None, actual}:
+                number = []
+            shadow = _shadow(resource.group, work) if "unfinished" in record else []
+            if number or shadow:
+                work.must(["groupmod", *number, *shadow, "--", resource.group], f"changing group {resource.group}")
+        if record.pop("unfinished", False):
+            work.state.save_manifest()
         return change.summary
 
     def leftover(self, key: str, record: dict[str, Any], work: Work) -> Change:
@@ -104,6 +114,12 @@ class Groups:
         if any(row[0] == name for row in work.rows(GROUP)):
             work.must(["groupdel", "--", name], f"deleting group {name}")
         return ()
+
+
+def _shadow(name: str, work: Work) -> list[str]:
+    """What has groupmod(8) write the row in gshadow, which groupadd(8) writes last: a power cut may come before it."""
+    there = any(row[0] == name for row in work.rows(GSHADOW)) or not os.path.exists(work.at(GSHADOW))
+    return [] if there else ["--password", "!"]
 
 
 def _keeps(name: str, record: dict[str, Any], work: Work) -> str:
@@ -146,7 +162,7 @@ class Users:
         lines: list[str] = []
         gid, after = self._primary(resource, work)
         if state is not None and work.state.items.get(resource.key, {}).get("unfinished"):
-            lines.append("complete it: a run was cut off while it made it")
+            lines.append(COMPLETE)
         if user_commands(resource, state, gid):
             lines.append("create" if state is None else _words(resource, state, gid))
         if resource.password_hash is not None and (not state or state.password != resource.password_hash.reveal()):
@@ -245,6 +261,8 @@ def _rest(user: User, actual: Account, work: Work) -> list[list[str]]:
     commands = []
     if not any(row[2] == str(actual.gid) for row in work.rows(GROUP)):
         commands.append(["groupadd", "--gid", str(actual.gid), "--", user.user])
+    elif any(row[0] == user.user for row in work.rows(GROUP)) and (shadow := _shadow(user.user, work)):
+        commands.append(["groupmod", *shadow, "--", user.user])
     if not any(row[0] == user.user for row in work.rows(SHADOW)):
         commands.append(["usermod", "--password", "!", "--", user.user])
     if not user.system and not os.path.isdir(work.at(actual.home)):

@@ -11,7 +11,7 @@ import pytest
 
 from hakit.agent.handlers import account_locks
 from hakit.agent.handlers.account import Users
-from hakit.agent.resources.account import User
+from hakit.agent.resources.account import Group, User
 from hakit.agent.starting import AgentGone
 from hakit.agent.work import Work
 from tests.unit.agent.agent_support import ME
@@ -96,6 +96,51 @@ def test_a_user_that_a_power_cut_left_half_made_is_completed(
     asked = agents.root / "asked"
     assert (asked.read_text().splitlines() if asked.exists() else []) == rest
     assert agents.apply(bob).result.changed == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "rest"),
+    [
+        ((), ["groupadd --gid 2001 -- ops"]),
+        (("group",), ["groupmod --password ! -- ops"]),
+        (("group", "gshadow"), []),
+    ],
+    ids=lambda one: "-".join(one).replace(" ", "_")[:40] or "nothing",
+)
+def test_a_group_that_a_power_cut_left_half_made_is_completed(
+    agents: Agents, written: tuple[str, ...], rest: list[str]
+) -> None:
+    rows = {"group": "ops:x:2001:", "gshadow": "ops:!::"}
+    agents.write("/etc/gshadow", "root:*::\n", 0o640)
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\necho ${0##*/} $@ >> asked\n'
+    lines = [f"echo '{rows[name]}' >> etc/{name}" for name in written]
+    agents.write("/bin/groupadd", "\n".join([begin, *lines, "kill -9 $PPID", ""]), 0o755)
+    ops = Group(group="ops", gid=2001, component="test")
+    with pytest.raises(AgentGone):
+        agents.apply(ops)
+    (agents.root / "asked").unlink()
+    whole = "\n".join([begin, *(f"echo '{row}' >> etc/{name}" for name, row in rows.items()), ""])
+    agents.write("/bin/groupadd", whole, 0o755)
+    agents.write("/bin/groupmod", f"{begin}echo '{rows['gshadow']}' >> etc/gshadow\n", 0o755)
+    done = agents.apply(ops)
+    assert (done.result.changed, done.result.failed) == (1, 0)
+    asked = agents.root / "asked"
+    assert (asked.read_text().splitlines() if asked.exists() else []) == rest
+    assert agents.apply(ops).result.changed == 0
+
+
+def test_the_shadow_of_a_users_own_group_is_completed_too(agents: Agents) -> None:
+    agents.write("/etc/gshadow", "root:*::\n", 0o640)
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\n'
+    rows = {"passwd": "bob:x:3000:3000::/:/bin/sh", "shadow": "bob:!:1::::::", "group": "bob:x:3000:"}
+    lines = [f"echo '{row}' >> etc/{name}" for name, row in rows.items()]
+    agents.write("/bin/useradd", "\n".join([begin, *lines, "kill -9 $PPID", ""]), 0o755)
+    agents.write("/bin/groupmod", f"{begin}echo $@ >> asked\n", 0o755)
+    bob = User(user="bob", component="test")
+    with pytest.raises(AgentGone):
+        agents.apply(bob)
+    assert agents.apply(bob).result.changed == 1
+    assert agents.read("/asked") == "--password ! -- bob\n"
 
 
 @pytest.fixture
