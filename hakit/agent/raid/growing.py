@@ -103,6 +103,14 @@ def _todo(array: Array, live: Running, work: Work) -> list[Step]:
             f"the array {array.array} can't become what is declared: a RAID 0 has no second copy, from or to which it "
             "could be reshaped safely; make the declared one of other disks, and copy its content"
         )
+    if live.level == "10" and any(one.moves for one in found):
+        # Seen on 6.1: read-auto clears MD_RECOVERY_RESHAPE, and raid10.c, choose_data_offset, then adds the old offset
+        # to the new place of what has moved.
+        raise Failure(
+            f"the array {array.array} can't become what is declared: if the power failed while a RAID 10 is reshaped, "
+            "the kernel would read what has moved in the wrong place after the boot; make the declared one of other "
+            "disks, and copy its content"
+        )
     if found and JOURNAL in {live.policy, array.consistency}:
         raise Failure(
             f"the array {array.array} can't become what is declared: md neither reshapes nor resizes an array with a "
@@ -180,7 +188,7 @@ def _way(array: Array, live: Running, step: Step, backup: str, work: Work) -> st
     """
     path = _backup(array, live, backup, work)
     if step.words[0].startswith("--raid-devices"):
-        if live.level in {"1", "10"}:  # 1 gets copies; 10 moves into the room that it has, and the kernel keeps count
+        if live.level == "1":  # it gets copies
             return ""
         if live.level in PARITY and (offset := _offset(array, live, work)):
             return f"--data-offset={offset}K"
