@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PASSWD, GROUP, SHADOW, GSHADOW = "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"
 COMPLETE = "complete it: a run was cut off while it made it"
+LEFT = "delete what is left of it: a run was cut off while it deleted it"
 
 
 class Account(Declaration):
@@ -111,7 +112,12 @@ class Groups:
         reason = _keeps(name, record, work)
         if reason:
             return (f"kept: {reason}",)
-        if any(row[0] == name for row in work.rows(GROUP)):
+        there = any(row[0] == name for row in work.rows(GROUP))
+        if not there and any(row[0] == name for row in work.rows(GSHADOW)):
+            # groupdel(8) died between the two files, and finds no group to delete any more.
+            work.must(["groupadd", "--", name], f"deleting what is left of group {name}")
+            there = True
+        if there:
             work.must(["groupdel", "--", name], f"deleting group {name}")
         return ()
 
@@ -197,6 +203,8 @@ class Users:
         if resource.authorized_keys is None and "keys_were" in record:
             del record["keys_were"]
             work.state.save_manifest()
+        if record.pop("removing", False) and actual is None:
+            _delete_rest(resource.user, work)
         gid = work.gid(resource.group) if resource.group is not None else None
         for command in user_commands(resource, actual, gid):
             work.must(command, f"{'making' if actual is None else 'changing'} user {resource.user}")
@@ -230,7 +238,7 @@ class Users:
         name = key.partition(":")[2]
         home = next((row[5] for row in work.rows(PASSWD) if row[0] == name), None)
         if home is None:
-            return Change(summary=("forget, it is gone already",))
+            return Change(summary=(LEFT if "removing" in record else "forget, it is gone already",))
         if record.get("made"):
             return Change(summary=("delete", f"its home {home} stays"))
         return Change(summary=("authorized_keys as they were before hakit" if "keys_were" in record else "forget",))
@@ -241,6 +249,8 @@ class Users:
         name = key.partition(":")[2]
         row = next((row for row in work.rows(PASSWD) if row[0] == name), None)
         if row is None:
+            if "removing" in record:
+                _delete_rest(name, work)
             return ()
         if "keys_were" in record:
             account = Account(
@@ -251,6 +261,8 @@ class Users:
             except OSError as error:
                 raise from_os(error, f"restoring the authorized keys of {name}", (_keys_file(account.home),)) from None
         if record.get("made"):
+            record["removing"] = True
+            work.state.save_manifest()
             work.must(["userdel", "--", name], f"deleting user {name}")
             return (f"its home {row[5]} stays",)
         return ()
@@ -268,6 +280,17 @@ def _rest(user: User, actual: Account, work: Work) -> list[list[str]]:
     if not user.system and not os.path.isdir(work.at(actual.home)):
         commands.append(["mkhomedir_helper", user.user])
     return commands
+
+
+def _delete_rest(name: str, work: Work) -> None:
+    """Delete a user whose row in passwd userdel(8) took away before it died: it takes the others of one that is there.
+
+    Raises Failure.
+    """
+    own = ["--gid", name] if any(row[0] == name for row in work.rows(GROUP)) else ["--user-group"]
+    again = ["useradd", "--system", "--no-create-home", "--no-log-init", *own, "--", name]
+    for command in (again, ["userdel", "--", name]):
+        work.must(command, f"deleting what is left of user {name}")
 
 
 def _memberships(name: str, work: Work) -> tuple[str, ...]:

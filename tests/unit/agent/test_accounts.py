@@ -129,6 +129,88 @@ def test_a_group_that_a_power_cut_left_half_made_is_completed(
     assert agents.apply(ops).result.changed == 0
 
 
+@pytest.mark.parametrize(
+    ("left", "rest"),
+    [
+        (("passwd", "shadow", "group"), ["userdel -- bob"]),
+        (("shadow", "group"), ["useradd --system --no-create-home --no-log-init --gid bob -- bob", "userdel -- bob"]),
+        ((), ["useradd --system --no-create-home --no-log-init --user-group -- bob", "userdel -- bob"]),
+    ],
+    ids=["nothing was done", "only passwd was written", "perhaps the last file was not"],
+)
+def test_a_user_that_a_power_cut_left_half_deleted_is_deleted(
+    agents: Agents, left: tuple[str, ...], rest: list[str]
+) -> None:
+    rows = {"passwd": "bob:x:3000:3000::/home/bob:/bin/sh", "shadow": "bob:!:1::::::", "group": "bob:x:3000:"}
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\necho ${0##*/} $@ >> asked\n'
+    make = [f"grep -q ^bob: etc/{name} || echo {row} >> etc/{name}" for name, row in rows.items()]
+    take = [f"sed -i /^bob:/d etc/{name}" for name in rows]
+    agents.write("/bin/useradd", "\n".join([begin, *make, ""]), 0o755)
+    bob = User(user="bob", system=True, component="test")
+    agents.apply(bob)
+    (agents.root / "asked").unlink()
+    cut = [f"sed -i /^bob:/d etc/{name}" for name in rows if name not in left]
+    agents.write("/bin/userdel", "\n".join([begin, *cut, "kill -9 $PPID", ""]), 0o755)
+    with pytest.raises(AgentGone):
+        agents.apply()
+    (agents.root / "asked").unlink()
+    agents.write("/bin/userdel", "\n".join([begin, *take, ""]), 0o755)
+    done = agents.apply()
+    assert (done.result.changed, done.result.failed) == (1, 0)
+    assert (agents.root / "asked").read_text().splitlines() == rest
+    for name in rows:
+        assert "bob" not in agents.read(f"/etc/{name}")
+    assert agents.apply().result.changed == 0
+
+
+def test_a_user_that_is_declared_again_after_it_was_half_deleted_is_made_anew(agents: Agents) -> None:
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\necho ${0##*/} $@ >> asked\n'
+    agents.write("/bin/useradd", f"{begin}echo bob:x:3000:3000::/home/bob:/bin/sh >> etc/passwd\n", 0o755)
+    agents.write("/bin/userdel", f"{begin}sed -i /^bob:/d etc/passwd\nkill -9 $PPID\n", 0o755)
+    bob = User(user="bob", system=True, component="test")
+    agents.apply(bob)
+    with pytest.raises(AgentGone):
+        agents.apply()
+    agents.write("/bin/userdel", f"{begin}sed -i /^bob:/d etc/passwd\n", 0o755)
+    (agents.root / "asked").unlink()
+    assert agents.apply(bob).result.failed == 0
+    assert [line.split()[0] for line in agents.read("/asked").splitlines()] == ["useradd", "userdel", "useradd"]
+    assert agents.apply(bob).result.changed == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "rest"),
+    [
+        (("group", "gshadow"), ["groupdel -- ops"]),
+        (("gshadow",), ["groupadd -- ops", "groupdel -- ops"]),
+        ((), []),
+    ],
+    ids=["nothing was done", "only group was written", "all was done"],
+)
+def test_a_group_that_a_power_cut_left_half_deleted_is_deleted(
+    agents: Agents, left: tuple[str, ...], rest: list[str]
+) -> None:
+    rows = {"group": "ops:x:2001:", "gshadow": "ops:!::"}
+    agents.write("/etc/gshadow", "root:*::\n", 0o640)
+    begin = '#!/bin/sh\ncd "${0%/*}/.."\necho ${0##*/} $@ >> asked\n'
+    make = [f"grep -q ^ops: etc/{name} || echo '{row}' >> etc/{name}" for name, row in rows.items()]
+    take = [f"sed -i /^ops:/d etc/{name}" for name in rows]
+    agents.write("/bin/groupadd", "\n".join([begin, *make, ""]), 0o755)
+    agents.apply(Group(group="ops", component="test"))
+    cut = [f"sed -i /^ops:/d etc/{name}" for name in rows if name not in left]
+    agents.write("/bin/groupdel", "\n".join([begin, *cut, "kill -9 $PPID", ""]), 0o755)
+    with pytest.raises(AgentGone):
+        agents.apply()
+    (agents.root / "asked").unlink()
+    agents.write("/bin/groupdel", "\n".join([begin, *take, ""]), 0o755)
+    done = agents.apply()
+    assert (done.result.changed, done.result.failed) == (1, 0)
+    asked = agents.root / "asked"
+    assert (asked.read_text().splitlines() if asked.exists() else []) == rest
+    for name in rows:
+        assert "ops" not in agents.read(f"/etc/{name}")
+
+
 def test_the_shadow_of_a_users_own_group_is_completed_too(agents: Agents) -> None:
     agents.write("/etc/gshadow", "root:*::\n", 0o640)
     begin = '#!/bin/sh\ncd "${0%/*}/.."\n'
