@@ -11,10 +11,11 @@ from hakit.agent.raid.acts import must_run
 from hakit.agent.raid.arrays import IN_SYNC, running
 from hakit.agent.raid.deciding import ASSEMBLE, layout_word
 from hakit.agent.raid.disks import disks
+from hakit.agent.raid.early import outdated
 from hakit.agent.raid.finding import MIB
 from hakit.agent.raid.looking import look
 from hakit.agent.raid.making import assemble
-from hakit.agent.resources.raid import BITMAP, JOURNAL, PPL, RESYNC
+from hakit.agent.resources.raid import BITMAP, JOURNAL, PPL, RESYNC, STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 RESUME = "start it again of the members that it has, and go on"
 PARITY = {"4": 1, "5": 1, "6": 2}
 """The members' worth that is no data, by level."""
+START_RO = "/sys/module/md_mod/parameters/start_ro"
 EXAMINE = 60.0  # seconds
 SLACK = 8 * MIB
 """What rounding to chunks may leave of a member; less than this is nothing to grow by."""
@@ -103,13 +105,11 @@ def _todo(array: Array, live: Running, work: Work) -> list[Step]:
             f"the array {array.array} can't become what is declared: a RAID 0 has no second copy, from or to which it "
             "could be reshaped safely; make the declared one of other disks, and copy its content"
         )
-    if live.level == "10" and any(one.moves for one in found):
-        # Seen on 6.1: read-auto clears MD_RECOVERY_RESHAPE, and raid10.c, choose_data_offset, then adds the old offset
-        # to the new place of what has moved.
+    if live.level == "10" and any(one.moves for one in found) and _starts_read_only(work):
         raise Failure(
-            f"the array {array.array} can't become what is declared: if the power failed while a RAID 10 is reshaped, "
-            "the kernel would read what has moved in the wrong place after the boot; make the declared one of other "
-            "disks, and copy its content"
+            f"the array {array.array} can't become what is declared yet: if the power failed meanwhile, this host's "
+            "boot would start it read-only, and the kernel would read what has moved in the wrong place; run hakit "
+            f"apply first, which writes {STARTED} and has the early boot know it"
         )
     if found and JOURNAL in {live.policy, array.consistency}:
         raise Failure(
@@ -117,6 +117,21 @@ def _todo(array: Array, live: Running, work: Work) -> list[Step]:
             "journal, and gives or takes none; it would have to be made anew, and its content copied"
         )
     return found
+
+
+def _starts_read_only(work: Work) -> bool:
+    """Whether the boot starts arrays read-only until the first write, as Debian has it do.
+
+    Seen with Linux 6.1 and 6.12 and a RAID 10 that is being reshaped: so started, md clears MD_RECOVERY_RESHAPE, and
+    raid10.c, choose_data_offset, adds the old offset to the new place of what has moved.
+    """
+    return not os.path.exists(work.at(STARTED)) or bool(outdated((STARTED,), work))
+
+
+def _start_writable(work: Work) -> None:
+    """Have the kernel start arrays as the next boot will. Raises OSError."""
+    with open(work.at(START_RO), "r+", encoding="ascii") as file:
+        file.write("0\n")
 
 
 def _each(live: Running, work: Work) -> int:
@@ -177,6 +192,8 @@ def grow(array: Array, arguments: dict[str, str], work: Work, timeout: float) ->
             raise Failure(f"the array {array.array} has {spares} spares, and {lacking} more have to be added first")
     if step.moves:
         words.append(_way(array, live, step, arguments.get("backup", ""), work))
+        if live.level == "10":
+            _start_writable(work)
     work.must(["mdadm", "--grow", work.at(live.path), *filter(None, words)], step.text, timeout)
     return {"step": step.text, "left": [one.text for one in todo[1:]]}
 
@@ -186,6 +203,8 @@ def _way(array: Array, live: Running, step: Step, backup: str, work: Work) -> st
 
     Raises Failure, OSError.
     """
+    if live.level == "10":  # data move into the room before them, or md refuses; the kernel keeps count
+        return ""
     path = _backup(array, live, backup, work)
     if step.words[0].startswith("--raid-devices"):
         if live.level == "1":  # it gets copies

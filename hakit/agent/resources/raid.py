@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 BITMAP, PPL, JOURNAL, RESYNC = "bitmap", "ppl", "journal", "resync"
 """How an array gets its members to agree after a crash: md(4), and mdadm(8) `--consistency-policy`."""
 
+STARTED = "/etc/modprobe.d/mdraid-hakit.conf"
+"""What has md start arrays writable, on hosts with a RAID 10. By its name it comes after Debian's mdadm.conf, which
+says otherwise: of what is said twice the last counts (modprobe.d(5) and the kernel's parameters)."""
+
 
 class Array(Resource):
     """An md array, `/dev/md/<array>`.
@@ -82,13 +86,15 @@ class Array(Resource):
 class Initramfs(Resource):
     """The early boot's copy of mdadm.conf: without it an array comes up under a name that nobody expects (md127).
 
-    In place when each `/boot/initrd.img-*` holds `path` as it is on the disk now, lines that say CREATE aside (Debian's
-    hook takes them out); otherwise `update-initramfs -u -k all`. That a copy was found equal is remembered with what
-    nobody can set back: the image's inode, size and change time. A host without such images has nothing to do.
+    In place when each `/boot/initrd.img-*` holds `path` and the files in `also` as they are on the disk now, lines that
+    say CREATE aside (Debian's hook takes them out); otherwise `update-initramfs -u -k all`. What a copy was found to
+    hold is remembered with what nobody can set back: the image's inode, size and change time. A host without such
+    images has nothing to do.
     """
 
     type: ClassVar[str] = "initramfs"
     path: str
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

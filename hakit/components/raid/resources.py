@@ -60,9 +60,9 @@ def resources(ctx: HostContext) -> Iterator[Resource]:
     for package in packages:
         yield Package(package=package, component=ctx.component)
     yield from _configuration(ctx, settings, known)
-    early = raid.Initramfs(path=CONF, after=(f"files:{CONF}",), component=ctx.component)
+    early = _early_boot(ctx, settings)
     yield early
-    needed = (*(f"package:{package}" for package in packages), f"files:{CONF}", early.key)
+    needed = (*(f"package:{package}" for package in packages), *early.after, early.key)
     arrays = []
     for name, array in settings.arrays.items():
         arrays.append(_array(ctx, name, array, known[name], needed))
@@ -115,6 +115,19 @@ def _configuration(ctx: HostContext, settings: RaidSettings, known: Mapping[str,
     )
     if ctx.facts.release == 12:  # noqa: PLR2004 - Debian 12: cron jobs that Debian 13 has no more
         yield ctx.file(DEFAULTS, ctx.template("default"))
+    if _has_ten(settings):
+        yield ctx.file(raid.STARTED, ctx.template("started.conf"))
+
+
+def _has_ten(settings: RaidSettings) -> bool:
+    """Whether a boot may find a RAID 10 in the midst of a reshape, and has to start it writable."""
+    return any(array.level == 10 for array in settings.arrays.values())  # noqa: PLR2004 - the level
+
+
+def _early_boot(ctx: HostContext, settings: RaidSettings) -> raid.Initramfs:
+    also = (raid.STARTED,) if _has_ten(settings) else ()
+    after = tuple(f"files:{path}" for path in (CONF, *also))
+    return raid.Initramfs(path=CONF, also=also, after=after, component=ctx.component)
 
 
 def _array(ctx: HostContext, name: str, array: Array, known: Known, needed: tuple[str, ...]) -> raid.Array:

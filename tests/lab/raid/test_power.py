@@ -139,27 +139,35 @@ def kept(machine: Machine) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "moment"),
+    ("name", "level", "shape", "moment"),
     [
-        ("early", {}, BEGUN),
-        ("later", {}, PAST),
-        ("tight", {"size": "120MiB", "chunk": "1MiB"}, PAST),
+        ("early", 5, {}, BEGUN),
+        ("later", 5, {}, PAST),
+        ("tight", 5, {"size": "120MiB", "chunk": "1MiB"}, PAST),
+        ("mirrors", 10, {}, BEGUN),
+        ("copies", 10, {}, PAST),
     ],
-    ids=["right at its beginning", "in its midst", "without room on the disks"],
+    ids=[
+        "right at its beginning",
+        "in its midst",
+        "without room on the disks",
+        "a RAID 10 right at its beginning",
+        "a RAID 10 in its midst",
+    ],
 )
-def test_a_reshape_goes_on_after_the_power_fails(
-    machine: Machine, tmp_path: Path, name: str, shape: dict[str, str], moment: str
+def test_a_reshape_goes_on_after_the_power_fails(  # noqa: PLR0917 - what is reshaped, and when
+    machine: Machine, tmp_path: Path, name: str, level: int, shape: dict[str, str], moment: str
 ) -> None:
     lab = machine.lab.lab
     disks = tuple(f"{name}{number}" for number in range(4))
     for disk in disks:
         lab.plug(HOST, disk, new=NewDisk(size=SIZE))
     machine.await_disks(disks)
-    declare(machine, array(name, *disks[:3], level=5, consistency="bitmap", **shape))
+    declare(machine, array(name, *disks[:3], level=level, consistency="bitmap", **shape))
     machine.apply()
     machine.idle(name)
     machine.sh(FILLED.format(mount=f"/srv/{name}"))
-    declare(machine, array(name, *disks, level=5, consistency="bitmap", **shape))
+    declare(machine, array(name, *disks, level=level, consistency="bitmap", **shape))
     machine.sh(SLOW)
     running = Running(machine.lab.inventory, tmp_path / "grow", "raid", "grow", HOST, name, "--yes")
     running.wait_for(lambda: machine.state(name, "sync_action") == "reshape", "the reshape begins", PATIENCE)

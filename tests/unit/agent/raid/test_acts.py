@@ -13,8 +13,9 @@ import pytest
 
 from hakit.agent.errors import Failure
 from hakit.agent.raid import intent as intents
-from hakit.agent.raid.growing import RESUME
+from hakit.agent.raid.growing import RESUME, START_RO
 from hakit.agent.raid.tasks import carry_out
+from hakit.agent.resources.raid import STARTED
 from tests.unit.agent.raid.host import SIZE, Host, array
 from tests.unit.agent.raid.images import MIB, UUID_TEXT, member, run
 from tests.unit.agent.raid.test_array import apply
@@ -233,16 +234,42 @@ def test_a_raid0_is_as_it_was_made(host: Host, has: str, one: Array) -> None:
         assert "RAID 0 has no second copy" in refusal(host, verb, one)
 
 
+def give_spare(host: Host) -> None:
+    """The disk C, a spare of the array."""
+    host.add("sdc", "C")
+    folder = host.root / "sys/devices/md127/md/dev-sdc"
+    folder.mkdir()
+    for name, value in (("state", "spare"), ("slot", "none"), ("errors", 0)):
+        (folder / name).write_text(f"{value}\n")
+    (folder / "block").symlink_to(host.root / "sys/devices/sdc")
+
+
 @pytest.mark.parametrize(
-    "one",
-    [array(level=10, devices=("serial:A", "serial:B", "serial:C")), array(level=10, layout="f2")],
-    ids=["spread", "laid out"],
+    ("one", "words"),
+    [
+        (array(level=10, devices=("serial:A", "serial:B", "serial:C")), ["--raid-devices=3"]),
+        (array(level=10, chunk=64), ["--chunk=64"]),
+    ],
+    ids=["spread", "smaller chunks"],
 )
-def test_a_raid10_keeps_its_shape(host: Host, one: Array) -> None:
+def test_a_raid10_moves_data_once_the_boot_starts_it_writable(host: Host, one: Array, words: list[str]) -> None:
+    give_spare(host)
     host.says(level="raid10", layout=0x102, chunk_size=512 * 1024)
+    started, kernel = (host.root / path[1:] for path in (STARTED, START_RO))
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text("1\n")
     for verb in ("growth", "grow"):
-        assert "a RAID 10 is reshaped" in refusal(host, verb, one)
-    host.says(component_size=1024)
+        assert "start it read-only" in refusal(host, verb, one)
+    started.parent.mkdir(parents=True)
+    started.write_text("options md_mod start_ro=0\n")
+    carry_out("grow", one, {"backup": "/boot/x"}, host.work)
+    assert host.ran[-1][:2] == ["mdadm", "--grow"]
+    assert host.ran[-1][3:] == words
+    assert kernel.read_text() == "0\n"
+
+
+def test_a_raid10_uses_all_that_its_members_have_however_it_is_started(host: Host) -> None:
+    host.says(level="raid10", layout=0x102, chunk_size=512 * 1024, component_size=1024)
     assert carry_out("growth", array(level=10), {}, host.work)["steps"] == ["use all that its members have"]
 
 
@@ -259,12 +286,7 @@ def test_a_reshape_has_its_backup_elsewhere(host: Host) -> None:
     host.says(level="raid5")
     one = array(level=5, devices=("serial:A", "serial:B", "serial:C"))
     assert "1 more have to be added first" in refusal(host, "grow", one, backup="/boot/data.grow")
-    host.add("sdc", "C")
-    folder = host.root / "sys/devices/md127/md/dev-sdc"
-    folder.mkdir()
-    for name, value in (("state", "spare"), ("slot", "none"), ("errors", 0)):
-        (folder / name).write_text(f"{value}\n")
-    (folder / "block").symlink_to(host.root / "sys/devices/sdc")
+    give_spare(host)
     assert "needs a backup file" in refusal(host, "grow", one)
     assert "no directory" in refusal(host, "grow", one, backup="/nowhere/data.grow")
     number = host.root / "sys/devices/md127/dev"

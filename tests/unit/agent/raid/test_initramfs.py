@@ -1,4 +1,4 @@
-"""The early boot's copy of mdadm.conf: seen in the images, made anew where it differs; initramfs-tools is simulated."""
+"""The early boot's copies of files: seen in the images, made anew where they differ; initramfs-tools is simulated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hakit.agent.errors import Failure
 from hakit.agent.handlers import initramfs
 from hakit.agent.handlers.initramfs import Initramfses
 from hakit.agent.process import Result
-from hakit.agent.resources.raid import Initramfs
+from hakit.agent.raid import early
+from hakit.agent.resources.raid import STARTED, Initramfs
 
 if TYPE_CHECKING:
     from hakit.agent.work import Change
@@ -31,28 +32,35 @@ def conf(host: Host, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in IMAGES:
         (host.root / "boot" / name).write_text("ARRAY /dev/md/old UUID=2\n")
     (host.root / "boot/initrd.img-6.1.0-40-amd64.bak").write_text("")
-    monkeypatch.setattr(initramfs, "find", lambda name: f"/usr/sbin/{name}")
+    for one in (early, initramfs):
+        monkeypatch.setattr(one, "find", lambda name: f"/usr/sbin/{name}")
 
     def unpack(words: list[str]) -> Result:
         image, folder = words[1:]
         copy = Path(folder) / "main/etc/mdadm/mdadm.conf"
         copy.parent.mkdir(parents=True)
-        copy.write_text(Path(image).read_text())
+        arrays, _, options = Path(image).read_text().partition("---\n")
+        copy.write_text(arrays)
+        if options:
+            (Path(folder) / "main/etc/modprobe.d").mkdir()
+            (Path(folder) / f"main{STARTED}").write_text(options)
         return Result(0, "", "")
 
     def update(words: list[str]) -> Result:
         assert words == ["update-initramfs", "-u", "-k", "all"]
         for name in IMAGES:
             (host.root / "boot" / name).unlink()
-            (host.root / "boot" / name).write_text("ARRAY   /dev/md/data UUID=1\n")
+            options = host.root / STARTED[1:]
+            more = f"---\n{options.read_text()}" if options.exists() else ""
+            (host.root / "boot" / name).write_text(f"ARRAY   /dev/md/data UUID=1\n{more}")
         return Result(0, "", "")
 
     host.programs.update({"unmkinitramfs": unpack, "update-initramfs": update})
     return path
 
 
-def plan(host: Host) -> Change:
-    return Initramfses().diff(ONE, Initramfses().read([ONE], host.work)[ONE.key], host.work)
+def plan(host: Host, one: Initramfs = ONE) -> Change:
+    return Initramfses().diff(one, Initramfses().read([one], host.work)[one.key], host.work)
 
 
 def ran(host: Host, program: str) -> int:
@@ -68,6 +76,24 @@ def test_images_are_made_anew_once(host: Host, conf: Path) -> None:
     assert ran(host, "unmkinitramfs") == 0  # what was seen once is remembered
     conf.write_text("ARRAY /dev/md/data UUID=3\n")
     assert plan(host).summary
+
+
+def test_an_image_holds_all_that_it_should(host: Host, conf: Path) -> None:
+    both = ONE.replace(also=(STARTED,))
+    options = host.root / STARTED[1:]
+    options.parent.mkdir(parents=True)
+    Initramfses().apply(ONE, plan(host), host.work)
+    options.write_text("# why\noptions md_mod start_ro=0\n")
+    change = plan(host, both)
+    assert change.summary == (f"have the early boot know the arrays: /boot/{IMAGES[0]}, /boot/{IMAGES[1]}",)
+    Initramfses().apply(both, change, host.work)
+    host.ran.clear()
+    assert plan(host, both).summary == plan(host).summary == ()
+    assert host.ran == []
+    options.write_text("options md_mod start_ro=1\n")
+    assert plan(host, both).summary
+    assert plan(host).summary == ()
+    assert conf.exists()
 
 
 def test_an_image_that_somebody_made_is_looked_into(host: Host, conf: Path) -> None:
